@@ -1,0 +1,60 @@
+"""Every error armour raises on purpose, each with the exit code of the command that meets it.
+
+Messages follow one formula: what was expected, what came, what to do.
+"""
+
+from __future__ import annotations
+
+
+class ArmourError(Exception):
+    """Root of all errors raised on purpose; `exit_code` is what the command line ends with."""
+
+    exit_code = 2
+
+
+class InvalidArgument(ArmourError, ValueError):
+    """An argument, option, configuration value or input array is not what it must be."""
+
+
+class UnsupportedError(ArmourError):
+    """The request is well formed, but this model, norm or backend cannot do it."""
+
+
+class FormatError(ArmourError):
+    """A file is missing, damaged, hostile or of another kind than expected."""
+
+
+class CheckpointError(FormatError):
+    """A model file is missing, damaged, hostile, or does not fit its own description."""
+
+
+class DataError(FormatError):
+    """A data set is missing, damaged, empty, or does not fit the model."""
+
+
+class BackendUnavailable(ArmourError):
+    """An optional package is missing; the message names the `pip install` line."""
+
+
+class GateFailed(ArmourError):
+    """A robustness gate failed, or a fuzzing run asked to fail on findings found one."""
+
+    exit_code = 1
+
+
+class UnsoundEvidence(ArmourError):
+    """The evidence is inconclusive or contradicts itself, so no verdict is given."""
+
+    exit_code = 3
+
+
+class NothingEvaluated(ArmourError):
+    """There was nothing to evaluate (no samples left, an empty data set after filters)."""
+
+    exit_code = 5
+
+
+class Interrupted(ArmourError):
+    """The user interrupted a long job; its state has been saved."""
+
+    exit_code = 130

@@ -1,0 +1,102 @@
+"""Randomness: explicit generators, and one counter-based stream per item.
+
+`generator` turns what a user passes as `rng` into a Generator, once, at a public entry point. `Streams` holds one
+independent stream per sample or per fuzzing pick and draws from all of them at once, so that a result depends neither
+on the batch an item sat in nor on which of its neighbours have already left.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour.checks import describe
+from armour.errors import InvalidArgument
+
+# SplitMix64 (Steele, Lea and Flood, 2014, https://doi.org/10.1145/2714064.2660195): the increment and the two
+# multipliers of its output function.
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX2 = np.uint64(0x94D049BB133111EB)
+
+
+def generator(rng: int | np.integer | np.random.Generator) -> np.random.Generator:
+    """A Generator from an int seed (0 is a seed) or from a Generator, which is returned as it is."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise InvalidArgument(f"expected an int at or above 0 or a numpy.random.Generator, got {describe('rng', rng)}")
+
+
+def per_item(rng: np.random.Generator, n: int) -> Streams:
+    """`n` independent streams; item i's stream does not depend on n (a longer batch keeps the shorter one's draws)."""
+    root = np.uint64(rng.integers(0, 2**63, dtype=np.int64))
+    with np.errstate(over="ignore"):
+        return Streams(_mix(root + _mix(np.arange(1, n + 1, dtype=np.uint64) * _GAMMA)))
+
+
+class Streams:
+    """One counter-based random stream per item.
+
+    keys: (n,) uint64, one per item. Drawing advances only the streams drawn from: `streams[active]` is a view-like
+    copy whose items continue where they were.
+    """
+
+    __slots__ = ("keys", "offset")
+
+    def __init__(self, keys: NDArray[np.uint64], offset: int = 0) -> None:
+        self.keys = np.asarray(keys, dtype=np.uint64)
+        self.offset = offset
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: object) -> Streams:
+        return Streams(self.keys[index], self.offset)  # type: ignore[index]
+
+    def child(self, label: int) -> Streams:
+        """Streams independent of these and of other labels' (one per restart, step or mutation)."""
+        with np.errstate(over="ignore"):
+            return Streams(_mix(self.keys ^ _mix(np.uint64(label + 1) * _MIX1)))
+
+    def bits(self, shape: tuple[int, ...] = ()) -> NDArray[np.uint64]:
+        """(n, *shape) uniform 64-bit words; the next draw continues after these."""
+        size = math.prod(shape)
+        with np.errstate(over="ignore"):
+            counters = np.arange(self.offset + 1, self.offset + size + 1, dtype=np.uint64) * _GAMMA
+            words = _mix(self.keys[:, None] + counters)
+        self.offset += size
+        return words.reshape((len(self.keys), *shape))
+
+    def uniform(
+        self, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0, dtype: type = np.float32
+    ) -> NDArray[np.floating]:
+        """(n, *shape) uniform in [low, high)."""
+        scale = 24 if dtype is np.float32 else 53
+        unit = (self.bits(shape) >> np.uint64(64 - scale)).astype(dtype) * dtype(2.0**-scale)
+        return unit * dtype(high - low) + dtype(low)
+
+    def normal(self, shape: tuple[int, ...] = (), dtype: type = np.float32) -> NDArray[np.floating]:
+        """(n, *shape) standard normal, by Box and Muller from one 64-bit word each pair of values."""
+        size = math.prod(shape)
+        words = self.bits(((size + 1) // 2,))
+        # 32 bits each: u1 in (0, 1], so the logarithm is finite.
+        u1 = ((words >> np.uint64(32)).astype(dtype) + dtype(1)) * dtype(2.0**-32)
+        angle = (words & np.uint64(0xFFFFFFFF)).astype(dtype) * dtype(2 * math.pi * 2.0**-32)
+        radius = np.sqrt(dtype(-2) * np.log(u1))
+        both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        return both[:, :size].reshape((len(self.keys), *shape))
+
+    def integers(self, high: int, shape: tuple[int, ...] = ()) -> NDArray[np.int64]:
+        """(n, *shape) uniform in 0..high-1 (the bias is below high / 2**53)."""
+        return np.floor(self.uniform(shape, dtype=np.float64) * high).astype(np.int64)
+
+
+def _mix(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        z = (z ^ (z >> np.uint64(30))) * _MIX1
+        z = (z ^ (z >> np.uint64(27))) * _MIX2
+        return z ^ (z >> np.uint64(31))  # type: ignore[return-value]

@@ -1,0 +1,141 @@
+"""Where arrays live: the array namespace of an array, moves between host and device, and the few differences between them.
+
+This is the only module that imports cupy, on first use. Code below Tensor is written to `xp = get_xp(array)` and never
+names numpy for arrays that may be on a device.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from armour.checks import one_of
+from armour.errors import BackendUnavailable, InvalidArgument, UnsupportedError
+
+Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray; CuPy ships no types
+Namespace: TypeAlias = Any
+
+# Array type -> (namespace, copy to a NumPy array). Tests register a type that refuses implicit conversion.
+_NAMESPACES: dict[type, tuple[Namespace, Callable[[Array], np.ndarray]]] = {
+    np.ndarray: (np, lambda a: a),
+    np.generic: (np, np.asarray),
+}
+_default = "numpy"
+
+
+def register_namespace(array_type: type, namespace: Namespace, asnumpy: Callable[[Array], np.ndarray]) -> None:
+    """Make arrays of `array_type` usable as Tensor data: `namespace` has NumPy's functions for them."""
+    _NAMESPACES[array_type] = (namespace, asnumpy)
+
+
+def is_array(value: object) -> bool:
+    """True for an array of a known namespace (host or device)."""
+    return _entry(type(value)) is not None
+
+
+def get_xp(*arrays: Array) -> Namespace:
+    """The namespace of all array arguments; scalars do not count. InvalidArgument if host and device are mixed."""
+    found: Namespace = None
+    for array in arrays:
+        entry = _entry(type(array))
+        if entry is None:
+            continue
+        if found is not None and entry[0] is not found:
+            raise InvalidArgument(
+                f"arrays of {found.__name__} and {entry[0].__name__} in one operation; move one with Tensor.to(device)"
+            )
+        found = entry[0]
+    return np if found is None else found
+
+
+def asnumpy(array: Array) -> np.ndarray:
+    """The array on the host; no copy if it is there already."""
+    entry = _entry(type(array))
+    return np.asarray(array) if entry is None else entry[1](array)
+
+
+def to_device(array: Array, device: str) -> Array:
+    """The array on `device` ("cpu" or "cuda"); no copy if it is there already."""
+    one_of("device", device, ("cpu", "cuda"))
+    if device == "cpu":
+        return asnumpy(array)
+    cupy = _cupy()
+    return array if get_xp(array) is cupy else cupy.asarray(asnumpy(array))
+
+
+def device_of(array: Array) -> str:
+    """"cpu" or "cuda"."""
+    return "cuda" if type(array).__module__.split(".")[0] == "cupy" else "cpu"
+
+
+def use_backend(name: str) -> None:
+    """Choose where new tensors made from lists, scalars and NumPy arrays go: "numpy" (default) or "cupy"."""
+    global _default
+    one_of("backend", name, ("numpy", "cupy"))
+    if name == "cupy":
+        _cupy()
+    _default = name
+
+
+def backend() -> str:
+    """The name given to use_backend."""
+    return _default
+
+
+def default_namespace() -> Namespace:
+    """The namespace of the chosen backend."""
+    return _cupy() if _default == "cupy" else np
+
+
+def has_cuda() -> bool:
+    """True if cupy is installed and sees at least one device."""
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    try:
+        return int(_cupy().cuda.runtime.getDeviceCount()) > 0
+    except Exception:  # any driver error means that there is no usable device
+        return False
+
+
+def scatter_add(xp: Namespace, target: Array, index: Any, values: Array) -> Array:
+    """`target[index] += values` in place with repeated indices added up, which plain indexing does not do."""
+    if hasattr(xp, "add") and hasattr(xp.add, "at"):
+        xp.add.at(target, index, values)
+        return target
+    raise UnsupportedError(f"{xp.__name__} has no add.at; expected a namespace with scatter-add")
+
+
+def errstate(**kwargs: str) -> AbstractContextManager[Any]:
+    """numpy.errstate; CuPy has no floating-point traps, so it needs none."""
+    return np.errstate(**kwargs)  # type: ignore[arg-type]
+
+
+def _entry(kind: type) -> tuple[Namespace, Callable[[Array], np.ndarray]] | None:
+    entry = _NAMESPACES.get(kind)
+    if entry is not None:
+        return entry
+    for known, value in list(_NAMESPACES.items()):
+        if issubclass(kind, known):
+            return value
+    if kind.__module__.split(".")[0] == "cupy" and "cupy" in sys.modules:
+        _cupy()
+        return _NAMESPACES.get(kind)
+    return None
+
+
+def _cupy() -> ModuleType:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise BackendUnavailable(
+            f'cupy could not be imported ({error}); run: pip install "armour-toolkit[gpu]", or use device cpu'
+        ) from error
+    _NAMESPACES.setdefault(cupy.ndarray, (cupy, cupy.asnumpy))
+    return cupy

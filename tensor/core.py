@@ -1,0 +1,502 @@
+"""Tensor, the tape, and the iterative backward pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from armour.errors import InvalidArgument, UnsupportedError
+from armour.tensor.backend import Array, asnumpy, default_namespace, device_of, get_xp, is_array, to_device
+from armour.tensor.op import OPS, Op
+
+_local = threading.local()
+
+
+def grad_enabled() -> bool:
+    """False inside no_grad()."""
+    return getattr(_local, "grad", True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Operations inside record nothing, so they keep no inputs alive."""
+    before = grad_enabled()
+    _local.grad = False
+    try:
+        yield
+    finally:
+        _local.grad = before
+
+
+@contextmanager
+def _enable_grad(on: bool) -> Iterator[None]:
+    before = grad_enabled()
+    _local.grad = on
+    try:
+        yield
+    finally:
+        _local.grad = before
+
+
+def observers() -> list[Callable[..., None]]:
+    """Functions told of each op as (row, inputs, attrs, output): how a graph is traced. One list per thread."""
+    if not hasattr(_local, "observers"):
+        _local.observers = []
+    return _local.observers
+
+
+class Node:
+    """What made a tensor: the row of the op table, its inputs and its attributes."""
+
+    __slots__ = ("attrs", "inputs", "op")
+
+    def __init__(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
+        self.op, self.inputs, self.attrs = op, inputs, attrs
+
+
+class Tensor:
+    """An array on the host or on a device that can be differentiated through.
+
+    data: array, list or number. Lists and Python numbers become float32 (or integers); arrays keep their dtype and are
+    not copied. requires_grad: record what is computed from it, so that `backward` fills `grad`.
+    Operators and methods are named as in NumPy and PyTorch; each returns a new Tensor.
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
+    __array_ufunc__ = None  # numpy_array * tensor asks Tensor.__rmul__
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data: Array = _as_array(data)
+        if requires_grad and self.data.dtype.kind != "f":
+            raise InvalidArgument(
+                f"expected floating-point data for requires_grad=True, got dtype {self.data.dtype}; convert with .astype"
+            )
+        self.requires_grad = bool(requires_grad)
+        self.grad: Tensor | None = None
+        self.node: Node | None = None
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, as a tuple."""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return int(self.data.ndim)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self.data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the data."""
+        return self.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> str:
+        """"cpu" or "cuda"."""
+        return device_of(self.data)
+
+    def numpy(self) -> np.ndarray:
+        """The data on the host; shares memory with the tensor if it is there."""
+        return asnumpy(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> float:
+        """The only element, as a Python number."""
+        return self.numpy().item()  # type: ignore[no-any-return]
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a tensor without axes has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({np.array2string(self.numpy(), precision=4, threshold=20)}, dtype={self.dtype}{grad})"
+
+    # -- moving and detaching ----------------------------------------------------------------------------------------
+
+    def to(self, device: str) -> Tensor:
+        """The same values on "cpu" or "cuda", as a leaf."""
+        return Tensor(to_device(self.data, device), self.requires_grad)
+
+    def detach(self) -> Tensor:
+        """The same data without its history."""
+        return Tensor(self.data)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The values in another dtype; the gradient is cast back."""
+        return self if self.dtype == np.dtype(dtype) else OPS["cast"](self, dtype=np.dtype(dtype).name)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the derivative of this tensor to `grad` of every leaf with requires_grad.
+
+        gradient: cotangent of the tensor's shape; may be left out for a single element. The recorded history is released
+        as it is consumed unless `retain_graph` or `create_graph` (which makes the gradients differentiable too).
+        """
+        seed = _seed(self, gradient)
+        for leaf, value in backward_pass([self], [seed], None, create_graph, retain_graph or create_graph):
+            if not create_graph:
+                value = value.detach()
+            leaf.grad = value if leaf.grad is None else leaf.grad + value
+
+    # -- operators: each calls one row of the table --------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return OPS["add"](self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        return OPS["subtract"](self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return OPS["subtract"](other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return OPS["multiply"](self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return OPS["divide"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return OPS["divide"](other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return OPS["power"](self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return OPS["power"](other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return OPS["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return OPS["matmul"](other, self)
+
+    def __neg__(self) -> Tensor:
+        return OPS["negative"](self)
+
+    def __abs__(self) -> Tensor:
+        return OPS["abs"](self)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return OPS["getitem"](self, index=_plain_index(index))
+
+    def __lt__(self, other: Any) -> Tensor:
+        return OPS["less"](self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return OPS["less_equal"](self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return OPS["greater"](self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return OPS["greater_equal"](self, other)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return OPS["equal"](self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return OPS["not_equal"](self, other)
+
+    __hash__ = object.__hash__
+
+    # -- methods, named as in NumPy and PyTorch ------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return OPS["transpose"](self, axes=tuple(range(self.ndim))[::-1])
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one length may be -1."""
+        return OPS["reshape"](self, shape=_flat_ints(shape))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Axes permuted; all reversed if none are given."""
+        order = _flat_ints(axes) or tuple(range(self.ndim))[::-1]
+        return OPS["transpose"](self, axes=order)
+
+    def flatten(self, start_axis: int = 0) -> Tensor:
+        """Axes from `start_axis` on merged into one."""
+        return OPS["reshape"](self, shape=(*self.shape[:start_axis], int(np.prod(self.shape[start_axis:], dtype=int))))
+
+    def squeeze(self, axis: int) -> Tensor:
+        """Without the axis `axis`, which has length 1."""
+        axis %= self.ndim
+        if self.shape[axis] != 1:
+            raise InvalidArgument(f"expected length 1 at axis {axis}, got shape {self.shape}")
+        return self.reshape(self.shape[:axis] + self.shape[axis + 1 :])
+
+    def expand_dims(self, axis: int) -> Tensor:
+        """With a new axis of length 1 at `axis`."""
+        axis = axis % (self.ndim + 1)
+        return self.reshape((*self.shape[:axis], 1, *self.shape[axis:]))
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Sum over `axis` (an int, a tuple, or None for all)."""
+        return OPS["sum"](self, axis=_axes(axis), keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Mean over `axis`."""
+        return OPS["mean"](self, axis=_axes(axis), keepdims=keepdims)
+
+    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+        """Variance over `axis`, divided by n - ddof (NumPy's default 0)."""
+        return OPS["var"](self, axis=_axes(axis), keepdims=keepdims, ddof=ddof)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Largest value over `axis`; ties share the gradient evenly."""
+        return OPS["max"](self, axis=_axes(axis), keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Smallest value over `axis`; ties share the gradient evenly."""
+        return OPS["min"](self, axis=_axes(axis), keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Index of the first maximum."""
+        return OPS["argmax"](self, axis=axis)
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return OPS["exp"](self)
+
+    def log(self) -> Tensor:
+        """Natural logarithm."""
+        return OPS["log"](self)
+
+    def sqrt(self) -> Tensor:
+        """Square root."""
+        return OPS["sqrt"](self)
+
+    def abs(self) -> Tensor:
+        """Absolute value; gradient 0 at 0."""
+        return OPS["abs"](self)
+
+    def sign(self) -> Tensor:
+        """-1, 0 or 1; no gradient."""
+        return OPS["sign"](self)
+
+    def sin(self) -> Tensor:
+        """Sine of radians."""
+        return OPS["sin"](self)
+
+    def cos(self) -> Tensor:
+        """Cosine of radians."""
+        return OPS["cos"](self)
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent."""
+        return OPS["tanh"](self)
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x)), without overflow."""
+        return OPS["sigmoid"](self)
+
+    def relu(self) -> Tensor:
+        """max(x, 0); gradient 0 at 0."""
+        return OPS["relu"](self)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        """Limited to [low, high]; the gradient passes on the closed interval."""
+        return OPS["clip"](self, low=low, high=high)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """Softmax along `axis`."""
+        return OPS["softmax"](self, axis=axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """Logarithm of the softmax along `axis`."""
+        return OPS["log_softmax"](self, axis=axis)
+
+    def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """log of the sum of exponentials over `axis`."""
+        return OPS["logsumexp"](self, axis=_axes(axis), keepdims=keepdims)
+
+
+def lift(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Inputs as tensors; Python numbers take the dtype of the first floating tensor beside them."""
+    arrays = [t.data if isinstance(t, Tensor) else t for t in inputs if isinstance(t, Tensor) or is_array(t)]
+    floating = next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
+    xp = get_xp(*arrays) if arrays else default_namespace()
+    lifted = []
+    for value in inputs:
+        if isinstance(value, Tensor):
+            lifted.append(value)
+        elif isinstance(value, (bool, int, float)) and arrays:
+            integral = floating is None and not isinstance(value, float)
+            lifted.append(Tensor(xp.asarray(value, dtype=arrays[0].dtype if integral else floating or np.float32)))
+        else:
+            lifted.append(Tensor(value))
+    return tuple(lifted)
+
+
+def backward_pass(
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    targets: Sequence[Tensor] | None,
+    create_graph: bool,
+    retain_graph: bool,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Walk the tape once from the outputs; yields (tensor, gradient) for leaves, or for `targets` if given.
+
+    Only the part of the tape that leads to a target is walked. Without retain_graph each step's history is released as
+    soon as its gradient has been passed on, so activations are freed while the pass runs.
+    """
+    wanted = None if targets is None else {id(t) for t in targets}
+    order, useful = _order(outputs, wanted)
+    pending: dict[int, Tensor] = {}
+    for out, g in zip(outputs, cotangents, strict=True):
+        pending[id(out)] = pending[id(out)] + g if id(out) in pending else g
+    with _enable_grad(create_graph):
+        while order:
+            tensor = order.pop()
+            gradient = pending.pop(id(tensor), None)
+            if gradient is None:
+                continue
+            node = tensor.node
+            if wanted is None:
+                if node is None and tensor.requires_grad:
+                    yield tensor, gradient
+            elif id(tensor) in wanted:
+                yield tensor, gradient
+            if node is None:
+                continue
+            if node.op is _RELEASED:
+                raise InvalidArgument("the history was released by an earlier backward; pass retain_graph=True there")
+            if create_graph and node.op.once:
+                raise UnsupportedError(f"op {node.op.name} cannot be differentiated twice")
+            for i, parent in enumerate(node.inputs):
+                if id(parent) not in useful:
+                    continue
+                part = node.op.input_vjp(i, gradient, tensor, node.inputs, node.attrs)
+                if part is None:
+                    continue
+                part = unbroadcast(part, parent.shape)
+                known = pending.get(id(parent))
+                pending[id(parent)] = part if known is None else known + part
+            if not retain_graph:
+                tensor.node = Node(_RELEASED, (), {})
+
+
+def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The gradient summed over the axes along which an input of that shape was broadcast."""
+    if gradient.shape == shape:
+        return gradient
+    extra = gradient.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, n in enumerate(shape) if n == 1 and gradient.shape[i + extra] != 1
+    )
+    if axes:
+        gradient = gradient.sum(axis=axes, keepdims=True)
+    if gradient.shape == shape:
+        return gradient
+    if extra > 0 or gradient.size == int(np.prod(shape, dtype=int)):
+        return gradient.reshape(shape)
+    return OPS["broadcast_to"](gradient, shape=shape)  # a rule may return a gradient smaller than its input
+
+
+def _order(outputs: Sequence[Tensor], wanted: set[int] | None) -> tuple[list[Tensor], set[int]]:
+    """Tensors with inputs before what is made from them, and the ids of those a wanted tensor can be reached through."""
+    order: list[Tensor] = []
+    useful: set[int] = set()
+    seen: set[int] = set()
+    stack: list[tuple[Tensor, bool]] = [(t, False) for t in outputs if t.requires_grad]
+    while stack:
+        tensor, done = stack.pop()
+        if done:
+            order.append(tensor)
+            if wanted is None or id(tensor) in wanted:
+                useful.add(id(tensor))
+            elif tensor.node is not None and any(id(p) in useful for p in tensor.node.inputs):
+                useful.add(id(tensor))
+            continue
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        stack.append((tensor, True))
+        if tensor.node is not None:
+            stack.extend((p, False) for p in tensor.node.inputs if p.requires_grad and id(p) not in seen)
+    return [t for t in order if id(t) in useful], useful
+
+
+def _seed(tensor: Tensor, gradient: Any) -> Tensor:
+    if not tensor.requires_grad:
+        raise InvalidArgument("expected a tensor computed from one with requires_grad=True; nothing was recorded")
+    if gradient is None:
+        if tensor.size != 1:
+            raise InvalidArgument(
+                f"expected a single element, got shape {tensor.shape}; pass gradient= of that shape, or call .sum() first"
+            )
+        return Tensor(get_xp(tensor.data).ones_like(tensor.data))
+    seed = gradient if isinstance(gradient, Tensor) else Tensor(get_xp(tensor.data).asarray(gradient, dtype=tensor.dtype))
+    if seed.shape != tensor.shape:
+        raise InvalidArgument(f"expected gradient of shape {tensor.shape}, got {seed.shape}")
+    return seed
+
+
+def _as_array(data: Any) -> Array:
+    if type(data) is np.ndarray:
+        return data
+    if isinstance(data, Tensor):
+        return data.data
+    if is_array(data):
+        return np.asarray(data) if isinstance(data, np.generic) else data
+    array = np.asarray(data)
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "fiub":
+        raise InvalidArgument(f"expected numbers, got dtype {array.dtype}")
+    xp = default_namespace()
+    return array if xp is np else xp.asarray(array)
+
+
+def _axes(axis: Any) -> Any:
+    return tuple(int(a) for a in axis) if isinstance(axis, (tuple, list)) else axis
+
+
+def _flat_ints(values: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(values) == 1 and isinstance(values[0], (tuple, list)):
+        values = tuple(values[0])
+    return tuple(int(v) for v in values)
+
+
+def _plain_index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_plain_index(i) for i in index)
+    return index.data if isinstance(index, Tensor) else index
+
+
+_RELEASED = Op("released", lambda xp: None)
