@@ -1,0 +1,299 @@
+"""The contract of every model: arrays in; logits, labels and input gradients out; checks and counters."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from armour import checks
+from armour.bounds import Bounds
+from armour.errors import InvalidArgument, UnsupportedError
+from armour.tensor.backend import asnumpy, to_device
+from armour.tensor.core import Tensor, backward_pass
+
+Loss: TypeAlias = Literal["cross_entropy", "margin", "dlr"]
+LossFn: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class Counter:
+    """How often a model was asked, per sample: forward passes (queries) and backward passes (gradients)."""
+
+    __slots__ = ("_lock", "gradients", "queries")
+
+    def __init__(self) -> None:
+        self.queries = 0
+        self.gradients = 0
+        self._lock = threading.Lock()
+
+    def add(self, queries: int = 0, gradients: int = 0) -> None:
+        """Count; safe from several threads."""
+        with self._lock:
+            self.queries += queries
+            self.gradients += gradients
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        with self._lock:
+            self.queries = self.gradients = 0
+
+    def __repr__(self) -> str:
+        return f"Counter(queries={self.queries}, gradients={self.gradients})"
+
+
+class Model(ABC):
+    """A classifier: arrays (n, *input_shape) inside `bounds` in, logits (n, num_classes) out.
+
+    input_shape: (c, h, w) for images, any tuple otherwise; None until the first input is seen, if it was not
+    stated. num_classes: None until the first output is seen, if it was not stated. class_names: one per
+    class, or empty. provenance: where the model comes from, as plain JSON values. batch_size: samples
+    evaluated at once. Inputs are checked once at each public call: InvalidArgument for a wrong shape or
+    dtype, NaN, or values out of bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        bounds: Bounds | Sequence[float] = (0.0, 1.0),
+        input_shape: Sequence[int] | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] = (),
+        name: str = "model",
+        provenance: dict[str, Any] | None = None,
+        batch_size: int = 256,
+    ) -> None:
+        self.bounds = Bounds.of(bounds)
+        self.input_shape: Any = None if input_shape is None else _shape(input_shape)
+        self.num_classes: Any = None if num_classes is None else checks.count("num_classes", num_classes, 1)
+        self.class_names = tuple(str(c) for c in class_names)
+        if self.class_names and num_classes is not None and len(self.class_names) != num_classes:
+            raise InvalidArgument(
+                f"expected {num_classes} class_names, one per class, got {len(self.class_names)}"
+            )
+        self.name = name
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.batch_size = checks.count("batch_size", batch_size)
+        self.counter = Counter()
+        self.device = "cpu"
+
+    # -- what subclasses write -------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def can_grad(self) -> bool:
+        """True if input gradients are available."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex sha256 that changes when the model does."""
+
+    @abstractmethod
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        """Logits (n, k) of a checked, non-empty chunk."""
+
+    def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        raise UnsupportedError(
+            f"{self.name} is a black box without gradients; use an attack that only asks for outputs, "
+            "or wrap the network itself"
+        )
+
+    def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return self._forward(x), {}
+
+    # -- what callers use ------------------------------------------------------------------------------------
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """(n, k) float32 logits of x (n, *input_shape)."""
+        x = self.check_input(x)
+        return self._counted(x, self._forward)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """(n,) int64 labels: the first largest logit."""
+        return self.logits(x).argmax(axis=1)
+
+    def loss_gradient(
+        self, x: np.ndarray, y: np.ndarray, loss: Loss = "cross_entropy", targeted: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Per-sample loss (n,) and its gradient (n, *input_shape); row i is sample i's own, not divided by n.
+
+        y: (n,) integer labels. targeted: y are the labels wanted, and the loss is negated, so that going up
+        it is the attacker's direction either way. Raises UnsupportedError on a black box.
+        """
+        from armour.tensor import losses
+
+        checks.one_of("loss", loss, ("cross_entropy", "margin", "dlr"))
+        function, sign = getattr(losses, loss), -1.0 if targeted else 1.0
+        x = self.check_input(x)
+        y = self.check_labels(y, len(x))
+        values, gradients = [np.zeros(0, np.float32)], [np.zeros((0, *x.shape[1:]), np.float32)]
+        for rows in self._chunks(len(x)):
+            labels = to_device(y[rows], self.device)
+            value, gradient, _ = self._pullback(x[rows], lambda z, labels=labels: sign * function(z, labels))
+            values.append(value)
+            gradients.append(gradient)
+        self.counter.add(len(x), len(x))
+        return np.concatenate(values), np.concatenate(gradients)
+
+    def gradient(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Loss (n,), its gradient (n, *input_shape) and the logits (n, k), from one forward pass.
+
+        loss_fn: maps the logits Tensor (n, k) of the whole batch to a loss Tensor (n,), row by row. Above
+        batch_size the logits are computed first and each chunk again for its gradient, so that memory stays
+        bounded; the counter counts one query and one gradient per sample either way. Raises UnsupportedError
+        on a black box.
+        """
+        x = self.check_input(x)
+        n = len(x)
+        if n == 0:
+            return np.zeros(0, np.float32), np.zeros_like(x), self._counted(x, self._forward)
+        if n <= self.batch_size:
+            result = self._pullback(x, loss_fn)
+            self.counter.add(n, n)
+            return result
+        if not self.can_grad:
+            self._pullback(x[:1], loss_fn)
+        logits = self._counted(x, self._forward)
+        top = Tensor(to_device(logits, self.device), requires_grad=True)
+        value = loss_fn(top)
+        slope = input_gradient(value, top).data
+        gradient = np.empty_like(x)
+        for rows in self._chunks(n):
+            gradient[rows] = self._pullback(x[rows], lambda z, rows=rows: (z * slope[rows]).sum(axis=1))[1]
+        self.counter.add(gradients=n)
+        return asnumpy(value.data), gradient, logits
+
+    def activations(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Output (n, ...) of every leaf layer, by layer name; UnsupportedError on a black box."""
+        if not self.can_grad:
+            raise UnsupportedError(f"{self.name} is a black box without layers; wrap the network itself")
+        return self.tapped(x)[1]
+
+    def tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits (n, k) and {layer: activations} of one forward pass; a black box has no layers."""
+        x = self.check_input(x)
+        parts = [self._tapped(x[rows]) for rows in self._chunks(len(x))]
+        if not parts:
+            return self._counted(x, self._forward), {}
+        self.counter.add(len(x))
+        if len(parts) == 1:
+            return parts[0]
+        layers = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
+        return np.concatenate([part[0] for part in parts]), layers
+
+    def accuracy(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Share of x that is given label y; 0 samples are an InvalidArgument."""
+        if len(y) == 0:
+            raise InvalidArgument("expected at least one sample to measure accuracy on, got none")
+        return float(np.mean(self.predict(x) == self.check_labels(y, len(x))))
+
+    # -- checks ----------------------------------------------------------------------------------------------
+
+    def check_input(self, x: np.ndarray) -> np.ndarray:
+        """x as float32 (n, *input_shape) inside the bounds; InvalidArgument otherwise."""
+        x = asnumpy(x.data) if isinstance(x, Tensor) else asnumpy(x)
+        if x.dtype.kind != "f":
+            raise InvalidArgument(
+                f"expected floating-point inputs in {tuple(self.bounds)}, got dtype {x.dtype}; "
+                "convert with .astype(np.float32) and scale (uint8 pixels: divide by 255)"
+            )
+        if self.input_shape is None and x.ndim >= 2:
+            self.input_shape = tuple(int(d) for d in x.shape[1:])
+        if self.input_shape is None or x.shape[1:] != self.input_shape:
+            raise InvalidArgument(_shape_message(x.shape, self.input_shape))
+        x = np.ascontiguousarray(x, dtype=np.float32)
+        if not self.bounds.contains(x):
+            bad = "NaN or infinity" if not np.isfinite(x).all() else f"values from {x.min():g} to {x.max():g}"
+            raise InvalidArgument(
+                f"expected inputs inside the model's bounds {tuple(self.bounds)}, got {bad}; "
+                "scale or clip them, or state the right bounds"
+            )
+        return x
+
+    def check_labels(self, y: np.ndarray, n: int) -> np.ndarray:
+        """y as int64 (n,) with values in 0..num_classes-1; InvalidArgument otherwise."""
+        y = np.asarray(y)
+        if y.shape != (n,) or (y.dtype.kind not in "iu" and y.size):
+            raise InvalidArgument(
+                f"expected {n} integer labels of shape ({n},), got {checks.describe('y', y)}"
+            )
+        y = y.astype(np.int64)
+        if n and self.num_classes is not None and not (y.min() >= 0 and y.max() < self.num_classes):
+            raise InvalidArgument(
+                f"expected labels in 0..{self.num_classes - 1}, got {y.min()}..{y.max()}; "
+                "the model has another number of classes than the data"
+            )
+        return y
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _chunks(self, n: int) -> list[slice]:
+        return [slice(i, min(i + self.batch_size, n)) for i in range(0, n, self.batch_size)]
+
+    def _counted(self, x: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        parts = [function(x[rows]) for rows in self._chunks(len(x))]
+        self.counter.add(len(x))
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            if self.num_classes is None:
+                raise InvalidArgument(
+                    "expected at least one sample: num_classes is not known yet; state num_classes="
+                )
+            return np.zeros((0, self.num_classes), np.float32)
+        return np.concatenate(parts)
+
+    def _check_output(self, logits: np.ndarray, n: int) -> np.ndarray:
+        if logits.ndim != 2 or len(logits) != n or logits.dtype.kind not in "fiu":
+            raise InvalidArgument(
+                f"expected logits of shape ({n}, classes) from the model, got {checks.describe('output', logits)}"
+            )
+        if self.num_classes is None:
+            self.num_classes = int(logits.shape[1])
+        if logits.shape[1] != self.num_classes:
+            raise InvalidArgument(
+                f"expected {self.num_classes} logits per sample (num_classes), got {logits.shape[1]}"
+            )
+        return np.ascontiguousarray(logits, dtype=np.float32)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}, input_shape={self.input_shape}, "
+            f"num_classes={self.num_classes}, bounds={tuple(self.bounds)})"
+        )
+
+
+def input_gradient(loss: Tensor, leaf: Tensor) -> Tensor:
+    """d sum(loss) / d leaf; walks only the tape that leads to the leaf, so no parameter gradients."""
+    if loss.ndim != 1:
+        raise InvalidArgument(f"expected loss_fn to return one loss per sample (n,), got shape {loss.shape}")
+    ones = Tensor(loss.data * 0 + 1)
+    if loss.requires_grad:
+        for _, gradient in backward_pass([loss], [ones], [leaf], create_graph=False, retain_graph=False):
+            return gradient
+    return Tensor(leaf.data * 0)  # the loss does not depend on the input
+
+
+def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple(checks.count("input_shape", d) for d in shape)
+    except TypeError:
+        raise InvalidArgument(
+            f"expected input_shape such as (1, 28, 28), got {checks.describe('input_shape', shape)}"
+        ) from None
+
+
+def _shape_message(got: tuple[int, ...], expected: tuple[int, ...] | None) -> str:
+    if expected is None:
+        return f"expected a batch of inputs (n, c, h, w), got shape {got}; add the batch axis with x[None]"
+    want = f"expected inputs of shape (n, {', '.join(map(str, expected))}), got {got}"
+    if got == expected:
+        return f"{want}; add the batch axis with x[None]"
+    if len(expected) == 3 and got[1:] == expected[1:]:
+        return f"{want}; add the channel axis with x[:, None]"
+    if len(expected) == 3 and len(got) == 4 and got[1:] == (*expected[1:], expected[0]):
+        return f"{want}; move the channels first with x.transpose(0, 3, 1, 2)"
+    return f"{want}; reshape the data or use a model trained on it"

@@ -1,0 +1,232 @@
+"""Models: a network of ours with gradients (ModuleModel) and any function without (CallableModel)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from armour import checks
+from armour.bounds import Bounds as Bounds
+from armour.contract import Counter as Counter
+from armour.contract import LossFn, input_gradient
+from armour.contract import Model as Model
+from armour.errors import InvalidArgument
+from armour.tensor.backend import asnumpy, to_device
+from armour.tensor.core import Tensor, no_grad
+
+if TYPE_CHECKING:
+    from armour.tensor import nn
+
+log = logging.getLogger(__name__)
+
+
+class ModuleModel(Model):
+    """A network of armour.tensor.nn as a Model: normalisation inside, evaluation mode inside.
+
+    mean, std: numbers, or one per channel; the network sees (x - mean) / std.
+    graph: the network as data (armour.tensor.ir.Graph) if known; traced on first use otherwise.
+    Gradients of parameters are never computed. A network that ends in a softmax is reported in
+    provenance["outputs"], and the logarithm of its output is what logits() returns.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        graph: Any = None,
+        device: str = "cpu",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.module = module.eval()
+        self.mean, self.std = (
+            _per_channel("mean", mean, self.input_shape),
+            _per_channel("std", std, self.input_shape),
+        )
+        if any(s <= 0 for s in self.std):
+            raise InvalidArgument(f"expected std above 0, got {checks.describe('std', std)}")
+        self._graph = graph
+        self.device = device
+        self._shift: tuple[Any, Any] | None = None
+        if device != "cpu":
+            for tensor in (*module.parameters(), *(b for _, b in module.named_buffers())):
+                tensor.data = to_device(tensor.data, device)
+        self._log_outputs = False
+        if self.input_shape is not None:
+            self._probe()
+
+    @property
+    def can_grad(self) -> bool:
+        return True
+
+    @property
+    def graph(self) -> Any:
+        """The network as data; UnsupportedError if it cannot be traced."""
+        if self._graph is None:
+            from armour.tensor import ir
+
+            if self.input_shape is None:
+                raise InvalidArgument(
+                    "expected input_shape to be known before the network is traced; state input_shape="
+                )
+            self._graph = ir.trace(self.module, self.input_shape)
+        return self._graph
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 over the graph, mean, std and every weight with its name."""
+        head = {"graph": self.graph.to_dict(), "mean": self.mean, "std": self.std}
+        digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+        for key, value in sorted(self.state_dict().items()):
+            digest.update(f"{key}|{value.dtype.str}|{value.shape}|".encode())
+            digest.update(np.ascontiguousarray(value).data)
+        return digest.hexdigest()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Weights and buffers by name, on the host."""
+        return {name: asnumpy(value) for name, value in self.module.state_dict().items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Differentiable logits of x (n, *input_shape); nothing is checked, counted or chunked."""
+        out = self.module(self._normalise(x))
+        return (out + 1e-12).log() if self._log_outputs else out
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        with self._evaluating(), no_grad():
+            out = self.forward(Tensor(to_device(x, self.device)))
+        return self._check_output(asnumpy(out.data), len(x))
+
+    def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        leaf = Tensor(to_device(x, self.device), requires_grad=True)
+        with self._evaluating():
+            out = self.forward(leaf)
+            logits = self._check_output(asnumpy(out.data), len(x))
+            loss = loss_fn(out)
+            gradient = input_gradient(loss, leaf)
+        return asnumpy(loss.data), asnumpy(gradient.data), logits
+
+    def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        from armour.tensor import nn
+
+        with self._evaluating(), no_grad(), nn.capture(self.module) as layers:
+            out = self.forward(Tensor(to_device(x, self.device)))
+        return self._check_output(asnumpy(out.data), len(x)), {k: asnumpy(v) for k, v in layers.items()}
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        if self.mean == (0.0,) and self.std == (1.0,):
+            return x
+        if self._shift is None:
+            shape = (-1,) + (1,) * (len(self.input_shape) - 1) if self.input_shape else ()
+            mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+            if len(self.mean) > 1 or len(self.std) > 1:
+                mean, std = mean.reshape(shape), std.reshape(shape)
+            self._shift = to_device(1 / std, self.device), to_device(-mean / std, self.device)
+        return x * self._shift[0] + self._shift[1]
+
+    def _probe(self) -> None:
+        """One forward pass on two inputs: finds a wrong class count, and outputs that are probabilities."""
+        low, high = self.bounds
+        x = np.linspace(low, high, 2 * int(np.prod(self.input_shape)), dtype=np.float32)
+        logits = self._forward(x.reshape(2, *self.input_shape))
+        if _are_probabilities(logits):
+            self._log_outputs = True
+            self.provenance["outputs"] = "probabilities; their logarithm is used as logits"
+            log.warning("%s returns probabilities, not logits; their logarithm is used", self.name)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        # Non-finite values are findings, which the caller sees in the outputs; they are no warnings.
+        with np.errstate(all="ignore"):
+            if not self.module.training:
+                yield
+                return
+            self.module.eval()
+            try:
+                yield
+            finally:
+                self.module.train()
+
+
+class CallableModel(Model):
+    """A black box: any function from (n, *input_shape) float32 arrays to (n, classes) scores.
+
+    outputs: "logits", "probabilities" (their logarithm is taken), or "auto": decided on the first outputs and
+    recorded in provenance["outputs"]. Gradients and activations raise UnsupportedError.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[np.ndarray], Any],
+        *,
+        outputs: Literal["auto", "logits", "probabilities"] = "auto",
+        **options: Any,
+    ) -> None:
+        options.setdefault("name", getattr(function, "__name__", type(function).__name__))
+        super().__init__(**options)
+        self.function = function
+        self._outputs = checks.one_of("outputs", outputs, ("auto", "logits", "probabilities"))
+
+    @property
+    def can_grad(self) -> bool:
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex sha256 of the labels given to 256 fixed inputs: the function itself cannot be hashed."""
+        if self.input_shape is None:
+            raise InvalidArgument(
+                "expected input_shape to be known before a black box is fingerprinted; state input_shape="
+            )
+        low, high = self.bounds
+        probes = np.random.default_rng(0).uniform(low, high, (256, *self.input_shape)).astype(np.float32)
+        labels = np.concatenate([self._forward(probes[rows]).argmax(axis=1) for rows in self._chunks(256)])
+        head = f"{self.name}|{self.input_shape}|{self.num_classes}|".encode()
+        return hashlib.sha256(head + labels.astype("<i8").tobytes()).hexdigest()
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        scores = self.function(x)
+        raw = asnumpy(scores.data) if isinstance(scores, Tensor) else np.asarray(scores)
+        out = self._check_output(raw, len(x))
+        if self._outputs == "auto":
+            self._outputs = "probabilities" if _are_probabilities(out) else "logits"
+        if self._outputs == "probabilities":
+            self.provenance["outputs"] = "probabilities; their logarithm is used as logits"
+            with np.errstate(all="ignore"):
+                return np.log(np.maximum(out, np.float32(1e-12)))
+        self.provenance["outputs"] = "logits"
+        return out
+
+
+def _are_probabilities(scores: np.ndarray) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(
+            scores.shape[1] > 1
+            and scores.size
+            and (scores >= 0).all()
+            and (scores <= 1 + 1e-6).all()
+            and np.allclose(scores.sum(axis=1), 1, atol=1e-3)
+        )
+
+
+def _per_channel(
+    name: str, value: float | Sequence[float], shape: tuple[int, ...] | None
+) -> tuple[float, ...]:
+    numbers = np.asarray(value, dtype=np.float64).reshape(-1) if np.ndim(value) <= 1 else None
+    if numbers is None or numbers.size == 0 or not np.isfinite(numbers).all():
+        raise InvalidArgument(
+            f"expected a finite number, or one per channel, got {checks.describe(name, value)}"
+        )
+    if len(numbers) > 1 and (shape is None or len(numbers) != shape[0]):
+        channels = "an input_shape" if shape is None else f"{shape[0]} values"
+        raise InvalidArgument(
+            f"expected {channels} for {name} per channel, got {checks.describe(name, value)}"
+        )
+    return tuple(float(v) for v in numbers)
