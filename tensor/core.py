@@ -24,16 +24,13 @@ def grad_enabled() -> bool:
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Operations inside record nothing, so they keep no inputs alive."""
-    before = grad_enabled()
-    _local.grad = False
-    try:
+    with recording(False):
         yield
-    finally:
-        _local.grad = before
 
 
 @contextmanager
-def _enable_grad(on: bool) -> Iterator[None]:
+def recording(on: bool) -> Iterator[None]:
+    """Operations inside record what they do, or do not; `no_grad` is recording(False)."""
     before = grad_enabled()
     _local.grad = on
     try:
@@ -380,7 +377,7 @@ def backward_pass(
     pending: dict[int, Tensor] = {}
     for out, g in zip(outputs, cotangents, strict=True):
         pending[id(out)] = pending[id(out)] + g if id(out) in pending else g
-    with _enable_grad(create_graph):
+    with recording(create_graph):
         while order:
             tensor = order.pop()
             gradient = pending.pop(id(tensor), None)

@@ -1,0 +1,260 @@
+"""Rows of the op table that work element by element: arithmetic, exponentials, activations, comparisons.
+
+Arithmetic between an integer and a floating array gives the floating array's dtype (NumPy alone would widen float32 to
+float64). Functions of one floating argument turn integers into float32.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from armour.tensor.backend import Array, Namespace
+from armour.tensor.core import Tensor
+from armour.tensor.op import Case, op
+from armour.tensor.special import erf_values
+
+PAIR = (Case(((3, 4), (3, 4))), Case(((3, 4), (4,))), Case(((3, 1), (1, 4))), Case(((0, 4), (1, 4))), Case(((), (2, 3))))
+
+
+def floating(a: Array) -> Array:
+    """`a`, or `a` as float32 if it holds integers or booleans."""
+    return a if a.dtype.kind == "f" else a.astype("float32")
+
+
+def same_kind(a: Array, b: Array) -> tuple[Array, Array]:
+    """Both arrays, the one of integers cast to the other's dtype if that is floating."""
+    if a.dtype != b.dtype:
+        if a.dtype.kind == "f" and b.dtype.kind in "iub":
+            b = b.astype(a.dtype)
+        elif b.dtype.kind == "f" and a.dtype.kind in "iub":
+            a = a.astype(b.dtype)
+    return a, b
+
+
+# -- arithmetic --------------------------------------------------------------------------------------------------------
+
+
+def _add(xp: Namespace, a: Array, b: Array) -> Array:
+    if a.dtype is not b.dtype:
+        a, b = same_kind(a, b)
+    return xp.add(a, b)
+
+
+def _subtract(xp: Namespace, a: Array, b: Array) -> Array:
+    if a.dtype is not b.dtype:
+        a, b = same_kind(a, b)
+    return xp.subtract(a, b)
+
+
+def _multiply(xp: Namespace, a: Array, b: Array) -> Array:
+    if a.dtype is not b.dtype and a.dtype.kind != "b" and b.dtype.kind != "b":  # a mask needs no cast
+        a, b = same_kind(a, b)
+    return xp.multiply(a, b)
+
+
+def _divide(xp: Namespace, a: Array, b: Array) -> Array:
+    a, b = same_kind(a, b)
+    return xp.divide(floating(a), floating(b))
+
+
+def _power(xp: Namespace, a: Array, b: Array) -> Array:
+    a, b = same_kind(a, b)
+    return xp.power(a, b)
+
+
+def _power_base(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    # a ** (b - 1) is infinite at a = 0 for b = 0, where the derivative is 0.
+    return g * where(equal(b, 0), 0.0, b * power(a, where(equal(b, 0), 1, b) - 1))
+
+
+def _power_exponent(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    # y log a tends to 0 for a = 0 and b >= 0; log 0 itself must not be taken.
+    zero = equal(a, 0)
+    return g * where(zero, 0.0, y * log(where(zero, 1.0, a)))
+
+
+add = op("add", _add, (lambda g, y, a, b: g, lambda g, y, a, b: g), cases=PAIR)
+subtract = op("subtract", _subtract, (lambda g, y, a, b: g, lambda g, y, a, b: -g), cases=PAIR)
+multiply = op("multiply", _multiply, (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a), cases=PAIR)
+divide = op(
+    "divide",
+    _divide,
+    (lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y) / b),
+    domain=((-2.0, 2.0), (0.5, 2.0)),
+    cases=PAIR,
+)
+power = op("power", _power, (_power_base, _power_exponent), domain=((0.3, 2.0), (-2.0, 2.0)), cases=PAIR)
+negative = op("negative", lambda xp, x: xp.negative(x), (lambda g, y, x: -g,))
+abs = op("abs", lambda xp, x: xp.abs(x), (lambda g, y, x: g * sign(x),))
+
+# -- exponentials, logarithms, trigonometry ----------------------------------------------------------------------------
+
+exp = op("exp", lambda xp, x: xp.exp(floating(x)), (lambda g, y, x: g * y,))
+log = op("log", lambda xp, x: xp.log(floating(x)), (lambda g, y, x: g / x,), domain=(0.1, 4.0))
+log1p = op("log1p", lambda xp, x: xp.log1p(floating(x)), (lambda g, y, x: g / (x + 1.0),), domain=(-0.8, 4.0))
+expm1 = op("expm1", lambda xp, x: xp.expm1(floating(x)), (lambda g, y, x: g * (y + 1.0),))
+sqrt = op("sqrt", lambda xp, x: xp.sqrt(floating(x)), (lambda g, y, x: g / (y * 2.0),), domain=(0.1, 4.0))
+sin = op("sin", lambda xp, x: xp.sin(floating(x)), (lambda g, y, x: g * cos(x),))
+cos = op("cos", lambda xp, x: xp.cos(floating(x)), (lambda g, y, x: -(g * sin(x)),))
+tanh = op("tanh", lambda xp, x: xp.tanh(floating(x)), (lambda g, y, x: g * (1.0 - y * y),))
+erf = op(
+    "erf",
+    lambda xp, x: erf_values(xp, floating(x)),
+    (lambda g, y, x: g * exp(-(x * x)) * (2.0 / math.sqrt(math.pi)),),
+)
+
+# -- activations -------------------------------------------------------------------------------------------------------
+
+
+def _sigmoid(xp: Namespace, x: Array) -> Array:
+    # By tanh: no overflow at either end, and one transcendental.
+    x = floating(x)
+    half = x.dtype.type(0.5)
+    return xp.tanh(x * half) * half + half
+
+
+def _relu(xp: Namespace, x: Array) -> Array:
+    return xp.maximum(x, xp.zeros((), x.dtype))
+
+
+def _softplus(xp: Namespace, x: Array) -> Array:
+    x = floating(x)
+    return xp.logaddexp(x, xp.zeros((), x.dtype))
+
+
+def _gelu(xp: Namespace, x: Array) -> Array:
+    x = floating(x)
+    one = x.dtype.type(1.0)
+    return x * ((erf_values(xp, x * x.dtype.type(math.sqrt(0.5))) + one) * x.dtype.type(0.5))
+
+
+def _gelu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    # d/dx x P(x) = P(x) + x p(x), with the distribution P and the density p of the standard normal.
+    density = exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+    return g * ((erf(x * math.sqrt(0.5)) + 1.0) * 0.5 + x * density)
+
+
+def _silu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    s = sigmoid(x)
+    return g * (s + y * (1.0 - s))
+
+
+sigmoid = op("sigmoid", _sigmoid, (lambda g, y, x: g * (y * (1.0 - y)),))
+# y is never below 0, so y != 0 means x > 0 or NaN, for which PyTorch passes the gradient too.
+relu = op("relu", _relu, (lambda g, y, x: g * not_equal(y, 0),))
+softplus = op("softplus", _softplus, (lambda g, y, x: g * sigmoid(x),))
+gelu = op("gelu", _gelu, (_gelu_vjp,))
+silu = op("silu", lambda xp, x: floating(x) * _sigmoid(xp, x), (_silu_vjp,))
+
+_leaky_relu = op(
+    "leaky_relu",
+    lambda xp, x, slope: xp.where(x > 0, x, x * x.dtype.type(slope)),
+    (lambda g, y, x, slope: where(greater(x, 0), g, g * slope),),
+    cases=(Case(((3, 4),), {"slope": 0.1}), Case(((0, 2),), {"slope": 0.1})),
+)
+_elu = op(
+    "elu",
+    lambda xp, x, alpha: xp.where(x > 0, x, xp.expm1(xp.minimum(x, xp.zeros((), x.dtype))) * x.dtype.type(alpha)),
+    (lambda g, y, x, alpha: where(greater(x, 0), g, g * (y + alpha)),),
+    cases=(Case(((3, 4),), {"alpha": 0.7}), Case(((0, 2),), {"alpha": 0.7})),
+)
+
+
+def leaky_relu(x: Any, slope: float = 0.01) -> Tensor:
+    """x where x > 0, else slope * x."""
+    return _leaky_relu(x, slope=float(slope))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha * (exp(x) - 1)."""
+    return _elu(x, alpha=float(alpha))
+
+
+# -- limits and choices ------------------------------------------------------------------------------------------------
+
+
+def _clip(xp: Namespace, x: Array, low: float | None, high: float | None) -> Array:
+    if low is not None:
+        x = xp.maximum(x, xp.asarray(low, dtype=x.dtype))
+    return x if high is None else xp.minimum(x, xp.asarray(high, dtype=x.dtype))
+
+
+def _clip_vjp(g: Tensor, y: Tensor, x: Tensor, low: float | None, high: float | None) -> Tensor:
+    if low is not None:
+        g = g * greater_equal(x, low)
+    return g if high is None else g * less_equal(x, high)
+
+
+def _where(xp: Namespace, condition: Array, a: Array, b: Array) -> Array:
+    a, b = same_kind(a, b)
+    return xp.where(condition, a, b)
+
+
+def _share(xp: Namespace, a: Array, b: Array) -> Array:
+    # The part of the gradient of maximum(a, b) that goes to a: 0 below, a half at a tie, 1 above or beside a NaN.
+    a, b = same_kind(a, b)
+    half = a.dtype.type(0.5)
+    return a.dtype.type(1) - ((a < b) + (a <= b)) * half
+
+
+_max_share = op("max_share", _share, None, cases=PAIR)
+maximum = op(
+    "maximum",
+    lambda xp, a, b: xp.maximum(*same_kind(a, b)),
+    (lambda g, y, a, b: g * _max_share(a, b), lambda g, y, a, b: g * _max_share(b, a)),
+    cases=PAIR,
+)
+minimum = op(
+    "minimum",
+    lambda xp, a, b: xp.minimum(*same_kind(a, b)),
+    (lambda g, y, a, b: g * _max_share(b, a), lambda g, y, a, b: g * _max_share(a, b)),
+    cases=PAIR,
+)
+where = op(
+    "where",
+    _where,
+    (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g)),
+    cases=(Case(([[True, False], [False, True]], (2, 2), (2, 2))), Case(([[True], [False]], (2,), ()))),
+)
+_clip_row = op(
+    "clip",
+    _clip,
+    (_clip_vjp,),
+    cases=(
+        Case(((3, 4),), {"low": -0.5, "high": 0.7}),
+        Case(((3, 4),), {"low": None, "high": 0.7}),
+        Case(((0,),), {"low": 0.0, "high": None}),
+    ),
+)
+
+
+def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
+    """Limited to [low, high]; the gradient passes on the closed interval (image values sit on 0 and 1)."""
+    return _clip_row(x, low=low, high=high)
+
+
+# -- without gradient --------------------------------------------------------------------------------------------------
+
+sign = op("sign", lambda xp, x: xp.sign(x))
+floor = op("floor", lambda xp, x: xp.floor(x))
+less = op("less", lambda xp, a, b: xp.less(a, b), cases=PAIR)
+less_equal = op("less_equal", lambda xp, a, b: xp.less_equal(a, b), cases=PAIR)
+greater = op("greater", lambda xp, a, b: xp.greater(a, b), cases=PAIR)
+greater_equal = op("greater_equal", lambda xp, a, b: xp.greater_equal(a, b), cases=PAIR)
+equal = op("equal", lambda xp, a, b: xp.equal(a, b), cases=PAIR)
+not_equal = op("not_equal", lambda xp, a, b: xp.not_equal(a, b), cases=PAIR)
+
+_cast = op(
+    "cast",
+    lambda xp, x, dtype: x.astype(dtype),
+    (lambda g, y, x, dtype: g.astype(x.dtype),),
+    cases=(Case(((3, 4),), {"dtype": "float64"}), Case(((0,),), {"dtype": "float64"})),
+)
+
+
+def cast(x: Any, dtype: Any) -> Tensor:
+    """The values in another dtype, given by name ("float32")."""
+    import numpy as np
+
+    return _cast(x, dtype=np.dtype(dtype).name)

@@ -1,0 +1,109 @@
+"""Rows of the op table for matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from armour.errors import InvalidArgument
+from armour.tensor.core import Tensor
+from armour.tensor.elementwise import same_kind
+from armour.tensor.op import Case, op
+from armour.tensor.reduce import sum as sum_of
+from armour.tensor.shape import broadcast_to, reshape, transpose
+
+
+def _swap(t: Tensor) -> Tensor:
+    return transpose(t, (*range(t.ndim - 2), t.ndim - 1, t.ndim - 2))
+
+
+def _matmul_a(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    if b.ndim == 1:
+        return reshape(g, (*g.shape, 1)) * b if a.ndim > 1 else g * b
+    if a.ndim == 1:
+        part = matmul(b, reshape(g, (*g.shape, 1)))  # (..., k, m) @ (..., m, 1)
+        return reshape(part, part.shape[:-1])
+    return matmul(g, _swap(b))
+
+
+def _matmul_b(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    if a.ndim == 1:
+        if b.ndim == 1:
+            return g * a
+        return reshape(a, (a.shape[0], 1)) * reshape(g, (*g.shape[:-1], 1, g.shape[-1]))
+    if b.ndim == 1:
+        part = matmul(_swap(a), reshape(g, (*g.shape, 1)))
+        return reshape(part, part.shape[:-1])
+    if b.ndim == 2 and a.ndim > 2:  # one product instead of a batch of them and a sum
+        rows = g.size // g.shape[-1] if g.shape[-1] else 0
+        return matmul(_swap(reshape(a, (rows, a.shape[-1]))), reshape(g, (rows, g.shape[-1])))
+    return matmul(_swap(a), g)
+
+
+matmul = op(
+    "matmul",
+    lambda xp, a, b: xp.matmul(*same_kind(a, b)),
+    (_matmul_a, _matmul_b),
+    cases=(
+        Case(((3, 4), (4, 2))),
+        Case(((4,), (4, 2))),
+        Case(((3, 4), (4,))),
+        Case(((4,), (4,))),
+        Case(((2, 3, 4), (4, 5))),
+        Case(((2, 1, 3, 4), (5, 4, 2))),
+        Case(((4,), (2, 4, 3))),
+        Case(((2, 3, 4), (4,))),
+        Case(((0, 4), (4, 2))),
+        Case(((3, 0), (0, 2))),
+    ),
+)
+
+
+def _split(subscripts: str) -> tuple[list[str], str]:
+    left, arrow, out = subscripts.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if not arrow or any(not t.isalpha() and t for t in [*terms, out]) or any(len(set(t)) != len(t) for t in [*terms, out]):
+        raise InvalidArgument(
+            f"expected subscripts like 'ij,jk->ik' with an explicit output and no repeated letter in a term, "
+            f"got {subscripts!r}"
+        )
+    return terms, out
+
+
+def _einsum_vjp(i: int, g: Tensor, y: Tensor, *inputs: Tensor, subscripts: str) -> Tensor:
+    terms, out = _split(subscripts)
+    others = [(t, term) for j, (t, term) in enumerate(zip(inputs, terms, strict=True)) if j != i]
+    present = set(out).union(*(term for _, term in others)) if others else set(out)
+    found = "".join(c for c in terms[i] if c in present)
+    part = einsum(",".join([out, *(term for _, term in others)]) + "->" + found, g, *(t for t, _ in others))
+    if found == terms[i]:
+        return part
+    # A letter only this input had was summed over: its gradient is the same along that axis.
+    x = inputs[i]
+    shape = tuple(n if c in present else 1 for c, n in zip(terms[i], x.shape, strict=True))
+    return broadcast_to(reshape(part, shape), x.shape)
+
+
+_einsum = op(
+    "einsum",
+    lambda xp, *xs, subscripts: xp.einsum(subscripts, *xs, optimize=len(xs) > 2),
+    _einsum_vjp,
+    cases=(
+        Case(((3, 4), (4, 2)), {"subscripts": "ij,jk->ik"}),
+        Case(((2, 3, 4), (2, 4, 5)), {"subscripts": "bij,bjk->bik"}),
+        Case(((3, 4),), {"subscripts": "ij->j"}),
+        Case(((3,), (4,), (2, 3)), {"subscripts": "i,j,ki->kj"}),
+        Case(((3, 4), (3, 4)), {"subscripts": "ij,ij->"}),
+        Case(((0, 4), (4, 2)), {"subscripts": "ij,jk->ik"}),
+    ),
+)
+
+
+def einsum(subscripts: str, *tensors: Any) -> Tensor:
+    """Sum of products by Einstein's convention, with an explicit output: "bij,bjk->bik"."""
+    _split(subscripts)
+    return _einsum(*tensors, subscripts=subscripts)
+
+
+def dot_all(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of the products of all elements: the inner product of two tensors of one shape."""
+    return sum_of(a * b)

@@ -1,0 +1,101 @@
+"""Losses per sample: each returns (n,), for row i the loss of sample i alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from armour.errors import InvalidArgument
+from armour.tensor.backend import Array, Namespace
+from armour.tensor.core import Tensor, lift
+from armour.tensor.elementwise import exp, where
+from armour.tensor.op import Case, op
+from armour.tensor.reduce import log_softmax, softmax
+from armour.tensor.shape import take_along_axis
+
+LABELS = np.array([2, 0, 2], dtype=np.int64)
+
+
+def _one_hot(xp: Namespace, labels: Array, classes: int, dtype: str) -> Array:
+    return (labels.reshape((-1, 1)) == xp.arange(classes, dtype=labels.dtype)).astype(dtype)
+
+
+_one_hot_row = op("one_hot", _one_hot, cases=(Case((LABELS,), {"classes": 4, "dtype": "float64"}),))
+
+
+def one_hot(labels: Any, classes: int, dtype: Any = "float32") -> Tensor:
+    """(n,) integer labels -> (n, classes), 1 at the label and 0 elsewhere."""
+    return _one_hot_row(labels, classes=int(classes), dtype=np.dtype(dtype).name)
+
+
+def _cross_entropy(xp: Namespace, logits: Array, labels: Array) -> Array:
+    _check(logits.shape, labels)
+    shifted = logits - xp.max(logits, axis=1, keepdims=True)
+    picked = xp.take_along_axis(shifted, labels.reshape((-1, 1)), axis=1)[:, 0]
+    return xp.log(xp.sum(xp.exp(shifted), axis=1)) - picked
+
+
+def _cross_entropy_vjp(g: Tensor, y: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    return g.reshape((-1, 1)) * (softmax(logits) - one_hot(labels, logits.shape[1], logits.dtype))
+
+
+cross_entropy = op(
+    "cross_entropy", _cross_entropy, (_cross_entropy_vjp, None), cases=(Case(((3, 4), LABELS)), Case(((0, 4), LABELS[:0])))
+)
+
+
+def _check(shape: tuple[int, ...], labels: Array) -> None:
+    if len(shape) != 2 or labels.shape != shape[:1] or labels.dtype.kind not in "iu":
+        raise InvalidArgument(
+            f"expected logits (n, k) and integer labels (n,), got {shape} and {labels.shape} {labels.dtype}"
+        )
+
+
+def _logits_labels(logits: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    x, y = lift([logits, labels])
+    _check(x.shape, y.data)
+    return x, y
+
+
+def _others(x: Tensor, y: Tensor) -> Tensor:
+    # The label's own logit is taken out, so that the largest of the others remains.
+    return where(one_hot(y, x.shape[1], "bool"), float("-inf"), x)
+
+
+def margin(logits: Any, labels: Any) -> Tensor:
+    """Largest other logit minus the label's logit, (n,): above 0 means misclassified (Carlini and Wagner, 2017)."""
+    x, y = _logits_labels(logits, labels)
+    own = take_along_axis(x, y.reshape((-1, 1)), 1).reshape((-1,))
+    return _others(x, y).max(axis=1) - own
+
+
+def dlr(logits: Any, labels: Any) -> Tensor:
+    """Difference of logits ratio, (n,), larger is worse for the model; needs at least 3 classes.
+
+    -(z_y - max of the others) / (z_1 - z_3) with z_1 >= z_2 >= z_3 sorted; Croce and Hein, 2020,
+    https://arxiv.org/abs/2003.01690. Unchanged by shifting and scaling the logits.
+    """
+    x, y = _logits_labels(logits, labels)
+    if x.shape[1] < 3:
+        raise InvalidArgument(f"the DLR loss needs at least 3 classes, got logits {x.shape}; use margin")
+    order = _argsort(x)
+    first, third = (take_along_axis(x, order[:, -i : x.shape[1] - i + 1], 1).reshape((-1,)) for i in (1, 3))
+    return margin(x, y) / (first - third + 1e-12)
+
+
+_argsort = op("argsort", lambda xp, x: xp.argsort(x, axis=-1), cases=(Case(((3, 4),)), Case(((0, 4),))))
+
+
+def mse(prediction: Any, target: Any) -> Tensor:
+    """Mean of squared differences over all axes but the first, (n,)."""
+    a, b = lift([prediction, target])
+    d = a - b
+    return (d * d).reshape((d.shape[0], -1)).mean(axis=1) if d.ndim > 1 else d * d
+
+
+def kl(logits: Any, reference_logits: Any) -> Tensor:
+    """Kullback-Leibler divergence KL(softmax(reference) || softmax(logits)), (n,), in nats."""
+    a, b = lift([logits, reference_logits])
+    log_q, log_p = log_softmax(a), log_softmax(b)
+    return (exp(log_p) * (log_p - log_q)).sum(axis=1)

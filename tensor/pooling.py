@@ -1,0 +1,156 @@
+"""Rows of the op table for pooling over windows and over whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from armour.errors import InvalidArgument
+from armour.tensor.backend import Array, Namespace
+from armour.tensor.conv import Pair, pair
+from armour.tensor.core import Tensor
+from armour.tensor.kernels import numpy_kernels as kernels
+from armour.tensor.op import Case, op
+from armour.tensor.reduce import max as max_of
+from armour.tensor.reduce import mean
+from armour.tensor.shape import getitem, pad
+
+PLACED: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2)}
+OVERLAPPING: dict[str, Any] = {"kernel": (3, 2), "stride": (2, 1)}
+
+
+def _check(x: tuple[int, ...], kernel: Pair) -> None:
+    if len(x) != 4 or x[2] < kernel[0] or x[3] < kernel[1]:
+        raise InvalidArgument(f"pooling expects input (n, c, h, w) at least as large as the window {kernel}, got {x}")
+
+
+# -- maximum -----------------------------------------------------------------------------------------------------------
+
+
+def _max_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
+    _check(x.shape, kernel)
+    return kernels.max_pool2d(xp, x, kernel, stride)
+
+
+def _max_vjp(g: Tensor, y: Tensor, x: Tensor, kernel: Pair, stride: Pair) -> Tensor:
+    place = _first_maximum(x, y, kernel=kernel, stride=stride)
+    return _unpool(g, place, size=x.shape[2:], kernel=kernel, stride=stride)
+
+
+def _unpool_values(xp: Namespace, g: Array, place: Array, size: Pair, kernel: Pair, stride: Pair) -> Array:
+    out = xp.zeros((*g.shape[:2], *size), g.dtype)
+    for i, view in enumerate(kernels.windows(out, kernel, stride)):
+        view += g * (place == i)
+    return out
+
+
+def _pick_values(xp: Namespace, x: Array, place: Array, kernel: Pair, stride: Pair) -> Array:
+    out = xp.zeros(place.shape, x.dtype)
+    for i, view in enumerate(kernels.windows(x, kernel, stride)):
+        out += view * (place == i)
+    return out
+
+
+_PLACES = [[[[0, 3], [2, 1]]]]
+_max_pool2d = op(
+    "max_pool2d",
+    _max_forward,
+    (_max_vjp,),
+    cases=(Case(((2, 3, 4, 6),), PLACED), Case(((2, 3, 5, 4),), OVERLAPPING), Case(((0, 3, 4, 4),), PLACED)),
+)
+_first_maximum = op(
+    "first_maximum",
+    lambda xp, x, y, kernel, stride: kernels.first_maximum(xp, x, y, kernel, stride),
+    cases=(Case(([[[[1.0, 1.0, 2.0, 0.0], [1.0, 1.0, 2.0, 5.0]]]], [[[[1.0, 5.0]]]]), PLACED),),
+)
+_unpool = op(
+    "max_unpool2d",
+    _unpool_values,
+    (lambda gg, y, g, place, size, kernel, stride: _pick(gg, place, kernel=kernel, stride=stride), None),
+    cases=(Case(((1, 1, 2, 2), _PLACES), PLACED | {"size": (4, 5)}),),
+)
+_pick = op(
+    "max_pool2d_pick",
+    _pick_values,
+    (lambda g, y, x, place, kernel, stride: _unpool(g, place, size=x.shape[2:], kernel=kernel, stride=stride), None),
+    cases=(Case(((1, 1, 4, 5), _PLACES), PLACED),),
+)
+
+
+def max_pool2d(
+    x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0
+) -> Tensor:
+    """Largest value of each window: (n, c, h, w) -> (n, c, oh, ow).
+
+    NaN wins; of equal values the first one has the gradient, as in PyTorch.
+
+    stride: the window's size if not given. padding: at most half the window; padded places never win.
+    """
+    window, step = pair("kernel", kernel, 1), pair("stride", kernel if stride is None else stride, 1)
+    ph, pw = _padding(padding, window)
+    if ph or pw:
+        x = pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), float("-inf"))
+    return _max_pool2d(x, kernel=window, stride=step)
+
+
+def _padding(padding: int | Sequence[int], kernel: Pair) -> Pair:
+    both = pair("padding", padding, 0)
+    if 2 * both[0] > kernel[0] or 2 * both[1] > kernel[1]:
+        raise InvalidArgument(f"expected padding of at most half the window {kernel}, got {both}")
+    return both
+
+
+# -- mean --------------------------------------------------------------------------------------------------------------
+
+
+def _avg_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
+    _check(x.shape, kernel)
+    views = kernels.windows(x, kernel, stride)
+    out = views[0].copy()
+    for view in views[1:]:
+        out += view
+    return out * x.dtype.type(1.0 / len(views))
+
+
+def _spread_values(xp: Namespace, g: Array, size: Pair, kernel: Pair, stride: Pair) -> Array:
+    out = xp.zeros((*g.shape[:2], *size), g.dtype)
+    share = g * g.dtype.type(1.0 / (kernel[0] * kernel[1]))
+    for view in kernels.windows(out, kernel, stride):
+        view += share
+    return out
+
+
+_avg_pool2d = op(
+    "avg_pool2d",
+    _avg_forward,
+    (lambda g, y, x, kernel, stride: _avg_pool2d_grad(g, size=x.shape[2:], kernel=kernel, stride=stride),),
+    cases=(Case(((2, 3, 4, 6),), PLACED), Case(((2, 3, 5, 4),), OVERLAPPING), Case(((0, 3, 4, 4),), PLACED)),
+)
+_avg_pool2d_grad = op(
+    "avg_pool2d_grad",
+    _spread_values,
+    (lambda gg, y, g, size, kernel, stride: _avg_pool2d(gg, kernel=kernel, stride=stride),),
+    cases=(Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}), Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)})),
+)
+
+
+def avg_pool2d(
+    x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0
+) -> Tensor:
+    """Mean of each window of x (n, c, h, w); -> (n, c, oh, ow). Padded zeros count, as in PyTorch."""
+    window, step = pair("kernel", kernel, 1), pair("stride", kernel if stride is None else stride, 1)
+    ph, pw = _padding(padding, window)
+    if ph or pw:
+        x = pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    return _avg_pool2d(x, kernel=window, stride=step)
+
+
+def global_avg_pool2d(x: Any) -> Tensor:
+    """Mean over the image: (n, c, h, w) -> (n, c)."""
+    return mean(x, axis=(2, 3))
+
+
+def global_max_pool2d(x: Any) -> Tensor:
+    """Largest value of the image: (n, c, h, w) -> (n, c); the first of equal values has the gradient."""
+    n, c, h, w = x.shape
+    return getitem(max_pool2d(x, (h, w)), (slice(None), slice(None), 0, 0)) if h and w else max_of(x, axis=(2, 3))
