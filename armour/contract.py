@@ -249,7 +249,7 @@ class Model(ABC):
     def _check_output(self, logits: np.ndarray, n: int) -> np.ndarray:
         if logits.ndim != 2 or len(logits) != n or logits.dtype.kind not in "fiu":
             raise InvalidArgument(
-                f"expected logits of shape ({n}, classes) from the model, got {checks.describe('output', logits)}"
+                f"expected logits ({n}, classes) from the model, got {checks.describe('output', logits)}"
             )
         if self.num_classes is None:
             self.num_classes = int(logits.shape[1])
