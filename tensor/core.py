@@ -13,12 +13,21 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.tensor.backend import Array, asnumpy, default_namespace, device_of, get_xp, is_array, to_device
 from armour.tensor.op import OPS, Op
 
-_local = threading.local()
+
+class _State(threading.local):
+    """Per thread: whether operations are recorded, and who is told of each."""
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.observers: list[Callable[..., None]] = []
+
+
+_state = _State()
 
 
 def grad_enabled() -> bool:
     """False inside no_grad()."""
-    return getattr(_local, "grad", True)
+    return _state.recording
 
 
 @contextmanager
@@ -31,19 +40,17 @@ def no_grad() -> Iterator[None]:
 @contextmanager
 def recording(on: bool) -> Iterator[None]:
     """Operations inside record what they do, or do not; `no_grad` is recording(False)."""
-    before = grad_enabled()
-    _local.grad = on
+    before = _state.recording
+    _state.recording = on
     try:
         yield
     finally:
-        _local.grad = before
+        _state.recording = before
 
 
 def observers() -> list[Callable[..., None]]:
     """Functions told of each op as (row, inputs, attrs, output): how a graph is traced. One list per thread."""
-    if not hasattr(_local, "observers"):
-        _local.observers = []
-    return _local.observers
+    return _state.observers
 
 
 class Node:
@@ -139,11 +146,13 @@ class Tensor:
 
     def to(self, device: str) -> Tensor:
         """The same values on "cpu" or "cuda", as a leaf."""
-        return Tensor(to_device(self.data, device), self.requires_grad)
+        moved = wrap(to_device(self.data, device))
+        moved.requires_grad = self.requires_grad
+        return moved
 
     def detach(self) -> Tensor:
         """The same data without its history."""
-        return Tensor(self.data)
+        return wrap(self.data)
 
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; the gradient is cast back."""
@@ -343,21 +352,69 @@ class Tensor:
         return OPS["logsumexp"](self, axis=_axes(axis), keepdims=keepdims)
 
 
+def wrap(data: Array) -> Tensor:
+    """A tensor of an array as it is, wherever it is: what the engine makes of its own results."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.data = np.asarray(data) if isinstance(data, np.generic) else data
+    tensor.requires_grad = False
+    tensor.grad = tensor.node = None
+    return tensor
+
+
 def lift(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
-    """Inputs as tensors; Python numbers take the dtype of the first floating tensor beside them."""
+    """Inputs as tensors; Python numbers take the dtype of the first floating tensor beside them.
+
+    Numbers, lists and NumPy arrays go to where the tensors beside them are if one is on the host, else to the chosen
+    backend.
+    """
     arrays = [t.data if isinstance(t, Tensor) else t for t in inputs if isinstance(t, Tensor) or is_array(t)]
+    if len(arrays) == len(inputs) and all(isinstance(t, Tensor) for t in inputs):
+        return tuple(inputs)
     floating = next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
-    xp = get_xp(*arrays) if arrays else default_namespace()
+    known = [t.data for t in inputs if isinstance(t, Tensor)]
+    xp = get_xp(*known) if known else default_namespace()
     lifted = []
     for value in inputs:
         if isinstance(value, Tensor):
             lifted.append(value)
-        elif isinstance(value, (bool, int, float)) and arrays:
+        elif arrays and isinstance(value, (bool, int, float)):
             integral = floating is None and not isinstance(value, float)
-            lifted.append(Tensor(xp.asarray(value, dtype=arrays[0].dtype if integral else floating or np.float32)))
+            lifted.append(wrap(xp.asarray(value, dtype=arrays[0].dtype if integral else floating or np.float32)))
+        elif xp is np and known and isinstance(value, np.ndarray):
+            lifted.append(wrap(value))
         else:
             lifted.append(Tensor(value))
     return tuple(lifted)
+
+
+def apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:
+    """Run a row of the op table on tensors, arrays or numbers, and record it if an input wants a gradient."""
+    host, record = True, False
+    arrays = []
+    for t in inputs:
+        if not isinstance(t, Tensor):
+            return apply(row, lift(inputs), attrs)
+        data = t.data
+        if type(data) is not np.ndarray:
+            host = False
+        if t.requires_grad:
+            record = True
+        arrays.append(data)
+    try:
+        data = row.forward(np if host else get_xp(*arrays), *arrays, **attrs)
+    except (ValueError, IndexError, TypeError) as error:
+        if isinstance(error, InvalidArgument):
+            raise
+        shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in arrays)
+        shown = "".join(f", {k}={v!r}" for k, v in attrs.items())
+        raise InvalidArgument(f"op {row.name} cannot take inputs {shapes}{shown}: {error}") from error
+    out = wrap(data)
+    if record and _state.recording and row.vjp is not None:
+        out.requires_grad = True
+        out.node = Node(row, tuple(inputs), attrs)
+    for observe in _state.observers:
+        observe(row, inputs, attrs, out)
+    return out
 
 
 def backward_pass(
@@ -384,28 +441,27 @@ def backward_pass(
             if gradient is None:
                 continue
             node = tensor.node
-            if wanted is None:
-                if node is None and tensor.requires_grad:
-                    yield tensor, gradient
-            elif id(tensor) in wanted:
+            if node is None if wanted is None else id(tensor) in wanted:
                 yield tensor, gradient
             if node is None:
                 continue
-            if node.op is _RELEASED:
+            row, inputs = node.op, node.inputs
+            if row is _RELEASED:
                 raise InvalidArgument("the history was released by an earlier backward; pass retain_graph=True there")
-            if create_graph and node.op.once:
-                raise UnsupportedError(f"op {node.op.name} cannot be differentiated twice")
-            for i, parent in enumerate(node.inputs):
+            if create_graph and row.once:
+                raise UnsupportedError(f"op {row.name} cannot be differentiated twice")
+            for i, parent in enumerate(inputs):
                 if id(parent) not in useful:
                     continue
-                part = node.op.input_vjp(i, gradient, tensor, node.inputs, node.attrs)
+                part = row.input_vjp(i, gradient, tensor, inputs, node.attrs)
                 if part is None:
                     continue
-                part = unbroadcast(part, parent.shape)
+                if part.data.shape != parent.data.shape:
+                    part = unbroadcast(part, parent.shape)
                 known = pending.get(id(parent))
                 pending[id(parent)] = part if known is None else known + part
             if not retain_graph:
-                tensor.node = Node(_RELEASED, (), {})
+                tensor.node = _RELEASED_NODE
 
 
 def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -457,7 +513,7 @@ def _seed(tensor: Tensor, gradient: Any) -> Tensor:
             raise InvalidArgument(
                 f"expected a single element, got shape {tensor.shape}; pass gradient= of that shape, or call .sum() first"
             )
-        return Tensor(get_xp(tensor.data).ones_like(tensor.data))
+        return wrap(get_xp(tensor.data).ones_like(tensor.data))
     seed = gradient if isinstance(gradient, Tensor) else Tensor(get_xp(tensor.data).asarray(gradient, dtype=tensor.dtype))
     if seed.shape != tensor.shape:
         raise InvalidArgument(f"expected gradient of shape {tensor.shape}, got {seed.shape}")
@@ -465,14 +521,12 @@ def _seed(tensor: Tensor, gradient: Any) -> Tensor:
 
 
 def _as_array(data: Any) -> Array:
-    if type(data) is np.ndarray:
-        return data
     if isinstance(data, Tensor):
         return data.data
-    if is_array(data):
-        return np.asarray(data) if isinstance(data, np.generic) else data
+    if is_array(data) and not isinstance(data, (np.ndarray, np.generic)):
+        return data
     array = np.asarray(data)
-    if array.dtype == np.float64:
+    if array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         raise InvalidArgument(f"expected numbers, got dtype {array.dtype}")
@@ -497,3 +551,4 @@ def _plain_index(index: Any) -> Any:
 
 
 _RELEASED = Op("released", lambda xp: None)
+_RELEASED_NODE = Node(_RELEASED, (), {})

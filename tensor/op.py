@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from armour.errors import InvalidArgument
-from armour.tensor.backend import Array, get_xp
+from armour.tensor.backend import Array
 
 if TYPE_CHECKING:
     from armour.tensor.core import Tensor
@@ -47,7 +47,7 @@ class Op:
     once: bool = False
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Tensor:
-        return _apply(self, inputs, attrs)
+        return _core.apply(self, inputs, attrs)
 
     def input_vjp(self, index: int, g: Tensor, y: Tensor, inputs: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
         """The gradient for input `index` given the gradient `g` of the output `y`; None if there is none."""
@@ -82,24 +82,6 @@ def op(
     return row
 
 
-def _apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:
-    from armour.tensor import core  # core's methods call rows, so the two modules know each other
-
-    tensors = core.lift(inputs)
-    arrays = [t.data for t in tensors]
-    xp = get_xp(*arrays)
-    try:
-        data = row.forward(xp, *arrays, **attrs)
-    except (ValueError, IndexError, TypeError) as error:
-        if isinstance(error, InvalidArgument):
-            raise
-        shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in arrays)
-        shown = "".join(f", {k}={v!r}" for k, v in attrs.items())
-        raise InvalidArgument(f"op {row.name} cannot take inputs {shapes}{shown}: {error}") from error
-    out = core.Tensor(data)
-    if row.vjp is not None and core.grad_enabled() and any(t.requires_grad for t in tensors):
-        out.requires_grad = True
-        out.node = core.Node(row, tensors, attrs)
-    for observe in core.observers():
-        observe(row, tensors, attrs, out)
-    return out
+# The tape's Tensor has methods that call rows, so the two modules know each other; whichever is imported first, all that
+# the other one needs of it is defined by now.
+from armour.tensor import core as _core  # noqa: E402
