@@ -1,0 +1,107 @@
+"""What a mutator is, and the registry of them.
+
+A mutator is one row: a name, a family, its parameters with their ranges, and a batched function. The
+function's noise comes from each item's own random stream, so a mutator's name, parameters and a 64-bit key
+rebuild its result exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from armour.bounds import Bounds
+from armour.registry import Registry
+from armour.rng import Streams
+from armour.tensor.backend import Array
+
+# x (m, c, h, w) float32, params (m, p) float32, one stream per item, bounds -> the changed x.
+ApplyFn = Callable[[Array, Array, Streams, Bounds], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One number of a mutator: drawn uniformly from [low, high], which is also what a recipe may hold.
+
+    At `identity` (inside the range) the parameter has no effect.
+    """
+
+    name: str
+    low: float
+    high: float
+    identity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutator:
+    """A named change of a batch of inputs.
+
+    family: what failures are grouped by ("light", "noise", "blur", "geometry", ...); geometric: moves pixels,
+    so that the reference image must move too; min_channels: images of fewer channels are not changed by it.
+    """
+
+    name: str
+    family: str
+    params: tuple[Param, ...]
+    function: ApplyFn
+    geometric: bool = False
+    min_channels: int = 1
+
+    @property
+    def identity(self) -> tuple[float, ...]:
+        """The parameters at which nothing changes."""
+        return tuple(param.identity for param in self.params)
+
+    def sample(self, streams: Streams) -> np.ndarray:
+        """(m, p) float32: one draw of the parameters for each stream."""
+        low = np.array([param.low for param in self.params], dtype=np.float32)
+        high = np.array([param.high for param in self.params], dtype=np.float32)
+        unit = streams.uniform((len(self.params),))
+        return np.clip(unit * (high - low) + low, low, high).astype(np.float32)
+
+    def apply(self, x: Array, params: Array, streams: Streams, bounds: Bounds) -> Array:
+        """The changed batch: a new array like x (m, c, h, w), inside bounds, each item depending on itself alone.
+
+        params: (m, p) float32; streams: m of them, not advanced.
+        """
+        if len(x) == 0:
+            return x.copy()
+        return self.function(x, params, Streams(streams.keys, streams.offset), bounds)
+
+
+MUTATORS: Registry[Mutator] = Registry("mutator")
+
+
+def mutator(
+    name: str, family: str, *params: Param, geometric: bool = False, min_channels: int = 1
+) -> Callable[[ApplyFn], ApplyFn]:
+    """Decorator: register the function as a mutator."""
+
+    def add(function: ApplyFn) -> ApplyFn:
+        MUTATORS.register(name)(
+            Mutator(
+                name=name,
+                family=family,
+                params=params,
+                function=function,
+                geometric=geometric,
+                min_channels=min_channels,
+            )
+        )
+        return function
+
+    return add
+
+
+@lru_cache(maxsize=1024)
+def get(name: str) -> Mutator:
+    """The mutator of that name; InvalidArgument with the nearest names if there is none."""
+    return MUTATORS.get(name)
+
+
+def names_for(shape: Sequence[int]) -> list[str]:
+    """Names of the mutators that can change an input of `shape` (c, h, w), sorted."""
+    return [name for name, row in MUTATORS.items() if shape[0] >= row.min_channels]

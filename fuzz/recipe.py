@@ -1,0 +1,233 @@
+"""Recipes: the root's number and a list of steps, enough to rebuild a fuzzed input bit for bit.
+
+Text form: `root=81;rotate(deg=3.2)@00000000001f3a07;gaussian-noise(sigma=0.04)@9bc0000000000001`. Parameters
+are float32 in their shortest exact spelling; the key after @ is the random stream of that step, 64 bits in
+hexadecimal.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from armour import checks
+from armour.bounds import Bounds
+from armour.errors import InvalidArgument
+from armour.rng import Streams
+from armour.tensor.backend import Array, get_xp
+
+from . import image_mutators as image_mutators  # registers the image mutators
+from .mutators import get
+
+MAX_STEPS = 8
+_MAX_TEXT = 4096  # characters: eight steps with the longest parameter lists stay well below
+_NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?"
+_ROOT = re.compile(r"root=([0-9]{1,18})")
+_STEP = re.compile(
+    rf"([a-z0-9-]{{1,40}})\(((?:[a-z_]{{1,20}}={_NUMBER}(?:,(?=[a-z_]))?)*)\)@([0-9a-f]{{1,16}})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One mutation: the mutator's name, its parameters (float32 values, in the mutator's order) and its 64-bit key."""
+
+    mutator: str
+    params: tuple[float, ...]
+    key: int
+
+    def __str__(self) -> str:
+        pairs = zip(get(self.mutator).params, self.params, strict=True)
+        return f"{self.mutator}({','.join(f'{p.name}={_spell(v)}' for p, v in pairs)})@{self.key:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A root's number and at most 8 steps, of which at most one is geometric; InvalidArgument otherwise."""
+
+    root: int
+    steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.steps) > MAX_STEPS:
+            raise InvalidArgument(f"expected at most {MAX_STEPS} steps in a recipe, got {len(self.steps)}")
+        moving = [step.mutator for step in self.steps if get(step.mutator).geometric]
+        if len(moving) > 1:
+            raise InvalidArgument(f"expected at most one geometric step in a recipe, got {', '.join(moving)}")
+
+    def __str__(self) -> str:
+        return ";".join([f"root={self.root}", *map(str, self.steps)])
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """The recipe that str() spells; InvalidArgument for anything else, which may be hostile."""
+        if not isinstance(text, str) or len(text) > _MAX_TEXT:
+            raise InvalidArgument(
+                f"expected a recipe of at most {_MAX_TEXT} characters, got {checks.describe('text', text)}"
+            )
+        head, *rest = text.split(";")
+        root = _ROOT.fullmatch(head)
+        if root is None:
+            raise InvalidArgument(f"expected a recipe that starts with root=NUMBER, got {head[:40]!r}")
+        if len(rest) > MAX_STEPS:
+            raise InvalidArgument(f"expected at most {MAX_STEPS} steps in a recipe, got {len(rest)}")
+        return cls(int(root[1]), tuple(_parse_step(part) for part in rest))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of its mutators, sorted, each once: part of the key of a failure class."""
+        return tuple(sorted({get(step.mutator).family for step in self.steps}))
+
+    @property
+    def geometric(self) -> bool:
+        """True if one of the steps moves pixels, so that no further one may."""
+        return any(get(step.mutator).geometric for step in self.steps)
+
+    def then(self, steps: Sequence[Step]) -> Recipe:
+        """This recipe with more steps at its end."""
+        return replace(self, steps=(*self.steps, *steps))
+
+    def drop(self, index: int) -> Recipe:
+        """Without step `index`."""
+        return replace(self, steps=self.steps[:index] + self.steps[index + 1 :])
+
+    def shrink(self, index: int, t: float, param: int | None = None) -> Recipe:
+        """Step `index` with its parameters (or only number `param`) moved toward identity: t = 1 keeps, t = 0 is identity."""
+        step = self.steps[index]
+        values = tuple(
+            _float32(base + t * (value - base)) if param in (None, number) else value
+            for number, (value, base) in enumerate(zip(step.params, get(step.mutator).identity, strict=True))
+        )
+        return replace(
+            self, steps=(*self.steps[:index], replace(step, params=values), *self.steps[index + 1 :])
+        )
+
+
+def rebuild(recipe: Recipe, root: Array, bounds: Bounds) -> tuple[Array, Array]:
+    """The input of a recipe and its reference, both (c, h, w), from the root image (c, h, w)."""
+    x, ref = apply_steps(root[None], root[None], [recipe.steps], bounds)
+    return x[0], ref[0]
+
+
+def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: Bounds) -> tuple[Array, Array]:
+    """Apply to each item its own steps, and to its reference the geometric one alone.
+
+    x, ref: (n, c, h, w) float32, not written to; steps: n sequences. Items whose next step uses the same
+    mutator go through it together; what an item becomes does not depend on which others they are.
+    """
+    xp = get_xp(x)
+    x, ref = x.copy(), ref.copy()
+    position = [0] * len(steps)
+    waiting: dict[str, list[int]] = {}
+    for item, own in enumerate(steps):
+        if own:
+            waiting.setdefault(own[0].mutator, []).append(item)
+    while waiting:
+        # The longest queue first: the others fill up meanwhile, so there are fewer and larger groups.
+        name = max(waiting, key=lambda key: len(waiting[key]))
+        group = waiting.pop(name)
+        row = get(name)
+        current = [steps[item][position[item]] for item in group]
+        params = xp.asarray(
+            np.array([step.params for step in current], dtype=np.float32).reshape(len(group), -1)
+        )
+        streams = Streams(np.array([step.key for step in current], dtype=np.uint64))
+        index = xp.asarray(np.array(group))
+        if row.geometric:
+            both = xp.concatenate([x[index], ref[index]])
+            moved = row.apply(
+                both, xp.concatenate([params, params]), streams[np.tile(np.arange(len(group)), 2)], bounds
+            )
+            x[index], ref[index] = moved[: len(group)], moved[len(group) :]
+        else:
+            x[index] = row.apply(x[index], params, streams, bounds)
+        for item in group:
+            position[item] += 1
+            if position[item] < len(steps[item]):
+                waiting.setdefault(steps[item][position[item]].mutator, []).append(item)
+    return x, ref
+
+
+def draw_steps(names: Sequence[Sequence[str]], streams: Streams) -> list[tuple[Step, ...]]:
+    """Steps with parameters and keys drawn from each item's stream: names[i] are the mutators of item i, in order."""
+    drawn: list[list[Step | None]] = [[None] * len(own) for own in names]
+    keys = [streams.child(level).keys for level in range(max(map(len, names), default=0))]
+    places: dict[str, list[tuple[int, int]]] = {}
+    for item, own in enumerate(names):
+        for level, name in enumerate(own):
+            places.setdefault(name, []).append((item, level))
+    for name, where in places.items():
+        own_keys = np.array([keys[level][item] for item, level in where], dtype=np.uint64)
+        # The step itself draws its noise from the key; its parameters come from a child, independent of that
+        # noise.
+        params = get(name).sample(Streams(own_keys).child(0)).tolist()
+        for (item, level), values, key in zip(where, params, own_keys.tolist(), strict=True):
+            drawn[item][level] = Step(get(name).name, tuple(values), key)
+    return [tuple(step for step in own if step is not None) for own in drawn]
+
+
+def draw_names(
+    streams: Streams,
+    mutators: Sequence[str],
+    *,
+    weights: np.ndarray | None = None,
+    extra: int = 3,
+    probability: float = 0.5,
+    recipes: Sequence[Recipe] | None = None,
+) -> list[tuple[str, ...]]:
+    """A random stack of mutators for each item: one, and up to `extra` more, each with `probability`.
+
+    weights: (m,) relative frequencies of the mutators, equal by default; recipes: what each item has been
+    through already, so that it gets no second geometric step and no more than 8 steps in all (an item that is
+    full gets none).
+    """
+    n, m = len(streams), len(mutators)
+    geometric = np.array([get(name).geometric for name in mutators], dtype=bool)
+    frequency = np.ones(m) if weights is None else np.asarray(weights, dtype=np.float64)
+    any_edges, still_edges = np.cumsum(frequency), np.cumsum(np.where(geometric, 0.0, frequency))
+    unit = streams.uniform((2 * extra + 1,), dtype=np.float64)
+    depth = 1 + (unit[:, extra + 1 :] < probability).sum(axis=1)
+    moved = np.zeros(n, dtype=bool)
+    if recipes is not None:
+        moved = np.array([recipe.geometric for recipe in recipes], dtype=bool)
+        depth = np.minimum(depth, MAX_STEPS - np.array([len(recipe.steps) for recipe in recipes]))
+    chosen = np.zeros((n, extra + 1), dtype=np.int64)
+    for level in range(extra + 1):
+        any_pick = np.searchsorted(any_edges, unit[:, level] * any_edges[-1], side="right")
+        still_pick = np.searchsorted(still_edges, unit[:, level] * still_edges[-1], side="right")
+        pick = np.minimum(np.where(moved, still_pick, any_pick), m - 1)
+        moved |= geometric[pick]
+        chosen[:, level] = pick
+    return [
+        tuple(mutators[k] for k in row[:d]) for row, d in zip(chosen.tolist(), depth.tolist(), strict=True)
+    ]
+
+
+def _float32(value: float) -> float:
+    return float(np.float32(value))
+
+
+def _spell(value: float) -> str:
+    return str(np.float32(value))
+
+
+def _parse_step(text: str) -> Step:
+    match = _STEP.fullmatch(text)
+    if match is None:
+        raise InvalidArgument(f"expected a step such as rotate(deg=3.2)@1f3a, got {text[:60]!r}")
+    row = get(match[1])
+    pairs = [pair.split("=") for pair in match[2].split(",")] if match[2] else []
+    expected = [param.name for param in row.params]
+    if [name for name, _ in pairs] != expected:
+        raise InvalidArgument(f"expected {row.name}({', '.join(expected)}), got {text[:60]!r}")
+    values = tuple(_float32(float(number)) for _, number in pairs)
+    for param, value in zip(row.params, values, strict=True):
+        if not (math.isfinite(value) and _float32(param.low) <= value <= _float32(param.high)):
+            raise InvalidArgument(
+                f"expected {param.name} of {row.name} in [{param.low}, {param.high}], got {value}"
+            )
+    return Step(row.name, values, int(match[3], 16))
