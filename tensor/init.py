@@ -22,7 +22,9 @@ Distribution = Literal["normal", "uniform"]
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """(inputs, outputs) that one element of the output, or of the input, is connected to."""
     if len(shape) < 2:
-        raise InvalidArgument(f"expected a weight shape with at least two axes (out, in, ...), got {tuple(shape)}")
+        raise InvalidArgument(
+            f"expected a weight shape with at least two axes (out, in, ...), got {tuple(shape)}"
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -45,7 +47,11 @@ def he(
 
 
 def glorot(
-    shape: Sequence[int], *, rng: np.random.Generator, distribution: Distribution = "uniform", gain: float = 1.0
+    shape: Sequence[int],
+    *,
+    rng: np.random.Generator,
+    distribution: Distribution = "uniform",
+    gain: float = 1.0,
 ) -> Weights:
     """Variance gain^2 * 2 / (fan in + fan out): a compromise between the scales forward and backward.
 

@@ -32,11 +32,7 @@ def cosine(rate: float, steps: int, *, final: float = 0.0) -> Schedule:
     Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983 (without restarts).
     """
     rate, final, steps = non_negative("rate", rate), non_negative("final", final), count("steps", steps)
-
-    def at(step: int) -> float:
-        return final + (rate - final) * 0.5 * (1.0 + math.cos(math.pi * min(max(step, 0) / steps, 1.0)))
-
-    return at
+    return lambda step: _half_cosine(rate, final, step / steps)
 
 
 def step(rate: float, milestones: Sequence[int], *, factor: float = 0.1) -> Schedule:
@@ -44,7 +40,9 @@ def step(rate: float, milestones: Sequence[int], *, factor: float = 0.1) -> Sche
     rate, factor = non_negative("rate", rate), positive("factor", factor)
     places = [count("milestone", m, at_least=0) for m in milestones]
     if places != sorted(places):
-        raise InvalidArgument(f"expected milestones in increasing order, got {describe('milestones', milestones)}")
+        raise InvalidArgument(
+            f"expected milestones in increasing order, got {describe('milestones', milestones)}"
+        )
     return lambda step: rate * factor ** bisect.bisect_right(places, step)
 
 
@@ -53,7 +51,11 @@ def cyclic(low: float, high: float, period: int) -> Schedule:
 
     Smith, 2017, https://arxiv.org/abs/1506.01186.
     """
-    low, high, period = non_negative("low", low), non_negative("high", high), count("period", period, at_least=2)
+    low, high, period = (
+        non_negative("low", low),
+        non_negative("high", high),
+        count("period", period, at_least=2),
+    )
 
     def at(step: int) -> float:
         place = (step % period) / period
@@ -62,7 +64,9 @@ def cyclic(low: float, high: float, period: int) -> Schedule:
     return at
 
 
-def one_cycle(rate: float, steps: int, *, rise: float = 0.3, start: float = 0.04, final: float = 4e-6) -> Schedule:
+def one_cycle(
+    rate: float, steps: int, *, rise: float = 0.3, start: float = 0.04, final: float = 4e-6
+) -> Schedule:
     """Up to the peak `rate` in the first part of training, then down to nearly nothing, along half cosines.
 
     rise: share of the steps spent going up. start, final: first and last rate, as fractions of the peak.
@@ -70,16 +74,11 @@ def one_cycle(rate: float, steps: int, *, rise: float = 0.3, start: float = 0.04
     """
     rate, steps, rise = non_negative("rate", rate), count("steps", steps), fraction("rise", rise)
     top = rise * steps
-    up, down = cosine(start * rate, 1, final=rate), cosine(rate, 1, final=final * rate)
 
     def at(step: int) -> float:
         if step < top:
-            return _between(up, step / top)
-        return _between(down, (step - top) / max(steps - top, 1e-9))
-
-    def _between(_: Schedule, place: float) -> float:
-        low, high = (start * rate, rate) if _ is up else (rate, final * rate)
-        return high + (low - high) * 0.5 * (1.0 + math.cos(math.pi * min(max(place, 0.0), 1.0)))
+            return _half_cosine(start * rate, rate, step / top)
+        return _half_cosine(rate, final * rate, (step - top) / (steps - top) if steps > top else 1.0)
 
     return at
 
@@ -88,3 +87,14 @@ def warm_up(schedule: Schedule, steps: int) -> Schedule:
     """The schedule, its first `steps` rates scaled by 1/(steps+1), 2/(steps+1), ... Zero steps change nothing."""
     steps = count("steps", steps, at_least=0)
     return lambda step: schedule(step) * min((step + 1) / (steps + 1), 1.0)
+
+
+def _half_cosine(first: float, last: float, place: float) -> float:
+    """`first` at place 0, `last` from place 1 on, flat at both ends."""
+    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * min(max(place, 0.0), 1.0)))
+
+
+SCHEDULES.register("constant")(lambda rate, steps: constant(rate))
+SCHEDULES.register("cosine")(lambda rate, steps: cosine(rate, steps))
+SCHEDULES.register("step")(lambda rate, steps: step(rate, (steps // 2, steps * 3 // 4)))
+SCHEDULES.register("one-cycle")(lambda rate, steps: one_cycle(rate, steps))
