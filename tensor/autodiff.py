@@ -41,7 +41,9 @@ def _watch(value: Any, keep: bool) -> Any:
     """Tensors to differentiate for: aliases of the given ones if an outer transform may be watching, else new leaves."""
     if isinstance(value, dict):
         return {k: _watch(v, keep) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and any(isinstance(v, (Tensor, dict)) or hasattr(v, "shape") for v in value):
+    if isinstance(value, (list, tuple)) and any(
+        isinstance(v, (Tensor, dict)) or hasattr(v, "shape") for v in value
+    ):
         return type(value)(_watch(v, keep) for v in value)
     (t,) = lift([value])
     if t.dtype.kind != "f":
@@ -72,12 +74,16 @@ def _zeros(t: Tensor) -> Tensor:
     return Tensor(get_xp(t.data).zeros_like(t.data))
 
 
-def _gradients(outputs: Tensor, seed: Tensor, targets: list[Tensor], create: bool, retain: bool = False) -> list[Tensor]:
+def _gradients(
+    outputs: Tensor, seed: Tensor, targets: list[Tensor], create: bool, retain: bool = False
+) -> list[Tensor]:
     if not outputs.requires_grad:
         return [_zeros(t) for t in targets]
     found = {id(t): g for t, g in backward_pass([outputs], [seed], targets, create, create or retain)}
     grads = [found.get(id(t)) for t in targets]
-    return [_zeros(t) if g is None else g if create else g.detach() for t, g in zip(targets, grads, strict=True)]
+    return [
+        _zeros(t) if g is None else g if create else g.detach() for t, g in zip(targets, grads, strict=True)
+    ]
 
 
 def _positions(argnums: int | Sequence[int]) -> tuple[int, ...]:
@@ -111,7 +117,9 @@ def value_and_grad(
     return evaluate
 
 
-def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0, create_graph: bool = False) -> Callable[..., Any]:
+def grad(
+    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, create_graph: bool = False
+) -> Callable[..., Any]:
     """A function returning the gradient of `fn` for the arguments at `argnums`; see value_and_grad."""
     both = value_and_grad(fn, argnums, create_graph)
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
@@ -179,7 +187,9 @@ def per_sample_grad(fn: Callable[..., Any]) -> Callable[..., Any]:
     def evaluate(params: Any, *batch: Any) -> Any:
         tensors = [lift([b])[0] for b in batch]
         if not tensors or any(not t.ndim or t.shape[0] != tensors[0].shape[0] for t in tensors):
-            raise InvalidArgument(f"expected arrays with one row per sample, got shapes {[t.shape for t in tensors]}")
+            raise InvalidArgument(
+                f"expected arrays with one row per sample, got shapes {[t.shape for t in tensors]}"
+            )
         rows = [single(params, *(t[i] for t in tensors)) for i in range(tensors[0].shape[0])]
         if not rows:
             empty = [_zeros(t)[None][:0] for t in _leaves(_watch(params, False))]

@@ -30,7 +30,9 @@ _NAMESPACES: dict[type, tuple[Namespace, Callable[[Array], np.ndarray]]] = {
 _default = "numpy"
 
 
-def register_namespace(array_type: type, namespace: Namespace, asnumpy: Callable[[Array], np.ndarray]) -> None:
+def register_namespace(
+    array_type: type, namespace: Namespace, asnumpy: Callable[[Array], np.ndarray]
+) -> None:
     """Make arrays of `array_type` usable as Tensor data: `namespace` has NumPy's functions for them."""
     _NAMESPACES[array_type] = (namespace, asnumpy)
 
@@ -71,7 +73,7 @@ def to_device(array: Array, device: str) -> Array:
 
 
 def device_of(array: Array) -> str:
-    """"cpu" or "cuda"."""
+    """ "cpu" or "cuda"."""
     return "cuda" if type(array).__module__.split(".")[0] == "cupy" else "cpu"
 
 

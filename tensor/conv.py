@@ -19,7 +19,9 @@ def pair(name: str, value: int | Sequence[int], at_least: int) -> Pair:
     """(vertical, horizontal) from one number for both or a pair; raises InvalidArgument."""
     both = (value, value) if isinstance(value, int) else tuple(value)
     if len(both) != 2 or not all(int(v) == v and v >= at_least for v in both):
-        raise InvalidArgument(f"expected one or two whole numbers at or above {at_least}, got {describe(name, value)}")
+        raise InvalidArgument(
+            f"expected one or two whole numbers at or above {at_least}, got {describe(name, value)}"
+        )
     return int(both[0]), int(both[1])
 
 
@@ -33,16 +35,28 @@ def _attrs(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str, A
 
 
 def _forward(
-    xp: Namespace, x: Array, w: Array, b: Array | None = None, *, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    xp: Namespace,
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
     _check(x.shape, w.shape, stride, padding, dilation, groups)
     out = kernels.conv2d(xp, x, w, stride, padding, dilation, groups)
     return out if b is None else out + b.reshape((1, -1, 1, 1))
 
 
-def _check(x: tuple[int, ...], w: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int) -> None:
+def _check(
+    x: tuple[int, ...], w: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> None:
     if len(x) != 4 or len(w) != 4:
-        raise InvalidArgument(f"conv2d expects input (n, c, h, w) and weight (o, c / groups, kh, kw), got {x} and {w}")
+        raise InvalidArgument(
+            f"conv2d expects input (n, c, h, w) and weight (o, c / groups, kh, kw), got {x} and {w}"
+        )
     if groups < 1 or x[1] != w[1] * groups or w[0] % groups:
         raise InvalidArgument(
             f"conv2d expects {w[1]} * groups input channels and output channels divisible by groups, "

@@ -83,7 +83,7 @@ class Tensor:
         self.grad: Tensor | None = None
         self.node: Node | None = None
 
-    # -- what it is ------------------------------------------------------------------------------------------------
+    # -- what it is ------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,7 +107,7 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """"cpu" or "cuda"."""
+        """ "cpu" or "cuda"."""
         return device_of(self.data)
 
     def numpy(self) -> np.ndarray:
@@ -142,7 +142,7 @@ class Tensor:
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({np.array2string(self.numpy(), precision=4, threshold=20)}, dtype={self.dtype}{grad})"
 
-    # -- moving and detaching ----------------------------------------------------------------------------------------
+    # -- moving and detaching ------------------------------------------------------
 
     def to(self, device: str) -> Tensor:
         """The same values on "cpu" or "cuda", as a leaf."""
@@ -174,7 +174,7 @@ class Tensor:
                 value = value.detach()
             leaf.grad = value if leaf.grad is None else leaf.grad + value
 
-    # -- operators: each calls one row of the table --------------------------------------------------------------------
+    # -- operators: each calls one row of the table ------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
         return OPS["add"](self, other)
@@ -239,7 +239,7 @@ class Tensor:
 
     __hash__ = object.__hash__
 
-    # -- methods, named as in NumPy and PyTorch ------------------------------------------------------------------------
+    # -- methods, named as in NumPy and PyTorch ------------------------------------------------------
 
     @property
     def T(self) -> Tensor:
@@ -257,7 +257,9 @@ class Tensor:
 
     def flatten(self, start_axis: int = 0) -> Tensor:
         """Axes from `start_axis` on merged into one."""
-        return OPS["reshape"](self, shape=(*self.shape[:start_axis], int(np.prod(self.shape[start_axis:], dtype=int))))
+        return OPS["reshape"](
+            self, shape=(*self.shape[:start_axis], int(np.prod(self.shape[start_axis:], dtype=int)))
+        )
 
     def squeeze(self, axis: int) -> Tensor:
         """Without the axis `axis`, which has length 1."""
@@ -379,7 +381,9 @@ def lift(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
             lifted.append(value)
         elif arrays and isinstance(value, (bool, int, float)):
             integral = floating is None and not isinstance(value, float)
-            lifted.append(wrap(xp.asarray(value, dtype=arrays[0].dtype if integral else floating or np.float32)))
+            lifted.append(
+                wrap(xp.asarray(value, dtype=arrays[0].dtype if integral else floating or np.float32))
+            )
         elif xp is np and known and isinstance(value, np.ndarray):
             lifted.append(wrap(value))
         else:
@@ -447,7 +451,9 @@ def backward_pass(
                 continue
             row, inputs = node.op, node.inputs
             if row is _RELEASED:
-                raise InvalidArgument("the history was released by an earlier backward; pass retain_graph=True there")
+                raise InvalidArgument(
+                    "the history was released by an earlier backward; pass retain_graph=True there"
+                )
             if create_graph and row.once:
                 raise UnsupportedError(f"op {row.name} cannot be differentiated twice")
             for i, parent in enumerate(inputs):
@@ -507,14 +513,20 @@ def _order(outputs: Sequence[Tensor], wanted: set[int] | None) -> tuple[list[Ten
 
 def _seed(tensor: Tensor, gradient: Any) -> Tensor:
     if not tensor.requires_grad:
-        raise InvalidArgument("expected a tensor computed from one with requires_grad=True; nothing was recorded")
+        raise InvalidArgument(
+            "expected a tensor computed from one with requires_grad=True; nothing was recorded"
+        )
     if gradient is None:
         if tensor.size != 1:
             raise InvalidArgument(
                 f"expected a single element, got shape {tensor.shape}; pass gradient= of that shape, or call .sum() first"
             )
         return wrap(get_xp(tensor.data).ones_like(tensor.data))
-    seed = gradient if isinstance(gradient, Tensor) else Tensor(get_xp(tensor.data).asarray(gradient, dtype=tensor.dtype))
+    seed = (
+        gradient
+        if isinstance(gradient, Tensor)
+        else Tensor(get_xp(tensor.data).asarray(gradient, dtype=tensor.dtype))
+    )
     if seed.shape != tensor.shape:
         raise InvalidArgument(f"expected gradient of shape {tensor.shape}, got {seed.shape}")
     return seed

@@ -14,7 +14,13 @@ from armour.tensor.core import Tensor
 from armour.tensor.op import Case, op
 from armour.tensor.special import erf_values
 
-PAIR = (Case(((3, 4), (3, 4))), Case(((3, 4), (4,))), Case(((3, 1), (1, 4))), Case(((0, 4), (1, 4))), Case(((), (2, 3))))
+PAIR = (
+    Case(((3, 4), (3, 4))),
+    Case(((3, 4), (4,))),
+    Case(((3, 1), (1, 4))),
+    Case(((0, 4), (1, 4))),
+    Case(((), (2, 3))),
+)
 
 
 def floating(a: Array) -> Array:
@@ -32,7 +38,7 @@ def same_kind(a: Array, b: Array) -> tuple[Array, Array]:
     return a, b
 
 
-# -- arithmetic --------------------------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------
 
 
 def _add(xp: Namespace, a: Array, b: Array) -> Array:
@@ -64,8 +70,9 @@ def _power(xp: Namespace, a: Array, b: Array) -> Array:
 
 
 def _power_base(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    # a ** (b - 1) is infinite at a = 0 for b = 0, where the derivative is 0.
-    return g * where(equal(b, 0), 0.0, b * power(a, where(equal(b, 0), 1, b) - 1))
+    # 0 ** -1 is infinite, but the derivative of a ** 0 is 0 for a = 0 as well.
+    constant = equal(a, 0) * equal(b, 0)
+    return g * b * power(a, where(constant, 1, b) - 1)
 
 
 def _power_exponent(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -88,7 +95,7 @@ power = op("power", _power, (_power_base, _power_exponent), domain=((0.3, 2.0), 
 negative = op("negative", lambda xp, x: xp.negative(x), (lambda g, y, x: -g,))
 abs = op("abs", lambda xp, x: xp.abs(x), (lambda g, y, x: g * sign(x),))
 
-# -- exponentials, logarithms, trigonometry ----------------------------------------------------------------------------
+# -- exponentials, logarithms, trigonometry ------------------------------------------------------
 
 exp = op("exp", lambda xp, x: xp.exp(floating(x)), (lambda g, y, x: g * y,))
 log = op("log", lambda xp, x: xp.log(floating(x)), (lambda g, y, x: g / x,), domain=(0.1, 4.0))
@@ -104,7 +111,7 @@ erf = op(
     (lambda g, y, x: g * exp(-(x * x)) * (2.0 / math.sqrt(math.pi)),),
 )
 
-# -- activations -------------------------------------------------------------------------------------------------------
+# -- activations ------------------------------------------------------
 
 
 def _sigmoid(xp: Namespace, x: Array) -> Array:
@@ -155,7 +162,9 @@ _leaky_relu = op(
 )
 _elu = op(
     "elu",
-    lambda xp, x, alpha: xp.where(x > 0, x, xp.expm1(xp.minimum(x, xp.zeros((), x.dtype))) * x.dtype.type(alpha)),
+    lambda xp, x, alpha: xp.where(
+        x > 0, x, xp.expm1(xp.minimum(x, xp.zeros((), x.dtype))) * x.dtype.type(alpha)
+    ),
     (lambda g, y, x, alpha: where(greater(x, 0), g, g * (y + alpha)),),
     cases=(Case(((3, 4),), {"alpha": 0.7}), Case(((0, 2),), {"alpha": 0.7})),
 )
@@ -171,7 +180,7 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     return _elu(x, alpha=float(alpha))
 
 
-# -- limits and choices ------------------------------------------------------------------------------------------------
+# -- limits and choices ------------------------------------------------------
 
 
 def _clip(xp: Namespace, x: Array, low: float | None, high: float | None) -> Array:
@@ -195,7 +204,7 @@ def _share(xp: Namespace, a: Array, b: Array) -> Array:
     # The part of the gradient of maximum(a, b) that goes to a: 0 below, a half at a tie, 1 above or beside a NaN.
     a, b = same_kind(a, b)
     half = a.dtype.type(0.5)
-    return a.dtype.type(1) - ((a < b) + (a <= b)) * half
+    return a.dtype.type(1) - (a < b) * half - (a <= b) * half
 
 
 _max_share = op("max_share", _share, None, cases=PAIR)
@@ -215,7 +224,11 @@ where = op(
     "where",
     _where,
     (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g)),
-    cases=(Case(([[True, False], [False, True]], (2, 2), (2, 2))), Case(([[True], [False]], (2,), ()))),
+    cases=(
+        Case(([[True, False], [False, True]], (2, 2), (2, 2))),
+        Case(([[True], [False]], (2,), ())),
+        Case(([True], (0,), ())),
+    ),
 )
 _clip_row = op(
     "clip",
@@ -234,7 +247,7 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
     return _clip_row(x, low=low, high=high)
 
 
-# -- without gradient --------------------------------------------------------------------------------------------------
+# -- without gradient ------------------------------------------------------
 
 sign = op("sign", lambda xp, x: xp.sign(x))
 floor = op("floor", lambda xp, x: xp.floor(x))

@@ -61,7 +61,11 @@ matmul = op(
 def _split(subscripts: str) -> tuple[list[str], str]:
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
-    if not arrow or any(not t.isalpha() and t for t in [*terms, out]) or any(len(set(t)) != len(t) for t in [*terms, out]):
+    if (
+        not arrow
+        or any(not t.isalpha() and t for t in [*terms, out])
+        or any(len(set(t)) != len(t) for t in [*terms, out])
+    ):
         raise InvalidArgument(
             f"expected subscripts like 'ij,jk->ik' with an explicit output and no repeated letter in a term, "
             f"got {subscripts!r}"

@@ -41,7 +41,10 @@ def _cross_entropy_vjp(g: Tensor, y: Tensor, logits: Tensor, labels: Tensor) -> 
 
 
 cross_entropy = op(
-    "cross_entropy", _cross_entropy, (_cross_entropy_vjp, None), cases=(Case(((3, 4), LABELS)), Case(((0, 4), LABELS[:0])))
+    "cross_entropy",
+    _cross_entropy,
+    (_cross_entropy_vjp, None),
+    cases=(Case(((3, 4), LABELS)), Case(((0, 4), LABELS[:0]))),
 )
 
 

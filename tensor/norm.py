@@ -36,7 +36,9 @@ def batch_norm(
     weight, bias, mean, var = (None if p is None else lift([p])[0] for p in (weight, bias, mean, var))
     shape = (1, -1, *(1,) * (t.ndim - 2))
     if (mean is None) != (var is None):
-        raise InvalidArgument("expected both mean and var (evaluation) or neither (training), got one of them")
+        raise InvalidArgument(
+            "expected both mean and var (evaluation) or neither (training), got one of them"
+        )
     if mean is None or var is None:
         return _scaled(_normalised(t, (0, *range(2, t.ndim)), eps), weight, bias, shape)
     # Folded into one multiplication and one addition.
@@ -45,7 +47,9 @@ def batch_norm(
     return t * scale.reshape(shape) + shift.reshape(shape)
 
 
-def layer_norm(x: Any, weight: Any = None, bias: Any = None, axes: int | Sequence[int] = -1, eps: float = 1e-5) -> Tensor:
+def layer_norm(
+    x: Any, weight: Any = None, bias: Any = None, axes: int | Sequence[int] = -1, eps: float = 1e-5
+) -> Tensor:
     """Mean 0 and variance 1 over the trailing `axes`, times weight and plus bias of those axes' shape."""
     (t,) = lift([x])
     weight, bias = (None if p is None else lift([p])[0] for p in (weight, bias))
@@ -59,7 +63,9 @@ def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: f
     weight, bias = (None if p is None else lift([p])[0] for p in (weight, bias))
     n, c = t.shape[:2]
     if groups < 1 or c % groups:
-        raise InvalidArgument(f"expected a number of channels divisible by groups={groups}, got shape {t.shape}")
+        raise InvalidArgument(
+            f"expected a number of channels divisible by groups={groups}, got shape {t.shape}"
+        )
     split = t.reshape((n, groups, c // groups, *t.shape[2:]))
     normalised = _normalised(split, tuple(range(2, split.ndim)), eps).reshape(t.shape)
     return _scaled(normalised, weight, bias, (1, c, *(1,) * (t.ndim - 2)))

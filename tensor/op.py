@@ -49,7 +49,9 @@ class Op:
     def __call__(self, *inputs: Any, **attrs: Any) -> Tensor:
         return _core.apply(self, inputs, attrs)
 
-    def input_vjp(self, index: int, g: Tensor, y: Tensor, inputs: Sequence[Tensor], attrs: dict[str, Any]) -> Any:
+    def input_vjp(
+        self, index: int, g: Tensor, y: Tensor, inputs: Sequence[Tensor], attrs: dict[str, Any]
+    ) -> Any:
         """The gradient for input `index` given the gradient `g` of the output `y`; None if there is none."""
         if self.vjp is None:
             return None

@@ -21,10 +21,12 @@ OVERLAPPING: dict[str, Any] = {"kernel": (3, 2), "stride": (2, 1)}
 
 def _check(x: tuple[int, ...], kernel: Pair) -> None:
     if len(x) != 4 or x[2] < kernel[0] or x[3] < kernel[1]:
-        raise InvalidArgument(f"pooling expects input (n, c, h, w) at least as large as the window {kernel}, got {x}")
+        raise InvalidArgument(
+            f"pooling expects input (n, c, h, w) at least as large as the window {kernel}, got {x}"
+        )
 
 
-# -- maximum -----------------------------------------------------------------------------------------------------------
+# -- maximum ------------------------------------------------------
 
 
 def _max_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
@@ -72,13 +74,21 @@ _unpool = op(
 _pick = op(
     "max_pool2d_pick",
     _pick_values,
-    (lambda g, y, x, place, kernel, stride: _unpool(g, place, size=x.shape[2:], kernel=kernel, stride=stride), None),
+    (
+        lambda g, y, x, place, kernel, stride: _unpool(
+            g, place, size=x.shape[2:], kernel=kernel, stride=stride
+        ),
+        None,
+    ),
     cases=(Case(((1, 1, 4, 5), _PLACES), PLACED),),
 )
 
 
 def max_pool2d(
-    x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0
+    x: Any,
+    kernel: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
 ) -> Tensor:
     """Largest value of each window: (n, c, h, w) -> (n, c, oh, ow).
 
@@ -100,7 +110,7 @@ def _padding(padding: int | Sequence[int], kernel: Pair) -> Pair:
     return both
 
 
-# -- mean --------------------------------------------------------------------------------------------------------------
+# -- mean ------------------------------------------------------
 
 
 def _avg_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
@@ -130,12 +140,18 @@ _avg_pool2d_grad = op(
     "avg_pool2d_grad",
     _spread_values,
     (lambda gg, y, g, size, kernel, stride: _avg_pool2d(gg, kernel=kernel, stride=stride),),
-    cases=(Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}), Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)})),
+    cases=(
+        Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}),
+        Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)}),
+    ),
 )
 
 
 def avg_pool2d(
-    x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0
+    x: Any,
+    kernel: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
 ) -> Tensor:
     """Mean of each window of x (n, c, h, w); -> (n, c, oh, ow). Padded zeros count, as in PyTorch."""
     window, step = pair("kernel", kernel, 1), pair("stride", kernel if stride is None else stride, 1)
@@ -153,4 +169,8 @@ def global_avg_pool2d(x: Any) -> Tensor:
 def global_max_pool2d(x: Any) -> Tensor:
     """Largest value of the image: (n, c, h, w) -> (n, c); the first of equal values has the gradient."""
     n, c, h, w = x.shape
-    return getitem(max_pool2d(x, (h, w)), (slice(None), slice(None), 0, 0)) if h and w else max_of(x, axis=(2, 3))
+    return (
+        getitem(max_pool2d(x, (h, w)), (slice(None), slice(None), 0, 0))
+        if h and w
+        else max_of(x, axis=(2, 3))
+    )

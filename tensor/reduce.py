@@ -54,7 +54,9 @@ def _var(xp: Namespace, x: Array, axis: Axis = None, keepdims: bool = False, ddo
     return xp.var(floating(x), axis=axis, keepdims=keepdims, ddof=ddof)
 
 
-def _var_vjp(g: Tensor, y: Tensor, x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
+def _var_vjp(
+    g: Tensor, y: Tensor, x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: int = 0
+) -> Tensor:
     scale = 2.0 / _at_least_one(_count(x, axis) - ddof)
     return kept(g, x, axis, keepdims) * scale * (x - x.mean(axis=axis, keepdims=True))
 
@@ -85,7 +87,10 @@ def _mean(xp: Namespace, x: Array, axis: Axis = None, keepdims: bool = False) ->
 
 
 _sum = op(
-    "sum", lambda xp, x, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims), (_sum_vjp,), cases=REDUCTIONS
+    "sum",
+    lambda xp, x, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims),
+    (_sum_vjp,),
+    cases=REDUCTIONS,
 )
 _mean_row = op("mean", _mean, (_mean_vjp,), cases=REDUCTIONS)
 _var_row = op(
@@ -160,7 +165,7 @@ def cumsum(x: Any, axis: int) -> Tensor:
     return _cumsum(x, axis=axis)
 
 
-# -- softmax -----------------------------------------------------------------------------------------------------------
+# -- softmax ------------------------------------------------------
 
 SOFTMAX = (Case(((3, 4),), {"axis": -1}), Case(((2, 3, 4),), {"axis": 1}), Case(((0, 3),), {"axis": -1}))
 

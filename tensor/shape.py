@@ -13,7 +13,7 @@ from armour.tensor.backend import Array, Namespace, scatter_add
 from armour.tensor.core import Tensor
 from armour.tensor.op import Case, op
 
-# -- reshape, transpose, broadcast -------------------------------------------------------------------------------------
+# -- reshape, transpose, broadcast ------------------------------------------------------
 
 
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
@@ -25,7 +25,11 @@ _reshape = op(
     "reshape",
     lambda xp, x, shape: x.reshape(shape),
     (lambda g, y, x, shape: reshape(g, x.shape),),
-    cases=(Case(((3, 4),), {"shape": (2, -1)}), Case(((0, 3),), {"shape": (3, 0)}), Case(((1,),), {"shape": ()})),
+    cases=(
+        Case(((3, 4),), {"shape": (2, -1)}),
+        Case(((0, 3),), {"shape": (3, 0)}),
+        Case(((1,),), {"shape": ()}),
+    ),
 )
 _transpose = op(
     "transpose",
@@ -37,7 +41,11 @@ _broadcast_to = op(
     "broadcast_to",
     lambda xp, x, shape: xp.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # backward sums it to the input's shape
-    cases=(Case(((3, 1),), {"shape": (2, 3, 4)}), Case(((1, 4),), {"shape": (0, 4)}), Case(((),), {"shape": (2,)})),
+    cases=(
+        Case(((3, 1),), {"shape": (2, 3, 4)}),
+        Case(((1, 4),), {"shape": (0, 4)}),
+        Case(((),), {"shape": (2,)}),
+    ),
 )
 _flip = op(
     "flip",
@@ -75,7 +83,7 @@ def flatten(x: Any, start_axis: int = 1) -> Tensor:
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start:])))
 
 
-# -- indexing ----------------------------------------------------------------------------------------------------------
+# -- indexing ------------------------------------------------------
 
 
 def _index_on(xp: Namespace, index: Any) -> Any:
@@ -154,7 +162,10 @@ _take_along_axis_grad = op(
     "take_along_axis_grad",
     _scatter_along,
     (lambda gg, y, g, indices, axis, shape: take_along_axis(gg, indices, axis), None),
-    cases=(Case(((3, 2), TAKEN), {"axis": 1, "shape": (3, 4)}), Case(((3, 2), TAKEN), {"axis": 0, "shape": (4, 2)})),
+    cases=(
+        Case(((3, 2), TAKEN), {"axis": 1, "shape": (3, 4)}),
+        Case(((3, 2), TAKEN), {"axis": 0, "shape": (4, 2)}),
+    ),
 )
 
 
@@ -163,7 +174,7 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
     return _take_along_axis(x, indices, axis=axis)
 
 
-# -- joining and padding -----------------------------------------------------------------------------------------------
+# -- joining and padding ------------------------------------------------------
 
 
 def _concat_vjp(i: int, g: Tensor, y: Tensor, *inputs: Tensor, axis: int = 0) -> Tensor:
@@ -184,12 +195,18 @@ _stack = op(
     "stack",
     lambda xp, *xs, axis=0: xp.stack(xs, axis=axis),
     lambda i, g, y, *xs, axis=0: getitem(g, (*(slice(None),) * (axis % g.ndim), i)),
-    cases=(Case(((2, 3), (2, 3)), {"axis": 0}), Case(((2, 3), (2, 3)), {"axis": -1}), Case(((0,), (0,)), {"axis": 0})),
+    cases=(
+        Case(((2, 3), (2, 3)), {"axis": 0}),
+        Case(((2, 3), (2, 3)), {"axis": -1}),
+        Case(((0,), (0,)), {"axis": 0}),
+    ),
 )
 
 
 def _pad_vjp(g: Tensor, y: Tensor, x: Tensor, widths: Any, value: float = 0.0) -> Tensor:
-    return getitem(g, tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True)))
+    return getitem(
+        g, tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))
+    )
 
 
 _pad = op(

@@ -23,7 +23,9 @@ def _columns(xp: Namespace, x: Array, kernel: Pair, stride: Pair, padding: Pair,
     for i in range(kh):
         for j in range(kw):
             top, left = i * dh, j * dw
-            out[:, :, i, j] = padded[:, :, top : top + sh * (oh - 1) + 1 : sh, left : left + sw * (ow - 1) + 1 : sw]
+            out[:, :, i, j] = padded[
+                :, :, top : top + sh * (oh - 1) + 1 : sh, left : left + sw * (ow - 1) + 1 : sw
+            ]
     return out
 
 
@@ -46,12 +48,16 @@ def conv2d_input_grad(
     _, cg, kh, kw = w.shape
     (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
     wt = w.reshape((1, groups, o // groups, cg * kh * kw)).transpose((0, 1, 3, 2))
-    cols = xp.matmul(wt, g.reshape((n, groups, o // groups, oh * ow))).reshape((n, groups * cg, kh, kw, oh, ow))
+    cols = xp.matmul(wt, g.reshape((n, groups, o // groups, oh * ow))).reshape(
+        (n, groups * cg, kh, kw, oh, ow)
+    )
     out = xp.zeros((n, groups * cg, size[0] + 2 * ph, size[1] + 2 * pw), cols.dtype)
     for i in range(kh):
         for j in range(kw):
             top, left = i * dh, j * dw
-            out[:, :, top : top + sh * (oh - 1) + 1 : sh, left : left + sw * (ow - 1) + 1 : sw] += cols[:, :, i, j]
+            out[:, :, top : top + sh * (oh - 1) + 1 : sh, left : left + sw * (ow - 1) + 1 : sw] += cols[
+                :, :, i, j
+            ]
     return out[:, :, ph : ph + size[0], pw : pw + size[1]]
 
 
@@ -72,7 +78,9 @@ def windows(x: Array, kernel: Pair, stride: Pair) -> list[Array]:
     (kh, kw), (sh, sw) = kernel, stride
     oh, ow = out_size(x.shape[2], kh, sh, 0), out_size(x.shape[3], kw, sw, 0)
     return [
-        x[:, :, i : i + sh * (oh - 1) + 1 : sh, j : j + sw * (ow - 1) + 1 : sw] for i in range(kh) for j in range(kw)
+        x[:, :, i : i + sh * (oh - 1) + 1 : sh, j : j + sw * (ow - 1) + 1 : sw]
+        for i in range(kh)
+        for j in range(kw)
     ]
 
 
