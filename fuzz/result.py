@@ -1,0 +1,124 @@
+"""What a fuzzing run returns: failures with everything needed to show them, and counts for both campaigns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The first failure of one class (D2), minimised.
+
+    id: first 12 hexadecimal digits of the sha256 of `mutant`. oracle: "label-flip" or "nonfinite". true,
+    predicted: labels; predicted is -1 where the logits are not finite. root: number of the seed it came from;
+    source: that seed's index in the data given. recipe, minimised_recipe: texts that rebuild the mutant from
+    the root. validity: "V2" and so on, for the mutant. pair: its D1 key; key: its D2 key; families: operation
+    families after minimisation. confidence: softmax probability of the predicted label; margin: its logit less
+    the true label's. execution: inputs executed by then. root_image, reference, mutant, minimised:
+    (c, h, w) float32; reference is the root after the geometric step alone. minimised_reference: the same for
+    the minimised recipe. replay: the command that shows the failure again.
+    """
+
+    id: str
+    oracle: str
+    true: int
+    predicted: int
+    root: int
+    source: int
+    recipe: str
+    minimised_recipe: str
+    validity: str
+    pair: str
+    key: str
+    families: tuple[str, ...]
+    confidence: float
+    margin: float
+    execution: int
+    root_image: np.ndarray
+    reference: np.ndarray
+    mutant: np.ndarray
+    minimised: np.ndarray
+    minimised_reference: np.ndarray
+    replay: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthPoint:
+    """What a campaign had found after `executions`; coverage is the share of in-profile sections (KMNC)."""
+
+    executions: int
+    failures: int
+    distinct: int
+    classes: int
+    roots: int
+    valid: int
+    coverage: float
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignResult:
+    """What one schedule found.
+
+    executions: inputs mutated, judged and run. valid: those that reached the required validity level.
+    levels: executions by the level reached, "invalid", "V0", "V1", "V2". Failing executions are counted in
+    `failing`, by the highest level they reached, whether they count as failures or not. At the required level:
+    failures (D0, different inputs), pairs (D1: oracle, true, predicted), classes (D2: pair and operation
+    families after minimisation), distinct (root, predicted label), roots (roots broken). class_counts: D2 key
+    -> failures; pair_counts: (true, predicted) -> failures. triage_executions: inputs run to minimise, not
+    part of `executions`. steps_rejected: mutations undone because they left the required level.
+    coverage: shares by criterion.
+    """
+
+    schedule: str
+    executions: int
+    valid: int
+    levels: dict[str, int]
+    failing: dict[str, int]
+    failures: int
+    pairs: int
+    classes: int
+    distinct: int
+    roots: int
+    class_counts: dict[str, int]
+    pair_counts: dict[tuple[int, int], int]
+    triage_executions: int
+    steps_rejected: int
+    survivors: int
+    coverage: dict[str, float]
+    seconds: float
+    curve: tuple[GrowthPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzResult:
+    """The outcome of Fuzzer.run.
+
+    failures: one for each class found (the rest are counted, and listed with their recipes in the corpus).
+    executions, classes: of the guided campaign. guided, baseline: both campaigns; baseline is stacked random
+    mutation at equal executions, None if it was switched off. seconds: of the whole run, both campaigns, and
+    of earlier runs of a resumed corpus. validity: the level required of a failure, "V2". seeds: inputs given;
+    roots: those fuzzed; skipped: those the model misread already. corpus: the folder, None in memory.
+    interrupted: True if Ctrl-C ended it. notes: what a reader of the figures should know.
+    """
+
+    failures: tuple[Failure, ...]
+    executions: int
+    classes: int
+    seconds: float
+    guided: CampaignResult
+    baseline: CampaignResult | None
+    validity: str
+    validator: str
+    seeds: int
+    roots: int
+    skipped: int
+    seed: int
+    corpus: Path | None
+    data_sha256: str
+    fingerprint: str
+    interrupted: bool = False
+    notes: tuple[str, ...] = field(default=())
