@@ -1,70 +1,167 @@
 """Geometric changes: one batched inverse warp with bilinear sampling, and the maps that feed it.
 
-Contract as in armour/transforms.py. Angles are degrees, counter-clockwise as seen; shifts are fractions of
-the side.
+Contract as in armour/transforms.py. What comes in from outside the image repeats its edge, so that neither a
+black nor a white border is invented.
 """
 
 from __future__ import annotations
 
-from armour.tensor.backend import Array, get_xp
+from armour.bounds import Bounds
+from armour.rng import Streams
+from armour.tensor.backend import Array, Namespace, get_xp
+
+from .fields import smooth_field
+from .transforms import settle
 
 
 def warp(x: Array, rows: Array, columns: Array) -> Array:
-    """Each output pixel (i, j) of item k is `x[k]` at (rows[k, i, j], columns[k, i, j]), bilinearly interpolated.
+    """Output pixel (i, j) of item k is `x[k]` at (rows[k, i, j], columns[k, i, j]), bilinearly interpolated.
 
-    x: (n, c, h, w); rows, columns: (n, h, w) float32 pixel positions. Positions outside take the nearest edge
-    pixel.
+    x: (n, c, h, w) float32; rows, columns: (n, h, w) float32 pixel positions. Positions outside take the
+    nearest edge pixel; at whole positions the pixel comes back exactly.
     """
     xp = get_xp(x)
     n, c, h, w = x.shape
-    rows = xp.clip(rows, 0, h - 1)
-    columns = xp.clip(columns, 0, w - 1)
-    top = xp.minimum(rows.astype(xp.int32), max(h - 2, 0))
-    left = xp.minimum(columns.astype(xp.int32), max(w - 2, 0))
-    down = (rows - top.astype(xp.float32)).reshape(n, 1, -1)
-    right = (columns - left.astype(xp.float32)).reshape(n, 1, -1)
-    corner = (top * w + left).reshape(n, 1, -1) + (xp.arange(n * c) * (h * w)).reshape(n, c, 1)
-    flat = x.reshape(-1)
-    step_down, step_right = (w if h > 1 else 0), (1 if w > 1 else 0)
+    rows, columns = xp.clip(rows, 0, h - 1), xp.clip(columns, 0, w - 1)
+    top, left = rows.astype(xp.int32), columns.astype(xp.int32)
+    rows -= top.astype(xp.float32)
+    columns -= left.astype(xp.float32)
+    top *= w
+    top += left
+    down, right = rows.reshape(n, 1, h * w), columns.reshape(n, 1, h * w)
+    corner = top.reshape(n, 1, h * w) + (xp.arange(n * c) * (h * w)).reshape(n, c, 1)
+    # In the last row and column the far neighbours lie in the next image or in the padding; their weight is
+    # zero.
+    flat = xp.zeros(x.size + w + 1, dtype=x.dtype)
+    flat[: x.size] = x.reshape(-1)
     upper = flat.take(corner)
-    upper += (flat.take(corner + step_right) - upper) * right
-    corner += step_down
+    corner += 1
+    side = flat.take(corner)
+    side -= upper
+    side *= right
+    upper += side
+    corner += w
+    side = flat.take(corner)
+    corner -= 1
     lower = flat.take(corner)
-    lower += (flat.take(corner + step_right) - lower) * right
-    upper += (lower - upper) * down
+    side -= lower
+    side *= right
+    lower += side
+    lower -= upper
+    lower *= down
+    upper += lower
     return upper.reshape(x.shape)
 
 
-def affine(x: Array, matrix: Array, shift: Array) -> Array:
+def offsets(h: int, w: int, xp: Namespace) -> tuple[Array, Array]:
+    """Pixel centres from the image centre: rows (1, h, 1) and columns (1, 1, w), float32 pixels."""
+    i = xp.arange(h, dtype=xp.float32) - xp.float32((h - 1) / 2)
+    j = xp.arange(w, dtype=xp.float32) - xp.float32((w - 1) / 2)
+    return i[None, :, None], j[None, None, :]
+
+
+def affine(x: Array, matrix: Array, shift: Array, bounds: Bounds) -> Array:
     """Inverse affine warp about the image centre.
 
-    matrix: (n, 2, 2) float32, from an output offset (row, column) from the centre to an input offset, in
-    pixels; shift: (n, 2) pixels, added to the input offset. The identity matrix with shift 0 is identity.
+    matrix: (n, 2, 2) from an output offset (row, column) from the centre to an input offset; shift: (n, 2)
+    pixels (row, column), added to the input offset. The identity matrix with shift 0 is identity.
     """
     xp = get_xp(x)
-    _, _, h, w = x.shape
-    centre_row, centre_column = (h - 1) / 2, (w - 1) / 2
-    i = (xp.arange(h, dtype=xp.float32) - centre_row)[None, :, None]
-    j = (xp.arange(w, dtype=xp.float32) - centre_column)[None, None, :]
+    h, w = x.shape[2:]
+    i, j = offsets(h, w, xp)
     m = matrix[:, :, :, None, None]
-    rows = (m[:, 0, 0] * i + (shift[:, 0, None, None] + centre_row)) + m[:, 0, 1] * j
-    columns = (m[:, 1, 0] * i + (shift[:, 1, None, None] + centre_column)) + m[:, 1, 1] * j
-    return warp(x, rows, columns)
+    rows = (m[:, 0, 0] * i + (shift[:, 0, None, None] + (h - 1) / 2)) + m[:, 0, 1] * j
+    columns = (m[:, 1, 1] * j + (shift[:, 1, None, None] + (w - 1) / 2)) + m[:, 1, 0] * i
+    unchanged = (matrix == xp.eye(2, dtype=matrix.dtype)).all(axis=(1, 2)) & (shift == 0).all(axis=1)
+    return settle(x, warp(x, rows, columns), ~unchanged, bounds)
 
 
-def rotate(x: Array, degrees: Array) -> Array:
-    """Turn counter-clockwise about the centre; 0 is identity."""
-    xp = get_xp(x)
+def similarity_matrix(degrees: Array, wide: Array, high: Array, slant: Array) -> Array:
+    """(n, 2, 2): the inverse map of a shear by `slant`, then a stretch by (`wide`, `high`), then a counter-clockwise turn."""
+    xp = get_xp(degrees)
     angle = degrees * xp.float32(xp.pi / 180)
     cosine, sine = xp.cos(angle), xp.sin(angle)
-    matrix = xp.stack([xp.stack([cosine, sine], axis=1), xp.stack([-sine, cosine], axis=1)], axis=1)
-    return affine(x, matrix, xp.zeros((len(x), 2), dtype=xp.float32))
+    # Turned back: row = cos i + sin j, column = cos j - sin i; then shrunk back, then sheared back.
+    row_i, row_j = cosine / high, sine / high
+    column_i, column_j = -sine / wide - slant * row_i, cosine / wide - slant * row_j
+    return xp.stack([row_i, row_j, column_i, column_j], axis=1).reshape(-1, 2, 2)
 
 
-def translate(x: Array, right: Array, down: Array) -> Array:
-    """Shift by fractions of the width and height; the uncovered strip repeats the edge. 0 is identity."""
+def translate(x: Array, right: Array, down: Array, bounds: Bounds) -> Array:
+    """Shift by pixels to the right and down (0 and 0 are identity)."""
     xp = get_xp(x)
-    n, _, h, w = x.shape
-    matrix = xp.broadcast_to(xp.eye(2, dtype=xp.float32), (n, 2, 2))
-    shift = xp.stack([down * xp.float32(-h), right * xp.float32(-w)], axis=1)
-    return affine(x, matrix, shift)
+    matrix = xp.broadcast_to(xp.eye(2, dtype=xp.float32), (len(x), 2, 2))
+    return affine(x, matrix, xp.stack([-down, -right], axis=1), bounds)
+
+
+def rotate(x: Array, degrees: Array, bounds: Bounds) -> Array:
+    """Turn counter-clockwise about the centre (0 is identity)."""
+    return _about_centre(x, similarity_matrix(degrees, *_ones(degrees, 2), degrees * 0), bounds)
+
+
+def scale(x: Array, wide: Array, high: Array, bounds: Bounds) -> Array:
+    """Magnify about the centre by `wide` across and `high` down (1 and 1 are identity)."""
+    return _about_centre(x, similarity_matrix(wide * 0, wide, high, wide * 0), bounds)
+
+
+def shear(x: Array, right: Array, down: Array, bounds: Bounds) -> Array:
+    """Slant: a row moves right by `right` pixels for each pixel below the centre, a column down by `down` (0: identity)."""
+    xp = get_xp(x)
+    matrix = xp.stack([right * 0 + 1, -down, -right, right * 0 + 1], axis=1).reshape(-1, 2, 2)
+    return _about_centre(x, matrix, bounds)
+
+
+def affine_about(x: Array, matrix: Array, right: Array, down: Array, bounds: Bounds) -> Array:
+    """The map of `similarity_matrix`, then a shift by pixels to the right and down."""
+    xp = get_xp(x)
+    row = -(matrix[:, 0, 0] * down + matrix[:, 0, 1] * right)
+    column = -(matrix[:, 1, 0] * down + matrix[:, 1, 1] * right)
+    return affine(x, matrix, xp.stack([row, column], axis=1), bounds)
+
+
+def perspective(x: Array, tilt_right: Array, tilt_down: Array, bounds: Bounds) -> Array:
+    """Tilt the image plane: the right (bottom) side recedes by the share `tilt_right` (`tilt_down`); 0 is identity.
+
+    A tilt t moves the corners by about t times half a side.
+    """
+    xp = get_xp(x)
+    h, w = x.shape[2:]
+    i, j = offsets(h, w, xp)
+    across = (tilt_right / xp.float32(w / 2))[:, None, None] * j
+    depth = 1 / (1 - (across + (tilt_down / xp.float32(h / 2))[:, None, None] * i))
+    changed = (tilt_right != 0) | (tilt_down != 0)
+    return settle(x, warp(x, i * depth + (h - 1) / 2, j * depth + (w - 1) / 2), changed, bounds)
+
+
+def wave(x: Array, amplitude: Array, cycles: Array, streams: Streams, bounds: Bounds) -> Array:
+    """Bend the rows sideways by a sine of `amplitude` pixels (0 is identity) with `cycles` periods down the image.
+
+    The phase is drawn for each item.
+    """
+    xp = get_xp(x)
+    h, w = x.shape[2:]
+    i, j = offsets(h, w, xp)
+    phase = xp.asarray(streams.uniform((), 0, 2 * float(xp.pi)))[:, None, None]
+    bend = amplitude[:, None, None] * xp.sin((cycles * xp.float32(2 * xp.pi / h))[:, None, None] * i + phase)
+    rows = xp.broadcast_to(i + (h - 1) / 2, (len(x), h, w))
+    return settle(x, warp(x, rows, j + (w - 1) / 2 + bend), amplitude != 0, bounds)
+
+
+def elastic(x: Array, amplitude: Array, streams: Streams, bounds: Bounds) -> Array:
+    """Move pixels by a smooth random field, at most 2.5 times `amplitude` pixels each way (0 is identity)."""
+    xp = get_xp(x)
+    h, w = x.shape[2:]
+    i, j = offsets(h, w, xp)
+    strength = amplitude[:, None, None]
+    rows = smooth_field(streams.child(0), 3, h, w, xp) * strength + (i + (h - 1) / 2)
+    columns = smooth_field(streams.child(1), 3, h, w, xp) * strength + (j + (w - 1) / 2)
+    return settle(x, warp(x, rows, columns), amplitude != 0, bounds)
+
+
+def _about_centre(x: Array, matrix: Array, bounds: Bounds) -> Array:
+    xp = get_xp(x)
+    return affine(x, matrix, xp.zeros((len(x), 2), dtype=xp.float32), bounds)
+
+
+def _ones(like: Array, count: int) -> list[Array]:
+    return [like * 0 + 1] * count

@@ -16,9 +16,9 @@ import numpy as np
 from armour.bounds import Bounds
 from armour.registry import Registry
 from armour.rng import Streams
-from armour.tensor.backend import Array
+from armour.tensor.backend import Array, get_xp
 
-# x (m, c, h, w) float32, params (m, p) float32, one stream per item, bounds -> the changed x.
+# x (m, c, h, w) float32, parameters (p, m) float32, one stream for each item, bounds -> the changed x.
 ApplyFn = Callable[[Array, Array, Streams, Bounds], Array]
 
 
@@ -69,7 +69,10 @@ class Mutator:
         """
         if len(x) == 0:
             return x.copy()
-        return self.function(x, params, Streams(streams.keys, streams.offset), bounds)
+        # Each parameter in one run of memory: on strided arrays some functions take another path and round
+        # otherwise.
+        columns = get_xp(x).ascontiguousarray(params.T)
+        return self.function(x, columns, Streams(streams.keys, streams.offset), bounds)
 
 
 MUTATORS: Registry[Mutator] = Registry("mutator")
@@ -94,6 +97,11 @@ def mutator(
         return function
 
     return add
+
+
+def side(x: Array) -> int:
+    """The shorter side in pixels, which lengths are fractions of."""
+    return min(int(x.shape[2]), int(x.shape[3]))
 
 
 @lru_cache(maxsize=1024)

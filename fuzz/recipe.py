@@ -18,9 +18,10 @@ from armour import checks
 from armour.bounds import Bounds
 from armour.errors import InvalidArgument
 from armour.rng import Streams
-from armour.tensor.backend import Array, get_xp
+from armour.tensor.backend import Array, asnumpy, get_xp
 
-from . import image_mutators as image_mutators  # registers the image mutators
+from . import geometric_mutators as geometric_mutators  # registers its mutators
+from . import image_mutators as image_mutators  # registers its mutators
 from .mutators import get
 
 MAX_STEPS = 8
@@ -138,11 +139,14 @@ def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: B
         streams = Streams(np.array([step.key for step in current], dtype=np.uint64))
         index = xp.asarray(np.array(group))
         if row.geometric:
-            both = xp.concatenate([x[index], ref[index]])
-            moved = row.apply(
-                both, xp.concatenate([params, params]), streams[np.tile(np.arange(len(group)), 2)], bounds
-            )
-            x[index], ref[index] = moved[: len(group)], moved[len(group) :]
+            before = x[index]
+            x[index] = row.apply(before, params, streams, bounds)
+            # Where nothing but this step has happened yet, the reference is the same image.
+            apart = xp.nonzero((before != ref[index]).any(axis=(1, 2, 3)))[0]
+            moved = x[index]
+            if len(apart):
+                moved[apart] = row.apply(ref[index[apart]], params[apart], streams[asnumpy(apart)], bounds)
+            ref[index] = moved
         else:
             x[index] = row.apply(x[index], params, streams, bounds)
         for item in group:
@@ -150,61 +154,6 @@ def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: B
             if position[item] < len(steps[item]):
                 waiting.setdefault(steps[item][position[item]].mutator, []).append(item)
     return x, ref
-
-
-def draw_steps(names: Sequence[Sequence[str]], streams: Streams) -> list[tuple[Step, ...]]:
-    """Steps with parameters and keys drawn from each item's stream: names[i] are the mutators of item i, in order."""
-    drawn: list[list[Step | None]] = [[None] * len(own) for own in names]
-    keys = [streams.child(level).keys for level in range(max(map(len, names), default=0))]
-    places: dict[str, list[tuple[int, int]]] = {}
-    for item, own in enumerate(names):
-        for level, name in enumerate(own):
-            places.setdefault(name, []).append((item, level))
-    for name, where in places.items():
-        own_keys = np.array([keys[level][item] for item, level in where], dtype=np.uint64)
-        # The step itself draws its noise from the key; its parameters come from a child, independent of that
-        # noise.
-        params = get(name).sample(Streams(own_keys).child(0)).tolist()
-        for (item, level), values, key in zip(where, params, own_keys.tolist(), strict=True):
-            drawn[item][level] = Step(get(name).name, tuple(values), key)
-    return [tuple(step for step in own if step is not None) for own in drawn]
-
-
-def draw_names(
-    streams: Streams,
-    mutators: Sequence[str],
-    *,
-    weights: np.ndarray | None = None,
-    extra: int = 3,
-    probability: float = 0.5,
-    recipes: Sequence[Recipe] | None = None,
-) -> list[tuple[str, ...]]:
-    """A random stack of mutators for each item: one, and up to `extra` more, each with `probability`.
-
-    weights: (m,) relative frequencies of the mutators, equal by default; recipes: what each item has been
-    through already, so that it gets no second geometric step and no more than 8 steps in all (an item that is
-    full gets none).
-    """
-    n, m = len(streams), len(mutators)
-    geometric = np.array([get(name).geometric for name in mutators], dtype=bool)
-    frequency = np.ones(m) if weights is None else np.asarray(weights, dtype=np.float64)
-    any_edges, still_edges = np.cumsum(frequency), np.cumsum(np.where(geometric, 0.0, frequency))
-    unit = streams.uniform((2 * extra + 1,), dtype=np.float64)
-    depth = 1 + (unit[:, extra + 1 :] < probability).sum(axis=1)
-    moved = np.zeros(n, dtype=bool)
-    if recipes is not None:
-        moved = np.array([recipe.geometric for recipe in recipes], dtype=bool)
-        depth = np.minimum(depth, MAX_STEPS - np.array([len(recipe.steps) for recipe in recipes]))
-    chosen = np.zeros((n, extra + 1), dtype=np.int64)
-    for level in range(extra + 1):
-        any_pick = np.searchsorted(any_edges, unit[:, level] * any_edges[-1], side="right")
-        still_pick = np.searchsorted(still_edges, unit[:, level] * still_edges[-1], side="right")
-        pick = np.minimum(np.where(moved, still_pick, any_pick), m - 1)
-        moved |= geometric[pick]
-        chosen[:, level] = pick
-    return [
-        tuple(mutators[k] for k in row[:d]) for row, d in zip(chosen.tolist(), depth.tolist(), strict=True)
-    ]
 
 
 def _float32(value: float) -> float:
