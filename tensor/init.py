@@ -23,7 +23,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     """(inputs, outputs) that one element of the output, or of the input, is connected to."""
     if len(shape) < 2:
         raise InvalidArgument(
-            f"expected a weight shape with at least two axes (out, in, ...), got {tuple(shape)}"
+            f"expected a weight shape of at least two axes (out, in, ...), got {tuple(shape)}"
         )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field

@@ -1,7 +1,7 @@
 """Learning rates as functions of the step: each function here returns a schedule, `schedule(step) -> rate`.
 
-Steps count from 0 (the rate of the first update). A schedule keeps no state, so resuming needs the step alone. After its
-last step a schedule stays at its final value.
+Steps count from 0 (the rate of the first update). A schedule keeps no state, so resuming needs the step
+alone. After its last step a schedule stays at its final value.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def one_cycle(
 
 
 def warm_up(schedule: Schedule, steps: int) -> Schedule:
-    """The schedule, its first `steps` rates scaled by 1/(steps+1), 2/(steps+1), ... Zero steps change nothing."""
+    """The schedule, its first `steps` rates scaled by 1/(steps+1), 2/(steps+1), and so on."""
     steps = count("steps", steps, at_least=0)
     return lambda step: schedule(step) * min((step + 1) / (steps + 1), 1.0)
 
@@ -95,6 +95,6 @@ def _half_cosine(first: float, last: float, place: float) -> float:
 
 
 SCHEDULES.register("constant")(lambda rate, steps: constant(rate))
-SCHEDULES.register("cosine")(lambda rate, steps: cosine(rate, steps))
+SCHEDULES.register("cosine")(cosine)
 SCHEDULES.register("step")(lambda rate, steps: step(rate, (steps // 2, steps * 3 // 4)))
-SCHEDULES.register("one-cycle")(lambda rate, steps: one_cycle(rate, steps))
+SCHEDULES.register("one-cycle")(one_cycle)

@@ -17,10 +17,9 @@ def test_constant():
 
 
 def test_cosine():
-    got = rates(schedules.cosine(1.0, 4, final=0.2), 7)
-    assert got == pytest.approx(
-        [1.0, 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2, 0.6, 0.2 + 0.8 * (1 - math.sqrt(0.5)) / 2, 0.2, 0.2, 0.2]
-    )
+    quarter = 0.4 * math.sqrt(0.5)  # 0.8 / 2 * cos(pi / 4)
+    want = [1.0, 0.6 + quarter, 0.6, 0.6 - quarter, 0.2, 0.2, 0.2]
+    assert rates(schedules.cosine(1.0, 4, final=0.2), 7) == pytest.approx(want)
 
 
 def test_step():
