@@ -114,6 +114,13 @@ def scatter_add(xp: Namespace, target: Array, index: Any, values: Array) -> Arra
     raise UnsupportedError(f"{xp.__name__} has no add.at; expected a namespace with scatter-add")
 
 
+def strided(xp: Namespace, base: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """A view of the contiguous array `base` with any shape and strides (in bytes); the caller keeps inside its memory."""
+    if xp is np:  # as_strided does the same by a detour that costs more than a small convolution
+        return np.ndarray(shape, base.dtype, base, 0, strides)
+    return xp.lib.stride_tricks.as_strided(base, shape, strides)
+
+
 def errstate(**kwargs: str) -> AbstractContextManager[Any]:
     """numpy.errstate; CuPy has no floating-point traps, so it needs none."""
     return np.errstate(**kwargs)  # type: ignore[arg-type]

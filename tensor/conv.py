@@ -46,8 +46,7 @@ def _forward(
     groups: int,
 ) -> Array:
     _check(x.shape, w.shape, stride, padding, dilation, groups)
-    out = kernels.conv2d(xp, x, w, stride, padding, dilation, groups)
-    return out if b is None else out + b.reshape((1, -1, 1, 1))
+    return kernels.conv2d(xp, x, w, b, stride, padding, dilation, groups)
 
 
 def _check(

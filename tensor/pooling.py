@@ -9,7 +9,7 @@ from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.conv import Pair, pair
 from armour.tensor.core import Tensor
-from armour.tensor.kernels import numpy_kernels as kernels
+from armour.tensor.kernels import pool_kernels as kernels
 from armour.tensor.op import Case, op
 from armour.tensor.reduce import max as max_of
 from armour.tensor.reduce import mean

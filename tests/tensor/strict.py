@@ -58,7 +58,7 @@ class StrictArray:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.inner, name)
-        return forwarded(value) if callable(value) and not isinstance(value, type) else value
+        return forwarded(value) if callable(value) and not isinstance(value, type) else wrap(value)
 
     def __getitem__(self, index: Any) -> Any:
         return wrap(self.inner[unwrap(index)])
