@@ -22,7 +22,7 @@ def atomic_write(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and replace `path` in one
     step. On any error (full disk, Ctrl-C, an exception in the block) the temporary file is removed and an
-    older `path` stays as it was. A link is followed; a device or pipe such as /dev/stdout is written directly.
+    older `path` stays as it was. A link is followed; a device or pipe (/dev/stdout) is written directly.
     sync=False leaves the flushing to the system: enough against a killed process, not against a power cut,
     and much faster for thousands of small files.
     Raises OSError naming `path` if it cannot be written.
