@@ -81,7 +81,7 @@ def check_config(cls: type[Layer], config: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-# -- linear and convolution -----------------------------------------------------------------------------
+# -- linear and convolution ----------------
 
 
 @leaf
@@ -149,7 +149,7 @@ class Conv2d(Layer):
         return conv.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-# -- pooling --------------------------------------------------------------------------------------------
+# -- pooling ----------------
 
 
 class _Pool(Layer):
@@ -199,7 +199,7 @@ class GlobalMaxPool2d(Layer):
         return pooling.global_max_pool2d(x)
 
 
-# -- moving elements, joining, dropping ----------------------------------------------------------------------
+# -- moving elements, joining, dropping ----------------
 
 
 @leaf
@@ -249,7 +249,7 @@ class Dropout(Layer):
         return norm.dropout(x, self.p, rng=self.rng) if self.training and self.p else x
 
 
-# -- configuration ----------------------------------------------------------------------------------------
+# -- configuration ----------------
 
 
 def _bias(wanted: bool, size: int) -> Parameter | None:

@@ -87,7 +87,7 @@ class Module:
         self.hooks = (*self.hooks, own)
         return Handle(self, own)
 
-    # -- what is inside ------------------------------------------------------
+    # -- what is inside ----------------
 
     def members(self) -> Iterator[tuple[str, Any]]:
         """(name, value) of attributes that are parameters, buffers or modules; those in lists `name.0`."""
@@ -138,7 +138,7 @@ class Module:
                 if isinstance(value, (Parameter, Buffer)):
                     yield _join(path, name), value
 
-    # -- state ------------------------------------------------------
+    # -- state ----------------
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies, on the host, of all parameters and buffers by name (by both, if a tensor has two)."""
@@ -174,7 +174,7 @@ class Module:
                 tensor.data = tensor.data.astype(dtype)
         return self
 
-    # -- mode ------------------------------------------------------
+    # -- mode ----------------
 
     def train(self, mode: bool = True) -> Self:
         """Training mode, here and inside: batch statistics, dropout; returns the module."""
@@ -197,7 +197,7 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    # -- randomness (dropout) ------------------------------------------------------
+    # -- randomness (dropout) ----------------
 
     def seed(self, rng: Rng) -> Self:
         """Give every module inside that draws random numbers a stream of its own; returns the module."""
@@ -238,7 +238,7 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(inner) + "\n)"
 
 
-# -- contexts ------------------------------------------------------
+# -- contexts ----------------
 
 
 @contextmanager
@@ -281,7 +281,7 @@ def frozen(module: Module) -> Iterator[None]:
                     p.requires_grad = flag
 
 
-# -- making parameters ------------------------------------------------------
+# -- making parameters ----------------
 
 
 class _Making(threading.local):

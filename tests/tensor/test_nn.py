@@ -43,7 +43,7 @@ def network(rng=0):
     )
 
 
-# -- layers against naive NumPy -----------------------------------------------------------------------------
+# -- layers against naive NumPy ----------------
 
 
 def naive_conv(x, w, b, stride, padding, dilation, groups):
@@ -125,7 +125,7 @@ def test_gelu():
     np.testing.assert_allclose(nn.GELU()(Tensor(x)).numpy(), x * norm.cdf(x), rtol=1e-10)
 
 
-# -- normalisation --------------------------------------------------------------------------------------------
+# -- normalisation ----------------
 
 
 @pytest.mark.parametrize(("layer", "shape"), [(nn.BatchNorm2d, (6, 3, 4, 5)), (nn.BatchNorm1d, (7, 3))])
@@ -217,7 +217,7 @@ def test_layer_norm_and_group_norm():
         norm(Tensor(draw(2, 5, 3)))
 
 
-# -- dropout --------------------------------------------------------------------------------------------------
+# -- dropout ----------------
 
 
 def test_dropout():
@@ -246,7 +246,7 @@ def test_dropout_streams():
             net.load_rng_state(hostile)
 
 
-# -- names and state ----------------------------------------------------------------------------------------------
+# -- names and state ----------------
 
 
 def test_names():
@@ -352,7 +352,7 @@ def test_skip_init_takes_no_memory():
         nn.Linear(2**30, 2**30)
 
 
-# -- modes, hooks, capture, freezing ----------------------------------------------------------------------------------
+# -- modes, hooks, capture, freezing ----------------
 
 
 def test_modes():
@@ -464,7 +464,7 @@ def _recording(call, names):
     return wrapper
 
 
-# -- configuration of leaf layers --------------------------------------------------------------------------------------
+# -- configuration of leaf layers ----------------
 
 LAYERS = [
     *(
