@@ -1,7 +1,7 @@
-"""The command `armour`: a group that loads a command's module when it is called, and turns errors into exit codes.
+"""The command `armour`: loads a command's module when it is called, and turns errors into exit codes.
 
-Exit codes: 0 passed; 1 a gate failed or a finding; 2 usage, configuration or bad input; 3 unsound evidence; 4 internal
-error; 5 nothing was evaluated; 130 interrupted.
+Exit codes: 0 passed; 1 a gate failed or a finding; 2 usage, configuration or bad input; 3 unsound evidence;
+4 internal error; 5 nothing was evaluated; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from armour.checks import suggest
 from armour.errors import ArmourError
@@ -89,11 +90,11 @@ class LazyGroup(click.Group):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run and end the process with the exit code; with standalone_mode=False return or raise, as click does."""
+        """Run and end the process with the exit code; with standalone_mode=False return or raise like click."""
 
         def run() -> Any:
             return super(LazyGroup, self).main(
-                args, prog_name, complete_var, False, windows_expand_args, **extra
+                args, prog_name or "armour", complete_var, False, windows_expand_args, **extra
             )
 
         if not standalone_mode:
@@ -113,10 +114,13 @@ def _end(error: BaseException) -> NoReturn:
     if os.environ.get(DEBUG) and not isinstance(error, (click.ClickException, click.Abort)):
         traceback.print_exception(error)
     code = INTERNAL
-    if isinstance(error, click.ClickException):
-        # click's own exit code for a file that cannot be opened is 1, which here means a finding.
+    if isinstance(error, NoArgsIsHelpError):
         error.show()
         code = USAGE
+    elif isinstance(error, click.ClickException):
+        # click's own exit code for a file that cannot be opened is 1, which here means a finding.
+        code = USAGE
+        _say(_line(error.format_message()) + _where_to_look(error))
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
         code = INTERRUPTED
         _say("interrupted")
@@ -134,6 +138,11 @@ def _end(error: BaseException) -> NoReturn:
             f"internal: {type(error).__name__}: {_line(str(error))}; set {DEBUG}=1 and run again to see where"
         )
     sys.exit(code)
+
+
+def _where_to_look(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"; see: {context.command_path} --help" if isinstance(context, click.Context) else ""
 
 
 def _os_error(error: OSError) -> str:

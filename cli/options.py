@@ -78,7 +78,7 @@ def seed_option(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    """--json: gives the command `as_json`; it then prints one JSON object on stdout and nothing else there."""
+    """--json: gives the command `as_json`; it then prints one JSON object on stdout, and only that."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(function)
 
 
@@ -88,7 +88,7 @@ def quiet_option(function: F) -> F:
 
 
 def output_option(help: str = "Where to write the result.", *, required: bool = False) -> Callable[[F], F]:
-    """-o, --output: gives `output`, a Path or None. Check it with armour.files.check_writable before long work."""
+    """-o, --output: gives `output`, a Path or None. Use armour.files.check_writable before long work."""
     return click.option(
         "-o",
         "--output",
@@ -124,12 +124,12 @@ def jobs_option(function: F) -> F:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on stdout. NumPy values become numbers and lists; NaN and infinities, which JSON lacks, null."""
+    """One JSON object on stdout, made of what `plain` gives."""
     click.echo(json.dumps(plain(value), allow_nan=False, ensure_ascii=False))
 
 
 def plain(value: Any) -> Any:
-    """`value` with only what JSON knows: dict, list, str, int, float, bool and None."""
+    """`value` with only what JSON knows: arrays become lists, NaN and infinities None, other things text."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

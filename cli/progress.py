@@ -14,7 +14,7 @@ from armour.events import Event, OnEvent
 def progress(quiet: bool = False, json: bool = False) -> Iterator[OnEvent]:
     """Give the `on_event` to pass to a long job; None (nothing shown) if quiet or if stderr is no terminal.
 
-    With json, nothing is shown either when stdout is a terminal too, where the bars would mix with the object.
+    With json, nothing is shown either if stdout is a terminal too, where the bars would mix with the object.
     """
     if quiet or not _terminal(sys.stderr) or (json and _terminal(sys.stdout)):
         yield None
