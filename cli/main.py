@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
@@ -81,21 +80,13 @@ class LazyGroup(click.Group):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(_BROKEN_PIPE)
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run and end the process with the exit code; with standalone_mode=False return or raise like click."""
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run and end the process with the exit code; standalone_mode=False returns or raises like click."""
 
         def run() -> Any:
-            return super(LazyGroup, self).main(
-                args, prog_name or "armour", complete_var, False, windows_expand_args, **extra
-            )
+            # By this name in every message, also for `python -m armour`.
+            options.setdefault("prog_name", "armour")
+            return super(LazyGroup, self).main(*args, standalone_mode=False, **options)
 
         if not standalone_mode:
             return run()
@@ -142,7 +133,7 @@ def _end(error: BaseException) -> NoReturn:
 
 def _where_to_look(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
-    return f"; see: {context.command_path} --help" if isinstance(context, click.Context) else ""
+    return f" (see: {context.command_path} --help)" if isinstance(context, click.Context) else ""
 
 
 def _os_error(error: OSError) -> str:

@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 
 
-class EpsilonType(click.ParamType):
+class EpsilonType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer click
     """A budget: a number or a fraction such as 8/255; gives a float in input units."""
 
     name = "epsilon"
@@ -33,7 +33,7 @@ class EpsilonType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class DurationType(click.ParamType):
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer click
     """A length of time: 90, 90s, 5m, 1h30m; gives seconds as a float above 0."""
 
     name = "duration"

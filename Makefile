@@ -1,0 +1,59 @@
+# Everything a person or CI runs. Each target makes the environment it needs; an environment is made again only when
+# pyproject.toml (or the parity requirements) changed. The package is installed editable, so source edits just work.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEV ?= .venv-dev
+PARITY ?= .venv-parity
+WORKERS ?= 2
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+
+# One BLAS thread per process: the test workers share the cores, and benchmarks measure one thread.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Some environments export these two; they choose slower kernels for NumPy and leave PyTorch alone.
+FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench parity clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.stamp  ## train, fuzz and attack a network on real images; writes report.html and model.ckpt
+	$(VENV)/bin/armour demo
+
+test: $(DEV)/.stamp  ## the whole test suite
+	$(ONE_THREAD) $(DEV)/bin/python -m pytest -n $(WORKERS) -q $(ARGS)
+
+lint: $(DEV)/.stamp  ## ruff, formatting and strict types
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check --quiet . || { $(DEV)/bin/ruff format --diff --quiet .; exit 1; }
+	$(DEV)/bin/python tests/typecheck.py
+
+format: $(DEV)/.stamp  ## format the source
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+bench: $(PARITY)/.stamp  ## speed against PyTorch in the same process, one thread; figures in build/bench/
+	$(FAIR) $(ONE_THREAD) PYTHONPATH=. $(PARITY)/bin/python tests/benchmarks/forward_grad.py $(ARGS)
+
+parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
+	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(ARGS)
+
+clean:  ## remove environments and everything built
+	rm -rf $(VENV) $(DEV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -e ".[data]"
+	touch $@
+
+$(DEV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv --clear $(DEV)
+	$(DEV)/bin/python -m pip install $(PIP_FLAGS) -e ".[dev]"
+	touch $@
+
+$(PARITY)/.stamp: pyproject.toml tests/parity/requirements.txt
+	$(PYTHON) -m venv --clear $(PARITY)
+	$(PARITY)/bin/python -m pip install $(PIP_FLAGS) -r tests/parity/requirements.txt -e .
+	touch $@

@@ -1,0 +1,1 @@
+"""Defenses: training, detection and certification."""

@@ -1,0 +1,1 @@
+"""Privacy: accounting, private training and audits."""
