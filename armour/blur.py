@@ -1,4 +1,4 @@
-"""Blurs: separable ones as one small matrix for each side, others as a sum of shifted images.
+"""Blurs, as products with small banded matrices: one for each side, or one for each row of the kernel.
 
 Contract as in armour/transforms.py. Beyond the edge the nearest pixel repeats.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from armour.bounds import Bounds
-from armour.tensor.backend import Array, get_xp
+from armour.tensor.backend import Array, asnumpy, get_xp
 
-from .transforms import per_item, settle
+from .transforms import per_item, ramp, settle
 
 TRUNCATE = 3.0  # a Gaussian ends at this many standard deviations
 
@@ -30,7 +30,7 @@ def box_blur(x: Array, radius: Array, bounds: Bounds) -> Array:
     """Mean over a square of side 2 `radius` + 1 pixels; `radius` may be fractional (0 is identity)."""
     xp = get_xp(x)
     k = xp.arange(math.ceil(float(radius.max())) + 1, dtype=xp.float32)
-    return settle(x, _separable(x, xp.clip(radius[:, None] + 0.5 - k, 0, 1)), radius != 0, bounds)
+    return settle(x, _separable(x, xp.clip(radius[:, None] + 1 - k, 0, 1)), radius != 0, bounds)
 
 
 def sharpen(x: Array, amount: Array, bounds: Bounds) -> Array:
@@ -44,83 +44,81 @@ def sharpen(x: Array, amount: Array, bounds: Bounds) -> Array:
 def defocus_blur(x: Array, radius: Array, bounds: Bounds) -> Array:
     """Mean over a disk of `radius` pixels (0 is identity), with a soft rim one pixel wide."""
     xp = get_xp(x)
-    size = math.ceil(float(radius.max()) + 0.5)
+    size = math.ceil(float(radius.max()))
     k = xp.arange(-size, size + 1, dtype=xp.float32)
     distance = xp.sqrt(k[:, None] ** 2 + k**2)
-    return settle(
-        x, _correlate(x, xp.clip(radius[:, None, None] + 0.5 - distance, 0, 1)), radius != 0, bounds
-    )
+    return settle(x, _correlate(x, xp.clip(radius[:, None, None] + 1 - distance, 0, 1)), radius != 0, bounds)
 
 
 def motion_blur(x: Array, length: Array, degrees: Array, bounds: Bounds) -> Array:
-    """Mean along a line of `length` pixels (0 is identity) in the direction `degrees` (0 is to the right, 90 up)."""
+    """Mean along a line of `length` pixels (0 is identity) in the direction `degrees` (0: right, 90: up)."""
     xp = get_xp(x)
-    size = math.ceil(float(length.max()) / 2 + 0.5)
+    size = math.ceil(float(length.max()) / 2)
     k = xp.arange(-size, size + 1, dtype=xp.float32)
-    angle = (degrees * xp.float32(xp.pi / 180))[:, None, None]
-    right, down = xp.cos(angle), -xp.sin(angle)
-    along = abs(right * k + down * k[:, None])
-    beside = abs(right * k[:, None] - down * k)
-    half = length[:, None, None] / 2
-    kernel = xp.clip(half + 0.5 - along, 0, 1) * xp.maximum(1 - beside, 0)
+    angle = (degrees * xp.float32(xp.pi / 180))[:, None]
+    # Points along the line, each shared out among its four nearest pixels; their number depends on the image
+    # alone.
+    count = 2 * (min(x.shape[2:]) // 8) + 3
+    place = length[:, None] * ramp(count, xp) / 2
+    across = xp.maximum(1 - abs(k - (place * xp.cos(angle))[:, :, None]), 0)
+    down = xp.maximum(1 - abs(k + (place * xp.sin(angle))[:, :, None]), 0)
+    kernel = (down[:, :, :, None] * across[:, :, None, :]).sum(axis=1)
     return settle(x, _correlate(x, kernel), length != 0, bounds)
 
 
 def _separable(x: Array, half: Array) -> Array:
-    """Blur both ways with the symmetric kernel whose centre and right half are `half` (n, r + 1), not yet normalised."""
+    """Blur both ways with the symmetric kernel whose centre and right half are `half` (n, r + 1), not normalised."""
     xp = get_xp(x)
     total = half[:, 0].copy()
-    # From the centre outward: a longer kernel, padded with zeros for a batch mate's sake, sums to the same
-    # bits.
+    # From the centre outward: a kernel longer by zeros, for a batch mate's sake, sums to the same bits.
     for k in range(1, half.shape[1]):
         total += 2 * half[:, k]
     weights = half / total[:, None]
+    kernel = xp.concatenate([weights[:, :0:-1], weights], axis=1)[:, None]
     h, w = x.shape[2:]
-    down = _band(weights, h)[:, None]
-    right = down if h == w else _band(weights, w)[:, None]
+    down = _bands(kernel, h)
+    right = down if h == w else _bands(kernel, w)
     return xp.matmul(xp.matmul(down, x), right.swapaxes(-1, -2))
 
 
-def _band(weights: Array, size: int) -> Array:
-    """(n, size, size): row i holds the kernel about column i; what falls outside is added to the edge column."""
-    xp = get_xp(weights)
-    band = xp.zeros((len(weights), size, size), dtype=xp.float32)
-    i = xp.arange(size)
-    band[:, i, i] = weights[:, :1]
-    for k in range(1, weights.shape[1]):
-        band[:, i, xp.minimum(i + k, size - 1)] += weights[:, k : k + 1]
-        band[:, i, xp.maximum(i - k, 0)] += weights[:, k : k + 1]
-    return band
-
-
 def _correlate(x: Array, kernel: Array) -> Array:
-    """Weighted sum of shifted copies; kernel: (n, 2 r + 1, 2 r + 1), not yet normalised, zero outside an item's reach."""
+    """Weighted sum of shifted copies; kernel: (n, 2 r + 1, 2 r + 1), not normalised, zero outside an item's own reach."""
+    xp = get_xp(x)
+    out = xp.empty_like(x)
+    r = kernel.shape[1] // 2
+    reach = xp.maximum(abs(xp.arange(-r, r + 1))[:, None], abs(xp.arange(-r, r + 1))) * (kernel > 0)
+    own = asnumpy(reach.max(axis=(1, 2)))
+    # One product for each radius, because a product's bits may depend on how long its rows are.
+    for radius in sorted(set(own.tolist())):
+        chosen = xp.asarray(own == radius)
+        near = slice(r - radius, r + radius + 1)
+        out[chosen] = _correlate_one_size(x[chosen], xp.ascontiguousarray(kernel[chosen, near, near]))
+    return out
+
+
+def _correlate_one_size(x: Array, kernel: Array) -> Array:
     xp = get_xp(x)
     n, c, h, w = x.shape
-    r = kernel.shape[1] // 2
-    padded = xp.pad(x, ((0, 0), (0, 0), (r, r), (r, r)), mode="edge")
-    wide = w + 2 * r
-    # One run of memory for each image: the columns that wrap around fall into the padding and are cut off at
-    # the end.
-    run = (h - 1) * wide + w
-    flat = padded.reshape(n, c, -1)
-    out = xp.zeros((n, c, h * wide), dtype=x.dtype)
-    total = xp.zeros(n, dtype=x.dtype)
-    part = xp.empty((n, c, run), dtype=x.dtype)
-    for a, b in _outward(r):
-        weight = kernel[:, a, b]
-        if not weight.any():
-            continue
-        start = a * wide + b
-        xp.multiply(flat[:, :, start : start + run], weight[:, None, None], out=part)
-        out[:, :, :run] += part
-        total += weight
-    out /= total[:, None, None]
-    return out.reshape(n, c, h, wide)[:, :, :, :w].copy()
+    size = kernel.shape[1]
+    kernel = kernel / kernel.reshape(n, -1).sum(axis=1)[:, None, None]
+    # Each row of the picture beside its neighbours above and below; one banded matrix then does all columns
+    # at once.
+    rows = xp.clip(xp.arange(h)[:, None] + xp.arange(-(size // 2), size // 2 + 1), 0, h - 1)
+    beside = x[:, :, rows].reshape(n, c, h, size * w)
+    bands = _bands(kernel, w).swapaxes(-1, -2).reshape(n, 1, size * w, w)
+    return xp.matmul(beside, bands)
 
 
-def _outward(r: int) -> list[tuple[int, int]]:
-    """Kernel positions ring by ring, so that an item's own taps come in the same order whatever the batch's radius."""
-    k = range(-r, r + 1)
-    rings = sorted((max(abs(a), abs(b)), a, b) for a in k for b in k)
-    return [(a + r, b + r) for _, a, b in rings]
+def _bands(kernel: Array, size: int) -> Array:
+    """(n, m, size, size) from kernels (n, m, 2 r + 1): row i holds a kernel about column i, its ends piled on the edges."""
+    xp = get_xp(kernel)
+    n, m, length = kernel.shape
+    r = length // 2
+    i = xp.arange(size)
+    offset = xp.clip(i - i[:, None] + r, -1, length) + 1
+    bands = xp.pad(kernel, ((0, 0), (0, 0), (1, 1)))[:, :, offset]
+    # What would fall left of column 0 in row i is everything up to offset -i - 1, that is place r - i - 1.
+    left = min(r, size)
+    bands[:, :, :left, 0] += xp.cumsum(kernel, axis=2)[:, :, r - left : r][:, :, ::-1]
+    bands[:, :, size - left :, -1] += xp.cumsum(kernel[:, :, ::-1], axis=2)[:, :, r - left : r]
+    return bands

@@ -40,7 +40,9 @@ def jpeg(x: Array, coarseness: Array, bounds: Bounds) -> Array:
         tables = xp.asarray(np.stack([_table(_LUMINANCE), _table(_CHROMINANCE), _table(_CHROMINANCE)]))
     else:
         tables = xp.asarray(_table(_LUMINANCE))[None]
-    levels = xp.pad(levels, ((0, 0), (0, 0), (0, -h % 8), (0, -w % 8)), mode="edge")
+    if h % 8 or w % 8:
+        rows, columns = xp.minimum(xp.arange(h + -h % 8), h - 1), xp.minimum(xp.arange(w + -w % 8), w - 1)
+        levels = levels[:, :, rows[:, None], columns]
     down, right = xp.asarray(_cosines(levels.shape[2])), xp.asarray(_cosines(levels.shape[3]))
     coefficients = xp.matmul(xp.matmul(down, levels), right.T)
     blocks = coefficients.reshape(n, c, levels.shape[2] // 8, 8, levels.shape[3] // 8, 8)

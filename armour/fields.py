@@ -10,24 +10,27 @@ from armour.rng import Streams
 from armour.tensor.backend import Array, Namespace
 
 
-def smooth_field(streams: Streams, cells: int, h: int, w: int, xp: Namespace) -> Array:
-    """(n, h, w) float32 with about `cells` bumps along each side; every value lies within -2.5 .. 2.5.
-
-    Made from normal numbers on a grid, one grid for each stream; the field's standard deviation is about 0.5.
-    """
-    grid = xp.asarray(np.clip(streams.normal((cells + 3, cells + 3)), -2.5, 2.5))
-    return xp.matmul(xp.matmul(xp.asarray(_spline(h, cells)), grid), xp.asarray(_spline(w, cells).T))
+def smooth_fields(streams: Streams, count: int, cells: int, h: int, w: int, xp: Namespace) -> Array:
+    """(n, count, h, w) float32 in [-1, 1] with about `cells` bumps along each side; the standard deviation is near 0.27."""
+    return _through(xp.asarray(streams.uniform((count, cells + 3, cells + 3), -1, 1)), cells, h, w, xp)
 
 
 def plasma(streams: Streams, h: int, w: int, xp: Namespace) -> Array:
-    """(n, h, w) float32 cloud in [0, 1], each item from 0 to 1: fields of 1, 2, 4, ... bumps a side, halving in height."""
-    cells = [1 << k for k in range(4) if 1 << k <= max(1, min(h, w) // 3)]
-    total = smooth_field(streams.child(0), cells[0], h, w, xp)
-    for octave, count in enumerate(cells[1:], start=1):
-        total += smooth_field(streams.child(octave), count, h, w, xp) * xp.float32(0.6**octave)
+    """(n, h, w) float32 cloud, each item from 0 to 1: fields of 1, 2, 4 and 8 bumps a side, each 0.6 times the last."""
+    cells = [k for k in (1, 2, 4, 8) if 3 * k <= max(3, min(h, w))]
+    ends = np.cumsum([0] + [(k + 3) ** 2 for k in cells])
+    drawn = xp.asarray(streams.uniform((int(ends[-1]),), -1, 1))
+    total = xp.zeros((len(streams), 1, h, w), dtype=xp.float32)
+    for octave, k in enumerate(cells):
+        grid = drawn[:, int(ends[octave]) : int(ends[octave + 1])].reshape(-1, 1, k + 3, k + 3)
+        total += _through(grid * xp.float32(0.6**octave), k, h, w, xp)
     flat = total.reshape(len(total), -1)
-    low, high = flat.min(axis=1)[:, None, None], flat.max(axis=1)[:, None, None]
-    return (total - low) / xp.maximum(high - low, xp.float32(1e-6))
+    low, high = flat.min(axis=1)[:, None], flat.max(axis=1)[:, None]
+    return ((flat - low) / xp.maximum(high - low, xp.float32(1e-6))).reshape(-1, h, w)
+
+
+def _through(grid: Array, cells: int, h: int, w: int, xp: Namespace) -> Array:
+    return xp.matmul(xp.matmul(xp.asarray(_spline(h, cells)), grid), xp.asarray(_spline(w, cells).T))
 
 
 @lru_cache(maxsize=256)

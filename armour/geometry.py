@@ -10,7 +10,7 @@ from armour.bounds import Bounds
 from armour.rng import Streams
 from armour.tensor.backend import Array, Namespace, get_xp
 
-from .fields import smooth_field
+from .fields import smooth_fields
 from .transforms import settle
 
 
@@ -148,14 +148,15 @@ def wave(x: Array, amplitude: Array, cycles: Array, streams: Streams, bounds: Bo
 
 
 def elastic(x: Array, amplitude: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Move pixels by a smooth random field, at most 2.5 times `amplitude` pixels each way (0 is identity)."""
+    """Move pixels by a smooth random field, at most `amplitude` pixels each way (0 is identity)."""
     xp = get_xp(x)
     h, w = x.shape[2:]
     i, j = offsets(h, w, xp)
-    strength = amplitude[:, None, None]
-    rows = smooth_field(streams.child(0), 3, h, w, xp) * strength + (i + (h - 1) / 2)
-    columns = smooth_field(streams.child(1), 3, h, w, xp) * strength + (j + (w - 1) / 2)
-    return settle(x, warp(x, rows, columns), amplitude != 0, bounds)
+    field = smooth_fields(streams, 2, 3, h, w, xp)
+    field *= amplitude[:, None, None, None]
+    field[:, 0] += i[0] + (h - 1) / 2
+    field[:, 1] += j[0] + (w - 1) / 2
+    return settle(x, warp(x, field[:, 0], field[:, 1]), amplitude != 0, bounds)
 
 
 def _about_centre(x: Array, matrix: Array, bounds: Bounds) -> Array:

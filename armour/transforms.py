@@ -55,8 +55,13 @@ def contrast(x: Array, factor: Array, bounds: Bounds) -> Array:
 def gamma(x: Array, exponent: Array, bounds: Bounds) -> Array:
     """Raise each value, as a fraction of the span, to the power 2**`exponent` (0 is identity, above 0 darkens)."""
     xp = get_xp(x)
-    unit = (x - bounds.low) * (1 / bounds.span)
-    out = xp.power(xp.clip(unit, 0, 1, out=unit), per_item(xp.exp2(exponent)), out=unit)
+    out = x - bounds.low
+    out *= 1 / bounds.span
+    # exp(log) costs a fifth of power; what lies under the smallest level of a 16-bit image becomes black or
+    # stays so.
+    xp.log(xp.maximum(out, xp.float32(1e-30), out=out), out=out)
+    out *= per_item(xp.exp2(exponent))
+    xp.exp(out, out=out)
     out *= bounds.span
     out += bounds.low
     return settle(x, out, exponent != 0, bounds)

@@ -6,7 +6,7 @@ from armour.bounds import Bounds
 from armour.rng import Streams
 from armour.tensor.backend import Array, get_xp
 
-from .fields import plasma, smooth_field
+from .fields import plasma, smooth_fields
 from .transforms import settle
 
 
@@ -34,11 +34,11 @@ def spatter(x: Array, amount: Array, streams: Streams, bounds: Bounds) -> Array:
     """Soft blots of one level, drawn for each item (mud to foam); they grow and thicken with `amount` (0: identity)."""
     xp = get_xp(x)
     h, w = x.shape[2:]
-    field = smooth_field(streams.child(0), max(2, min(8, min(h, w) // 3)), h, w, xp)
+    field = smooth_fields(streams.child(0), 1, max(2, min(8, min(h, w) // 3)), h, w, xp)[:, 0]
     level = xp.asarray(streams.child(1).uniform((), bounds.low, bounds.high)).astype(x.dtype)
-    # The field's standard deviation is about 0.5: at amount 0 only its rarest peaks stand out, and those are
+    # The field's standard deviation is near 0.27: at amount 0 only its rarest peaks stand out, and those are
     # clear.
-    blot = xp.clip((field - (1.2 - 1.2 * amount)[:, None, None]) * 4, 0, 1)
+    blot = xp.clip((field - (0.65 - 0.65 * amount)[:, None, None]) * 8, 0, 1)
     blot *= xp.minimum(2 * amount, 1)[:, None, None]
     return settle(x, _blend(x, blot, level[:, None, None, None]), amount != 0, bounds)
 

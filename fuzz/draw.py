@@ -11,23 +11,7 @@ from armour.rng import Streams
 from .mutators import get
 from .recipe import MAX_STEPS, Recipe, Step
 
-
-def draw_steps(names: Sequence[Sequence[str]], streams: Streams) -> list[tuple[Step, ...]]:
-    """Steps with parameters and keys drawn from each item's stream: names[i] are the mutators of item i, in order."""
-    drawn: list[list[Step | None]] = [[None] * len(own) for own in names]
-    keys = [streams.child(level).keys for level in range(max(map(len, names), default=0))]
-    places: dict[str, list[tuple[int, int]]] = {}
-    for item, own in enumerate(names):
-        for level, name in enumerate(own):
-            places.setdefault(name, []).append((item, level))
-    for name, where in places.items():
-        own_keys = np.array([keys[level][item] for item, level in where], dtype=np.uint64)
-        # The step itself draws its noise from the key; its parameters come from a child, independent of that
-        # noise.
-        params = get(name).sample(Streams(own_keys).child(0)).tolist()
-        for (item, level), values, key in zip(where, params, own_keys.tolist(), strict=True):
-            drawn[item][level] = Step(get(name).name, tuple(values), key)
-    return [tuple(step for step in own if step is not None) for own in drawn]
+PALETTE = 12
 
 
 def draw_names(
@@ -38,18 +22,30 @@ def draw_names(
     extra: int = 3,
     probability: float = 0.5,
     recipes: Sequence[Recipe] | None = None,
+    palette: int = PALETTE,
 ) -> list[tuple[str, ...]]:
     """A random stack of mutators for each item: one, and up to `extra` more, each with `probability`.
 
-    weights: (m,) relative frequencies of the mutators, equal by default; recipes: what each item has been
-    through already, so that it gets no second geometric step and no more than 8 steps in all (an item that is
-    full gets none).
+    weights: (m,) relative frequencies of the mutators, equal by default. recipes: what each item has been
+    through, so that it gets no second geometric step and no more than 8 steps in all (an item that is full
+    gets none). palette: the whole batch chooses from this many mutators, drawn by weight with repetition from
+    the first item's stream; larger groups go through a mutator faster, and over many batches each still comes
+    up as often as its weight says.
     """
-    n, m = len(streams), len(mutators)
-    geometric = np.array([get(name).geometric for name in mutators], dtype=bool)
-    frequency = np.ones(m) if weights is None else np.asarray(weights, dtype=np.float64)
-    any_edges, still_edges = np.cumsum(frequency), np.cumsum(np.where(geometric, 0.0, frequency))
-    unit = streams.uniform((2 * extra + 1,), dtype=np.float64)
+    n = len(streams)
+    if n == 0:
+        return []
+    frequency = np.ones(len(mutators)) if weights is None else np.asarray(weights, dtype=np.float64)
+    still = np.array([not get(name).geometric for name in mutators], dtype=bool)
+    offered = _choose(streams[:1].child(0).uniform((palette,), dtype=np.float64)[0], frequency)
+    offered = np.concatenate([offered, _choose(np.array([0.5]), np.where(still, frequency, 0.0))])
+    # The last entry is there for items that may not move pixels when nothing else offered leaves them in
+    # place.
+    uniform = (np.arange(palette + 1) < palette).astype(np.float64)
+    in_place = uniform * still[offered]
+    if not in_place.any():
+        in_place[palette] = 1.0
+    unit = streams.child(1).uniform((2 * extra + 1,), dtype=np.float64)
     depth = 1 + (unit[:, extra + 1 :] < probability).sum(axis=1)
     moved = np.zeros(n, dtype=bool)
     if recipes is not None:
@@ -57,11 +53,40 @@ def draw_names(
         depth = np.minimum(depth, MAX_STEPS - np.array([len(recipe.steps) for recipe in recipes]))
     chosen = np.zeros((n, extra + 1), dtype=np.int64)
     for level in range(extra + 1):
-        any_pick = np.searchsorted(any_edges, unit[:, level] * any_edges[-1], side="right")
-        still_pick = np.searchsorted(still_edges, unit[:, level] * still_edges[-1], side="right")
-        pick = np.minimum(np.where(moved, still_pick, any_pick), m - 1)
-        moved |= geometric[pick]
-        chosen[:, level] = pick
+        pick = np.where(moved, _choose(unit[:, level], in_place), _choose(unit[:, level], uniform))
+        chosen[:, level] = offered[pick]
+        moved |= ~still[chosen[:, level]]
     return [
         tuple(mutators[k] for k in row[:d]) for row, d in zip(chosen.tolist(), depth.tolist(), strict=True)
     ]
+
+
+def draw_steps(names: Sequence[Sequence[str]], streams: Streams) -> list[tuple[Step, ...]]:
+    """Steps with parameters and keys drawn from each item's stream: names[i] are the mutators of item i, in order."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for item, own in enumerate(names):
+        for level, name in enumerate(own):
+            places.setdefault(name, []).append((item, level))
+    depth = max(map(len, names), default=0)
+    keys = (
+        np.stack([streams.child(level).keys for level in range(depth)])
+        if depth
+        else np.zeros((0, 0), np.uint64)
+    )
+    drawn: dict[tuple[int, int], Step] = {}
+    for name, where in places.items():
+        items, levels = zip(*where, strict=True)
+        own_keys = keys[list(levels), list(items)]
+        # The step itself draws its noise from the key; its parameters come from a child, independent of that
+        # noise.
+        params = get(name).sample(Streams(own_keys).child(0)).tolist()
+        for place, values, key in zip(where, params, own_keys.tolist(), strict=True):
+            drawn[place] = Step(name, tuple(values), key)
+    return [tuple(drawn[item, level] for level in range(len(own))) for item, own in enumerate(names)]
+
+
+def _choose(unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Indices drawn by `weights` from uniform numbers in [0, 1)."""
+    edges = np.cumsum(weights)
+    # Rounding may carry a number just under 1 to the very end, past the last entry that has any weight.
+    return np.minimum(np.searchsorted(edges, unit * edges[-1], side="right"), np.flatnonzero(weights)[-1])

@@ -61,6 +61,6 @@ def _wave(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return geometry.wave(x, p[0] * side(x), p[1], streams, bounds)
 
 
-@mutator("elastic", "geometry", Param("amplitude", 0.0, 0.06), geometric=True)
+@mutator("elastic", "geometry", Param("amplitude", 0.0, 0.1), geometric=True)
 def _elastic(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return geometry.elastic(x, p[0] * side(x), streams, bounds)

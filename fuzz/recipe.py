@@ -22,6 +22,7 @@ from armour.tensor.backend import Array, asnumpy, get_xp
 
 from . import geometric_mutators as geometric_mutators  # registers its mutators
 from . import image_mutators as image_mutators  # registers its mutators
+from .limits import hold_back
 from .mutators import get
 
 MAX_STEPS = 8
@@ -146,9 +147,10 @@ def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: B
             moved = x[index]
             if len(apart):
                 moved[apart] = row.apply(ref[index[apart]], params[apart], streams[asnumpy(apart)], bounds)
+                x[index[apart]] = hold_back(x[index[apart]], moved[apart], bounds)
             ref[index] = moved
         else:
-            x[index] = row.apply(x[index], params, streams, bounds)
+            x[index] = hold_back(row.apply(x[index], params, streams, bounds), ref[index], bounds)
         for item in group:
             position[item] += 1
             if position[item] < len(steps[item]):

@@ -2,49 +2,70 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
+
 from armour.bounds import Bounds
 from armour.tensor.backend import Array, get_xp
 
 WINDOW = 7
+_C1, _C2 = 0.01**2, 0.03**2  # (K1 L)**2 and (K2 L)**2 for values measured in spans, so L = 1
+_CHUNK = 1 << 16  # values at a time: five maps of them fit into a core's cache
 
 
 def ssim(x: Array, y: Array, bounds: Bounds) -> Array:
     """(n,) float32: mean structural similarity of x and y (n, c, h, w), in [-1, 1], 1 where they are equal.
 
     Uniform 7 by 7 windows that lie wholly inside the image (smaller ones for images under 7 pixels),
-    population variances, K1 = 0.01, K2 = 0.03, L = the span; the mean is over windows and channels (Wang et
-    al. 2004, doi:10.1109/TIP.2003.819861).
+    population variances, K1 = 0.01, K2 = 0.03; values are measured from the low bound in units of the span,
+    so that the result does not depend on the bounds an image is written in. The mean is over windows and
+    channels (Wang et al. 2004, doi:10.1109/TIP.2003.819861).
     """
     xp = get_xp(x, y)
+    out = xp.empty(len(x), dtype=xp.float32)
+    size = max(1, _CHUNK // max(1, x[:1].size))
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
+        out[part] = _ssim(x[part], y[part], bounds)
+    return out
+
+
+def _ssim(x: Array, y: Array, bounds: Bounds) -> Array:
+    xp = get_xp(x)
     n, c, h, w = x.shape
-    c1, c2 = (0.01 * bounds.span) ** 2, (0.03 * bounds.span) ** 2
-    middle = (bounds.low + bounds.high) / 2
-    # About the middle of the range the squares stay small, so that float32 variances of flat windows are
-    # exact enough.
-    a, b = x - middle, y - middle
-    maps = xp.stack([a, b, a * a + b * b, a * b])
-    means = _box(_box(maps, min(WINDOW, w), -1), min(WINDOW, h), -2)
-    mean_a, mean_b, squares, product = means
-    cross = mean_a * mean_b
-    level = mean_a * mean_a + mean_b * mean_b
-    covariance = product - cross
-    variances = xp.maximum(squares - level, 0)
-    true_cross = cross + (mean_a + mean_b) * middle + middle**2
-    true_level = level + 2 * middle * (mean_a + mean_b) + 2 * middle**2
-    value = (2 * true_cross + c1) * (2 * covariance + c2) / ((true_level + c1) * (variances + c2))
-    return value.reshape(n, -1).mean(axis=1)
+    down, right = xp.asarray(_windows(h).T), xp.asarray(_windows(w))
+    maps = xp.empty((4, n * c, h, w), dtype=xp.float32)
+    for image, unit in ((x, maps[0]), (y, maps[1])):
+        xp.subtract(image.reshape(n * c, h, w), bounds.low, out=unit)
+        unit *= 1 / bounds.span
+    xp.multiply(maps[0], maps[0], out=maps[2])
+    maps[2] += maps[1] * maps[1]
+    xp.multiply(maps[0], maps[1], out=maps[3])
+    mean_x, mean_y, squares, product = xp.matmul(xp.matmul(down, maps), right)
+    cross = mean_x * mean_y
+    mean_x *= mean_x
+    mean_y *= mean_y
+    level = mean_x + mean_y
+    product -= cross
+    product *= 2
+    product += _C2
+    squares -= level
+    squares += _C2
+    cross *= 2
+    cross += _C1
+    level += _C1
+    cross *= product
+    cross /= level * squares
+    return cross.reshape(n, -1).mean(axis=1)
 
 
-def _box(a: Array, width: int, axis: int) -> Array:
-    """Means of `width` neighbours along a trailing axis; the axis gets shorter by width - 1."""
-    xp = get_xp(a)
-    size = a.shape[axis] - width + 1
-    if axis == -1:
-        parts = [a[..., k : k + size] for k in range(width)]
-    else:
-        parts = [a[..., k : k + size, :] for k in range(width)]
-    total = xp.array(parts[0])
-    for part in parts[1:]:
-        total += part
-    total *= 1 / width
-    return total
+@lru_cache(maxsize=64)
+def _windows(size: int) -> np.ndarray:
+    """(size, size - 6) float32: column i averages the seven positions from i on."""
+    width = min(WINDOW, size)
+    first = np.arange(size - width + 1)
+    place = np.arange(size)[:, None]
+    weights = ((place >= first) & (place < first + width)).astype(np.float32) / np.float32(width)
+    weights.setflags(write=False)
+    return weights

@@ -18,21 +18,19 @@ from armour.bounds import Bounds
 from armour.errors import InvalidArgument
 
 from .density import Density
+from .limits import changed_share, within_rule
 from .mutators import get
 from .recipe import Step
 from .ssim import ssim
 
-SPARSE = 0.02  # V1: share of values that may change without limit
-DENSE = 0.20  # V1: fraction of the span that any number of values may change by
 SIMILAR = 0.5  # V2: least mean SSIM
-_ROUNDING = 1e-5  # relative slack of the 20 % rule, for differences taken in float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
     """The verdict on n mutants and what it rests on, each (n,).
 
-    level: int8, -1 (outside V0), 0, 1 or 2; l0: share of the values that changed; linf: largest change as a
+    level: int8, -1 (outside V0), 0, 1 or 2; l0: share of the pixels that changed; linf: largest change as a
     fraction of the span; ssim: mean SSIM to the reference; density: 0 at the centre of the clean data, above
     1 outside its 99.5th percentile.
     """
@@ -69,15 +67,12 @@ class ValidityModel:
             return Validity(
                 level=np.full(n, -1, dtype=np.int8), l0=empty, linf=empty, ssim=empty, density=empty
             )
-        span = np.float32(self.bounds.span)
-        change = np.abs(x - ref).reshape(n, -1)
-        l0 = np.count_nonzero(change, axis=1).astype(np.float32) / np.float32(change.shape[1])
-        linf = change.max(axis=1) / span
+        l0 = changed_share(x, ref)
+        linf = np.abs(x - ref).reshape(n, -1).max(axis=1) / np.float32(self.bounds.span)
         similarity = ssim(x, ref, self.bounds)
         density = self.density.distance(x)
         domain = self._in_domain(x)
-        moved_little = np.array([within_limits(own) for own in steps], dtype=bool)
-        rule = domain & moved_little & ((l0 <= SPARSE) | (linf <= DENSE * (1 + _ROUNDING)))
+        rule = domain & within_rule(l0, linf) & np.array([within_limits(own) for own in steps], dtype=bool)
         fidelity = rule & (similarity >= SIMILAR) & (density <= 1)
         level = domain.astype(np.int8) + rule.astype(np.int8) + fidelity.astype(np.int8) - np.int8(1)
         return Validity(level=level.astype(np.int8), l0=l0, linf=linf, ssim=similarity, density=density)

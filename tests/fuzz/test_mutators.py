@@ -1,0 +1,170 @@
+"""The contract of every registered mutator."""
+
+import numpy as np
+import pytest
+
+from armour.bounds import Bounds
+from armour.errors import InvalidArgument
+from armour.fuzz import recipe as recipe  # registers all mutators
+from armour.fuzz.mutators import MUTATORS, Param, get, mutator, names_for
+from armour.rng import Streams, generator, per_item
+
+SHAPES = [(1, 8, 8), (1, 28, 28), (2, 17, 23), (3, 32, 32)]
+BOUNDS = [Bounds(0, 1), Bounds(0, 255), Bounds(-1, 1)]
+ALL = MUTATORS.names()
+
+
+def images(n, shape, bounds=BOUNDS[0], seed=0):
+    """Smooth blobs on a dark ground with some exact extremes, as pictures have them."""
+    rng = np.random.default_rng(seed)
+    c, h, w = shape
+    i, j = np.mgrid[0:h, 0:w]
+    centre = rng.uniform(0.3, 0.7, (n, c, 2, 1, 1))
+    width = rng.uniform(0.1, 0.3, (n, c, 1, 1))
+    square = (i / h - centre[:, :, 0]) ** 2 + (j / w - centre[:, :, 1]) ** 2
+    unit = np.clip(1.4 * np.exp(-square / width**2) - 0.2 + 0.05 * rng.standard_normal((n, c, h, w)), 0, 1)
+    return (unit * bounds.span + bounds.low).astype(np.float32)
+
+
+def drawn(row, n, seed=1):
+    streams = per_item(generator(seed), n)
+    return row.sample(streams.child(0)), streams.child(1)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_results_are_like_the_input_and_inside_the_bounds(name, shape, bounds):
+    row = get(name)
+    if shape[0] < row.min_channels:
+        pytest.skip("needs more channels")
+    x = images(12, shape, bounds)
+    before = x.copy()
+    params, streams = drawn(row, 12)
+    out = row.apply(x, params, streams, bounds)
+    assert out.shape == x.shape and out.dtype == np.float32
+    assert np.isfinite(out).all()
+    assert out.min() >= np.float32(bounds.low) and out.max() <= np.float32(bounds.high)
+    assert np.array_equal(x, before), "the input was written to"
+    assert not np.shares_memory(out, x)
+    assert (out != x).any()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
+def test_identity_is_exact_alone_and_among_others(name, bounds):
+    row = get(name)
+    x = images(6, (3, 17, 23), bounds)
+    params, streams = drawn(row, 6)
+    params[[0, 3]] = row.identity
+    out = row.apply(x, params, streams, bounds)
+    assert np.array_equal(out[[0, 3]], x[[0, 3]])
+    assert (out[[1, 2, 4, 5]] != x[[1, 2, 4, 5]]).any()
+    alone = row.apply(x, np.tile(np.float32(row.identity), (6, 1)), streams, bounds)
+    assert np.array_equal(alone, x)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_an_item_does_not_depend_on_its_batch_mates_to_the_bit(name, shape):
+    row = get(name)
+    if shape[0] < row.min_channels:
+        pytest.skip("needs more channels")
+    x = images(37, shape)
+    params, streams = drawn(row, 37)
+    whole = row.apply(x, params, streams, BOUNDS[0])
+    assert np.array_equal(whole, row.apply(x, params, streams, BOUNDS[0])), "not deterministic"
+    for group in ([0], [36], [5, 4], list(range(3, 20)), list(range(36, -1, -1))):
+        part = row.apply(x[group], params[group], streams[group], BOUNDS[0])
+        assert np.array_equal(part.view(np.uint32), whole[group].view(np.uint32))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_group_may_be_empty(name):
+    row = get(name)
+    empty = np.zeros((0, 3, 8, 8), dtype=np.float32)
+    params, streams = drawn(row, 0)
+    assert params.shape == (0, len(row.params))
+    assert row.apply(empty, params, streams, BOUNDS[0]).shape == empty.shape
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_parameters_are_drawn_inside_their_ranges_whatever_the_batch(name):
+    row = get(name)
+    streams = per_item(generator(2), 300)
+    params = row.sample(streams)
+    assert params.shape == (300, len(row.params)) and params.dtype == np.float32
+    for k, param in enumerate(row.params):
+        low, high = np.float32(param.low), np.float32(param.high)
+        assert low <= params[:, k].min() < low + (high - low) / 10
+        assert high - (high - low) / 10 < params[:, k].max() <= high
+        assert param.low <= param.identity <= param.high
+    assert np.array_equal(row.sample(streams[[7, 2]].__class__(streams.keys[[7, 2]])), params[[7, 2]])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_effect_grows_with_the_parameters(name):
+    row = get(name)
+    n = 64
+    x = images(n, (3, 32, 32))
+    low, high, base = (
+        np.float32([getattr(p, key) for p in row.params]) for key in ("low", "high", "identity")
+    )
+    for end in {tuple(low), tuple(high)} - {tuple(base)}:
+        effect = []
+        for t in (0.25, 0.5, 0.75, 1.0):
+            # Angles and counts of cycles say where, not how much: held still while the strength grows.
+            strong = np.array(
+                [
+                    p.name not in ("cycles",) and not (p.name == "deg" and len(row.params) == 2)
+                    for p in row.params
+                ]
+            )
+            params = np.where(strong, base + np.float32(t) * (np.float32(end) - base), base).astype(
+                np.float32
+            )
+            streams = Streams(np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+            out = row.apply(x, np.tile(params, (n, 1)), streams, BOUNDS[0])
+            effect.append(float(np.abs(out - x).mean()))
+        if not strong.any() or np.array_equal(np.where(strong, np.float32(end), base), base):
+            continue
+        assert all(a < b for a, b in zip(effect, effect[1:], strict=False)), effect
+
+
+def test_noise_differs_between_keys_and_repeats_for_a_key():
+    for name in ("gaussian-noise", "snow", "elastic", "occlude", "fog", "spatter", "spot", "pixel-change"):
+        row = get(name)
+        x = np.repeat(images(1, (1, 28, 28)), 4, axis=0)
+        params = np.tile(np.float32([p.high for p in row.params]), (4, 1))
+        out = row.apply(x, params, Streams(np.array([5, 6, 7, 5], dtype=np.uint64)), BOUNDS[0])
+        assert np.array_equal(out[0], out[3])
+        assert (out[0] != out[1]).any() and (out[1] != out[2]).any()
+
+
+def test_there_are_enough_and_colour_ones_are_kept_from_grey_images():
+    assert len(names_for((1, 28, 28))) >= 18
+    assert set(names_for((3, 32, 32))) - set(names_for((1, 28, 28))) == {"saturate", "tint", "channel-drop"}
+    assert {get(name).family for name in ALL} == {
+        "light",
+        "colour",
+        "noise",
+        "blur",
+        "compression",
+        "occlusion",
+        "weather",
+        "geometry",
+    }
+    assert {name for name in ALL if get(name).geometric} == {
+        name for name in ALL if get(name).family == "geometry"
+    }
+
+
+def test_names_are_matched_loosely_and_unknown_ones_get_a_suggestion():
+    assert get("Gaussian_Noise").name == "gaussian-noise"
+    with pytest.raises(InvalidArgument, match="unknown mutator 'rotat'; did you mean rotate"):
+        get("rotat")
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(InvalidArgument, match="registered twice"):
+        mutator("Rotate", "geometry", Param("deg", -1, 1))(lambda x, p, streams, bounds: x)
