@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -83,11 +84,9 @@ class LazyGroup(click.Group):
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run and end the process with the exit code; standalone_mode=False returns or raises like click."""
 
-        def run() -> Any:
-            # By this name in every message, also for `python -m armour`.
-            options.setdefault("prog_name", "armour")
-            return super(LazyGroup, self).main(*args, standalone_mode=False, **options)
-
+        # By this name in every message, also for `python -m armour`.
+        options.setdefault("prog_name", "armour")
+        run: Any = partial(super().main, *args, standalone_mode=False, **options)
         if not standalone_mode:
             return run()
         try:

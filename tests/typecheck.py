@@ -1,8 +1,8 @@
 """Strict types over the whole package: `python tests/typecheck.py [mypy options]`.
 
-mypy knows nothing of package-dir or of `__path__`, and would check a handful of files and call it a success. So the
-installed layout is built from links under build/typecheck, from pyproject's own table, and mypy's count of files is
-compared with ours.
+mypy knows nothing of package-dir or of `__path__`, and would check a handful of files and call it a success.
+So the installed layout is built from links under build/typecheck, from pyproject's own table, and mypy's
+count of files is compared with ours.
 """
 
 from __future__ import annotations
