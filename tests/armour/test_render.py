@@ -1,0 +1,255 @@
+"""The page: one self-contained, valid, accessible file in which nothing from outside is more than text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import report_samples as samples
+
+from armour import environment
+from armour.render import html
+from armour.report import Report
+
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7*191 }}",
+    "a\u202eb\x1b[31m",
+    "</style><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "&lt;b&gt;",
+    "'",
+    "日本語",
+    "x" * 5_000,
+)
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on a tag that is closed wrongly."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"{tag} has an attribute twice: {names}"
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def check(text: str) -> Page:
+    """What holds for every page."""
+    page = Page(text)
+    assert text.lstrip().startswith("<!DOCTYPE html>")
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for tag, attrs in page.tags:
+        assert tag not in {"script", "iframe", "object", "embed", "form", "base", "audio", "video"}
+        assert not any(name.startswith("on") for name in attrs), (tag, attrs)
+        assert attrs.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+        href = attrs.get("href", "#")
+        assert href == "data:," or (href.startswith("#") and (href == "#" or href[1:] in ids)), href
+        for name in attrs.get("aria-labelledby", "").split():
+            assert name in ids
+    assert all(attrs.get("alt") for attrs in page.all("img"))
+    assert all(attrs.get("scope") in ("col", "row") for attrs in page.all("th"))
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert not re.search(r"\b(nan|inf|None|undefined)\b", page.words)
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return page
+
+
+def test_the_page_is_whole_and_says_what_was_found() -> None:
+    page = check(html(samples.report()))
+    assert "Robust accuracy ≤ 47.2 % (PGD-40, Linf 0.1, n=1,000, 95 % CI 44.1-50.3)" in page.words
+    assert "1,120 failures at V2 in 42 D2 classes" in page.words
+    assert "stacked random: 896 in 34" in page.words
+    assert "non-adaptive" in page.words and "small sample" not in page.words
+    assert "armour demo --seed 0" in page.words
+    assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
+    order = " ".join(attrs["id"] for attrs in page.all("section"))
+    assert order == ("found trust curve-0 classes failures examples growth environment reproduce limits")
+
+
+def test_every_figure_comes_from_the_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = samples.report()
+    text = report.to_json()
+
+    def refuse() -> None:
+        raise AssertionError("a page is made from the report alone")
+
+    monkeypatch.setattr(environment, "collect", refuse)
+    monkeypatch.setattr(environment, "blas", refuse)
+    assert html(Report.from_json(text)) == html(report)
+    tree: dict[str, Any] = json.loads(text)
+    del tree["sha256"]
+    tree["fuzz"]["guided"]["distinct"] = 4_711
+    tree["environment"]["processor"] = "Another processor"
+    changed = check(html(Report.from_json(json.dumps(tree)))).words
+    assert "4,711" in changed and "Another processor" in changed
+
+
+@pytest.mark.parametrize("where", ["labels", "texts"])
+def test_hostile_text_stays_text(where: str) -> None:
+    report = samples.report()
+    tree = json.loads(report.to_json())
+    del tree["sha256"]
+    if where == "labels":
+        tree["model"]["class_names"] = list(HOSTILE)
+    else:
+        bad = HOSTILE[0] + HOSTILE[1] + HOSTILE[3]
+        tree["title"] = tree["model"]["name"] = tree["limits"] = tree["provenance"]["command"] = bad
+        tree["limits"] = tree["provenance"]["reproduce"] = [bad]
+        tree["model"]["provenance"] = tree["environment"]["packages"] = {bad: bad}
+        tree["environment"]["processor"] = tree["environment"]["armour"] = bad
+        tree["provenance"]["created"] = bad
+        tree["checks"] = [{"id": bad, "title": bad, "status": "warning", "text": bad}]
+        for part in (tree["fuzz"]["guided"], tree["attacks"][0]):
+            part["schedule" if "schedule" in part else "name"] = bad
+        tree["attacks"][0]["norm"] = tree["attacks"][0]["config"] = tree["attacks"][0]["data"]["name"] = bad
+        tree["fuzz"]["guided"]["coverage"] = {bad: 0.5}
+        tree["fuzz"]["notes"] = tree["fuzz"]["mutators"] = tree["fuzz"]["oracles"] = [bad]
+        tree["fuzz"]["guided"]["pair_counts"] = {bad: 3, "1>" + bad: 4}
+        for failure in tree["fuzz"]["failures"]:
+            for name in ("id", "key", "oracle", "recipe", "replay", "validity"):
+                failure[name] = bad
+            failure["figures"] = {bad: 1.0}
+    loaded = Report.from_json(json.dumps(tree))
+    text = html(loaded)
+    page = check(text)
+    assert "<script>alert(1)</script>" in page.words  # seen by the reader, as text
+    assert "\u202e" not in text and "\x1b" not in text
+    assert "1337" not in text
+    assert "<script" not in text and "<img src=x" not in text
+    assert "\x1b" not in loaded.to_markdown() and "\n<" not in loaded.to_markdown()
+
+
+def test_an_empty_report_says_so() -> None:
+    page = check(html(samples.report(attacks=(), fuzz=None)))
+    assert "Nothing was evaluated" in page.words
+    assert "No adversarial attack was run." in page.words and "The model was not fuzzed." in page.words
+
+
+def test_parts_stand_alone() -> None:
+    attack = check(html(samples.report(fuzz=None)))
+    assert "What fuzzing found" not in attack.words and "Robust accuracy" in attack.words
+    fuzz = check(html(samples.report(attacks=())))
+    assert "Security curve" not in fuzz.words and "D2 classes" in fuzz.words
+
+
+def test_without_a_failure_it_prints_the_exact_bound() -> None:
+    section = samples.fuzz_section(failures=0)
+    nothing = {
+        "failures": 0,
+        "pairs": 0,
+        "classes": 0,
+        "distinct": 0,
+        "roots": 0,
+        "pair_counts": {},
+        "curve": (),
+    }
+    none = dataclasses.replace(section.guided, failing={}, **nothing)  # type: ignore[arg-type]
+    base = dataclasses.replace(section.baseline, failing={}, **nothing)  # type: ignore[type-var, arg-type]
+    report = samples.report(attacks=(), fuzz=dataclasses.replace(section, guided=none, baseline=base))
+    page = check(html(report))
+    # 1 - 0.05 ** (1 / 18600) = 0.0161 %
+    assert "No failure at V2 in 18,600 valid executions (at most 0.016 % of such inputs fail" in page.words
+    assert "neither found anything" in page.words
+    assert "failures" not in {attrs.get("id") for attrs in page.all("section")}
+    unlucky = dataclasses.replace(none, valid=0, executions=0, levels={})
+    report = samples.report(attacks=(), fuzz=dataclasses.replace(section, guided=unlucky, baseline=None))
+    assert "none of 0 executions was a valid input" in check(html(report)).words
+
+
+def test_guidance_that_did_not_help_is_said_in_words() -> None:
+    section = samples.fuzz_section()
+    assert section.baseline is not None
+    swapped = dataclasses.replace(section, guided=section.baseline, baseline=section.guided)
+    words = check(html(samples.report(fuzz=swapped))).words
+    assert "guided search was not better in this run: 307 against 384 distinct failures" in words
+    alone = dataclasses.replace(section, baseline=None)
+    assert "No baseline was run" in check(html(samples.report(fuzz=alone))).words
+
+
+def test_small_samples_carry_a_badge() -> None:
+    words = check(html(samples.report(attacks=(samples.attack_section(n=400),)))).words
+    assert "small sample" in words and "400 samples" in words
+
+
+def test_the_page_stays_below_its_limit_and_says_what_it_left_out() -> None:
+    section = samples.fuzz_section(failures=60, shape=(3, 64, 64))
+    many = dataclasses.replace(section, guided=dataclasses.replace(section.guided, classes=400, distinct=500))
+    report = samples.report(fuzz=many)
+    whole = html(report)
+    assert len(whole.encode()) < 5_000_000
+    assert "Capped: one failure of each of 60 of 400 classes (D2)" in check(whole).words
+    small = html(report, max_bytes=400_000)
+    assert len(small.encode()) <= 400_000
+    assert re.search(r"Capped: one failure of each of (7|3) of 400 classes", check(small).words)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 1, 13)])
+def test_pictures_of_any_size_are_enlarged_by_pixels(shape: tuple[int, ...]) -> None:
+    page = check(html(samples.report(fuzz=samples.fuzz_section(2, shape))))
+    first = next(attrs for attrs in page.all("img"))
+    assert (first["height"], first["width"]) == (str(shape[1]), str(shape[2]))
+    assert "image-rendering:pixelated" in html(samples.report())
+
+
+def luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    digits = "".join(c * 2 for c in digits) if len(digits) == 3 else digits
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_has_the_contrast_of_wcag_aa(scheme: int) -> None:
+    blocks = re.findall(r":root\{([^}]*)\}", html(samples.report()))
+    colours = dict(re.findall(r"--([a-z0-9-]+):(#[0-9a-f]{3,6})", blocks[0]))
+    colours |= dict(re.findall(r"--([a-z0-9-]+):(#[0-9a-f]{3,6})", blocks[scheme]))
+    pairs = [(text, back) for text in ("ink", "muted", "s0", "ok", "bad", "warn") for back in ("bg", "card")]
+    pairs += [("warn", "warn-bg"), ("bad", "bad-bg"), ("ink", "soft"), ("muted", "soft")]
+    for text, back in pairs:
+        high, low = sorted((luminance(colours[text]), luminance(colours[back])), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, back)
+    # Lines and markers are graphics: 3 to 1.
+    for line in ("s0", "s1", "s2", "s3"):
+        high, low = sorted((luminance(colours[line]), luminance(colours["card"])), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 3, line
