@@ -256,12 +256,16 @@ def _bias(wanted: bool, size: int) -> Parameter | None:
     return Parameter(initial((size,), lambda: np.zeros(size, np.float32))) if wanted else None
 
 
-@functools.cache
+_known_hints: dict[type[Layer], dict[str, Any]] = {}
+
+
 def _hints(cls: type[Layer]) -> dict[str, Any]:
-    if cls.__init__ is object.__init__:
-        return {}
-    hints = typing.get_type_hints(cls.__init__)
-    return {name: hints[name] for name in inspect.signature(cls).parameters if name != "rng"}
+    """Types of the constructor's arguments by name, without rng; worked out once for each class."""
+    if cls not in _known_hints:
+        hints = {} if cls.__init__ is object.__init__ else typing.get_type_hints(cls.__init__)
+        names = inspect.signature(cls).parameters if hints else ()
+        _known_hints[cls] = {name: hints[name] for name in names if name != "rng"}
+    return _known_hints[cls]
 
 
 def _tuples(value: Any) -> Any:

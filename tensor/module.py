@@ -122,7 +122,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, parameter), each once, under its first name."""
-        return _once((name, v) for name, v in self._named_tensors() if isinstance(v, Parameter))
+        return _once((name, v) for name, v in self.named_tensors() if isinstance(v, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """Parameters, each once."""
@@ -130,9 +130,10 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         """(name, buffer), each once, under its first name."""
-        return _once((name, v) for name, v in self._named_tensors() if isinstance(v, Buffer))
+        return _once((name, v) for name, v in self.named_tensors() if isinstance(v, Buffer))
 
-    def _named_tensors(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+    def named_tensors(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """(name, parameter or buffer) under every name, so a tensor that two modules share comes twice."""
         for path, module in self.named_modules():
             for name, value in module.members():
                 if isinstance(value, (Parameter, Buffer)):
@@ -142,7 +143,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies, on the host, of all parameters and buffers by name (by both, if a tensor has two)."""
-        return {name: np.array(asnumpy(value.data)) for name, value in self._named_tensors()}
+        return {name: np.array(asnumpy(value.data)) for name, value in self.named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into parameters and buffers by name; they keep their own dtype and device.
@@ -151,7 +152,7 @@ class Module:
         Raises CheckpointError, before anything is changed, for missing or unknown names (if strict), other
         shapes, or integers where floating-point numbers belong (and the reverse).
         """
-        own = dict(self._named_tensors())
+        own = dict(self.named_tensors())
         if strict:
             _same_names(own, state)
         arrays: dict[str, np.ndarray] = {}
@@ -163,13 +164,13 @@ class Module:
 
     def to(self, device: str) -> Self:
         """Move parameters and buffers to "cpu" or "cuda", in place; returns the module."""
-        for _, tensor in self._named_tensors():
+        for _, tensor in self.named_tensors():
             tensor.data = to_device(tensor.data, device)
         return self
 
     def astype(self, dtype: str) -> Self:
         """Cast floating parameters and buffers, in place ("float64" for checks); returns the module."""
-        for _, tensor in self._named_tensors():
+        for _, tensor in self.named_tensors():
             if tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(dtype)
         return self
