@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armour import pages
+from armour import page_charts, page_tables, pages
 from armour.report_checks import all_checks, badges, limits
 from armour.verdict import attack_sentence, baseline_sentence, fuzz_sentence, printable
 
@@ -29,7 +29,7 @@ def markdown(report: Report) -> str:
         parts.append("\n".join(f"- **{text(badge.text)}**: {text(badge.meaning)}" for badge in found))
     if report.fuzz is not None:
         parts += ["## What fuzzing found", _campaigns(report)]
-    for curve in pages.security_curves(report):
+    for curve in page_charts.security_curves(report):
         parts += [f"## {text(curve.chart.title)}", _table(curve.heads, curve.rows)]
     if report.fuzz is not None and report.fuzz.failures:
         parts += ["## Failures", _failures(report)]
@@ -65,7 +65,7 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
 
 def _campaigns(report: Report) -> str:
     assert report.fuzz is not None
-    table: Any = pages.campaign_table(report.fuzz, report.model)
+    table: Any = page_tables.campaign_table(report.fuzz, report.model)
     rows = [[f"{row.name} {row.note}".strip(), *row.cells] for row in table["rows"]]
     return _table(["count", *table["heads"]], rows)
 

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from armour import pages
+from armour import page_charts, page_tables, pages
 from armour.report_checks import all_checks, badges, limits
 from armour.verdict import attack_verdict, baseline_sentence, fuzz_verdict, plural, printable
 
@@ -46,19 +46,19 @@ def _page(report: Report, failures: int, examples: int) -> str:
         "facts": pages.facts(report),
         "figures": pages.figures(report),
         "baseline": baseline_sentence(fuzz) if fuzz else "",
-        "campaigns": pages.campaign_table(fuzz, report.model) if fuzz else None,
-        "heat": pages.heat_table(fuzz, report.model),
+        "campaigns": page_tables.campaign_table(fuzz, report.model) if fuzz else None,
+        "heat": page_tables.heat_table(fuzz, report.model),
         "checks": checks,
         "trust": _trust([check.status for check in checks]),
         "troubled": any(check.status in ("warning", "error") for check in checks),
-        "curves": pages.security_curves(report),
-        "class_tables": pages.class_tables(report),
+        "curves": page_charts.security_curves(report),
+        "class_tables": page_tables.class_tables(report),
         "gallery": {
             "failures": shown,
             "examples": pages.shown_examples(report, examples),
             "note": _gallery_note(report, len(shown)),
         },
-        "growth": pages.growth_charts(fuzz),
+        "growth": page_charts.growth_charts(fuzz),
         "environment": pages.environment_rows(report),
         "limits": limits(report),
     }
