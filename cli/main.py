@@ -163,7 +163,7 @@ def _no_color(ctx: click.Context, _parameter: click.Parameter, value: bool) -> N
         os.environ["NO_COLOR"] = "1"  # rich reads it
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("armour", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
 )

@@ -1,0 +1,81 @@
+"""Each check finds what it is there to find."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from armour import selfcheck
+from armour.selfcheck import Finding
+
+
+def by_name(findings: object) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}  # type: ignore[attr-defined]
+
+
+def test_installation_says_where_armour_is() -> None:
+    found = by_name(selfcheck.installation())
+    assert str(Path(selfcheck.__file__).resolve().parent) in found["armour"].value
+    assert found["packages"].status == "ok"
+
+
+def test_the_other_armour_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.metadata.version
+    monkeypatch.setattr(selfcheck, "version", lambda name: "9.9" if name == "armour" else real(name))
+    assert by_name(selfcheck.installation())["other armour"].status == "warn"
+
+
+@pytest.mark.parametrize("name", selfcheck.SLOWING)
+def test_settings_that_slow_numpy_are_warned_about(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in selfcheck.SLOWING:
+        monkeypatch.delenv(other, raising=False)
+    assert name not in by_name(selfcheck.arithmetic())
+    monkeypatch.setenv(name, "Haswell")
+    finding = by_name(selfcheck.arithmetic())[name]
+    assert finding.status == "warn"
+    assert finding.advice.startswith(f"unset {name}")
+
+
+def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4096")
+    assert by_name(selfcheck.arithmetic())["threads"].status == "warn"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert "threads" not in by_name(selfcheck.arithmetic())
+
+
+def test_missing_extras_name_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "find_spec", lambda _name: None)
+    found = by_name(selfcheck.extras())
+    assert found["extra data"].advice == 'pip install "armour-toolkit[data]"'
+    assert {f.status for f in found.values()} == {"info"}
+    assert by_name(selfcheck.devices())["backend cupy"].status == "info"
+
+
+def test_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ARMOUR_DATA", str(tmp_path))
+    assert next(selfcheck.data_folder()).status == "ok"
+    monkeypatch.setenv("ARMOUR_DATA", str(tmp_path / "no"))
+    assert next(selfcheck.data_folder()).status == "fail"
+    monkeypatch.delenv("ARMOUR_DATA")
+    assert next(selfcheck.data_folder()).status == "info"
+
+
+def test_write_access(tmp_path: Path) -> None:
+    assert by_name(selfcheck.write_access(tmp_path))["output folder"].status == "ok"
+    assert by_name(selfcheck.write_access(tmp_path / "no"))["output folder"].status == "fail"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_speed_gives_positive_figures() -> None:
+    findings = list(selfcheck.speed(0.01))
+    assert len(findings) == 3
+    assert all(f.figures is not None and min(f.figures.values()) > 0 for f in findings)
+
+
+def test_determinism_measures_a_real_difference() -> None:
+    found = by_name(selfcheck.determinism())
+    figures = found["batch size"].figures
+    assert figures is not None and 0 <= figures["largest_difference"] < 1e-4
+    assert found["repeatable"].status in ("ok", "warn")
