@@ -1,0 +1,309 @@
+"""Sections of a report from results of attacks and fuzzing: counts become rates, arrays become pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour import report_sections as sections
+from armour.errors import InvalidArgument, NothingEvaluated
+from armour.report_sections import (
+    AttackSection,
+    Campaign,
+    ClassRow,
+    DataInfo,
+    Example,
+    FuzzSection,
+    ModelInfo,
+    Rate,
+)
+from armour.thumbnails import difference, picture
+
+if TYPE_CHECKING:
+    from armour.attacks.base import AttackResult
+    from armour.contract import Model
+    from armour.data import Dataset
+    from armour.fuzz.result import CampaignResult, Failure, FuzzResult
+
+MAX_PICTURES = 120
+MAX_POINTS = 200
+MAX_CLASSES = 100
+
+
+def model_info(model: Model, name: str = "") -> ModelInfo:
+    """What a report says about a model."""
+    return ModelInfo(
+        name=name or model.name,
+        fingerprint=model.fingerprint,
+        input_shape=tuple(int(side) for side in model.input_shape or ()),
+        bounds=(float(model.bounds.low), float(model.bounds.high)),
+        num_classes=int(model.num_classes or 0),
+        class_names=tuple(model.class_names),
+        parameters=_parameters(model),
+        can_grad=bool(model.can_grad),
+        provenance=_provenance(model.provenance),
+    )
+
+
+def data_info(data: Dataset, selection: str = "") -> DataInfo:
+    """What a report says about the samples used."""
+    total = hashlib.sha256()
+    for array in (data.x, data.y):
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return DataInfo(
+        name=PurePath(data.name).name or data.name,
+        n=len(data.y),
+        selection=selection,
+        class_counts=tuple(int(count) for count in np.bincount(np.asarray(data.y, dtype=np.int64))),
+        sha256=total.hexdigest(),
+    )
+
+
+def attack_section(
+    result: AttackResult,
+    model: Model,
+    x: NDArray[np.floating],
+    y: NDArray[np.integer],
+    *,
+    data: DataInfo | None = None,
+    headline: float | None = None,
+    name: str = "",
+    adaptive: bool = False,
+    examples: int = 9,
+) -> AttackSection:
+    """A section of an attack's result on x (n, c, h, w) with labels y (n,).
+
+    headline: the epsilon of the verdict sentence, by default the middle one. A minimum-norm attack without
+    epsilons gets a curve from its distances. Raises NothingEvaluated without samples, InvalidArgument for a
+    headline that was not run.
+    """
+    if len(y) == 0:
+        raise NothingEvaluated("expected at least one attacked sample, got none; a report needs some")
+    labels = np.asarray(y, dtype=np.int64)
+    right = model.predict(x) == labels
+    epsilons, fooled, rows = _curve(result)
+    index = _headline(epsilons, headline)
+    success = np.asarray(result.success)[rows[index]]
+    moved = np.flatnonzero(right & success)[:examples]
+    adversarial = np.asarray(result.adv)[rows[index]][moved]
+    seen = model.predict(adversarial) if len(moved) else np.zeros(0, np.int64)
+    bounds = (float(model.bounds.low), float(model.bounds.high))
+    return AttackSection(
+        name=name or short_name(str(result.attack)),
+        config=str(result.attack),
+        data=data or DataInfo(name="", n=len(labels)),
+        norm=str(result.norm),
+        epsilons=epsilons,
+        headline=index,
+        clean=Rate.of(int(right.sum()), len(labels)),
+        robust=tuple(Rate.of(int((~row).sum()), len(labels)) for row in fooled),
+        distances=tuple(
+            _median(np.asarray(result.distance)[r], right & f) for r, f in zip(rows, fooled, strict=True)
+        ),
+        classes=_classes(labels, right, fooled),
+        access="white-box" if result.gradients else "black-box",
+        adaptive=adaptive,
+        queries=int(result.queries),
+        gradients=int(result.gradients),
+        seconds=float(result.seconds),
+        examples=tuple(
+            example(x[i], changed, bounds, int(labels[i]), int(label))
+            for i, changed, label in zip(moved, adversarial, seen, strict=True)
+        ),
+    )
+
+
+def fuzz_section(
+    result: FuzzResult,
+    model: Model,
+    *,
+    data: DataInfo | None = None,
+    mutators: tuple[str, ...] = (),
+    pictures: int = MAX_PICTURES,
+) -> FuzzSection:
+    """A section of a fuzzing run; at most `pictures` failures are shown, first one of each class pair."""
+    counts = result.guided.class_counts
+    shown = _spread_out(result.failures, counts)[:pictures]
+    bounds = (float(model.bounds.low), float(model.bounds.high))
+    ordered = sorted(result.failures, key=lambda failure: (-counts.get(failure.key, 1), failure.key))
+    return FuzzSection(
+        guided=_campaign(result.guided),
+        baseline=None if result.baseline is None else _campaign(result.baseline),
+        data=data or DataInfo(name="", n=int(result.seeds), sha256=result.data_sha256),
+        level=result.validity,
+        validator=result.validator,
+        roots=int(result.roots),
+        skipped=int(result.skipped),
+        oracles=tuple(sorted({"label-flip", *(failure.oracle for failure in result.failures)})),
+        mutators=mutators,
+        classes=tuple(
+            sections.FailureClass(
+                key=failure.key,
+                oracle=failure.oracle,
+                true=int(failure.true),
+                predicted=int(failure.predicted),
+                families=tuple(failure.families),
+                count=int(counts.get(failure.key, 1)),
+            )
+            for failure in ordered
+        ),
+        failures=tuple(_failure(failure, bounds) for failure in shown),
+        seed=int(result.seed),
+        interrupted=bool(result.interrupted),
+        notes=tuple(result.notes),
+    )
+
+
+def short_name(attack: str) -> str:
+    """ "PGD(norm='linf', steps=40)" as "PGD-40"; other attacks by their class."""
+    kind = attack.partition("(")[0].strip() or "attack"
+    steps = re.search(r"\bsteps=(\d+)", attack)
+    return f"{kind}-{steps[1]}" if steps and kind not in ("FGSM", "AutoAttack") else kind
+
+
+def example(
+    root: NDArray[np.floating],
+    mutant: NDArray[np.floating],
+    bounds: tuple[float, float],
+    true: int,
+    predicted: int,
+) -> Example:
+    """Root, mutant and their difference as pictures."""
+    changed, largest = difference(mutant, root)
+    return Example(
+        root=picture(root, bounds),
+        mutant=picture(mutant, bounds),
+        difference=changed,
+        largest=largest,
+        true=true,
+        predicted=predicted,
+    )
+
+
+def _curve(result: AttackResult) -> tuple[tuple[float, ...], list[NDArray[np.bool_]], list[int]]:
+    """Finite epsilons in rising order, which samples (n,) are fooled at each, and the result's row for
+    each."""
+    given = np.asarray(result.epsilons, dtype=np.float64).reshape(-1)
+    success = np.asarray(result.success, dtype=bool)
+    if np.isfinite(given).all():
+        order = np.argsort(given, kind="stable")
+        keep = [int(i) for at, i in enumerate(order) if at == 0 or given[i] > given[order[at - 1]]]
+        return tuple(float(f"{given[i]:.9g}") for i in keep), [success[i] for i in keep], keep
+    distance = np.where(success[0], np.asarray(result.distance)[0], np.inf)
+    finite = distance[np.isfinite(distance) & (distance > 0)]
+    top = float(np.quantile(finite, 0.95)) if finite.size else 1.0
+    epsilons = tuple(float(f"{top * share:.3g}") for share in (0.125, 0.25, 0.375, 0.5, 0.75, 1.0))
+    return epsilons, [distance <= epsilon for epsilon in epsilons], [0] * len(epsilons)
+
+
+def _headline(epsilons: tuple[float, ...], wanted: float | None) -> int:
+    if wanted is None:
+        return (len(epsilons) - 1) // 2
+    index = int(np.argmin([abs(epsilon - wanted) for epsilon in epsilons]))
+    if abs(epsilons[index] - wanted) > 1e-6 * max(1.0, abs(wanted)):
+        raise InvalidArgument(f"expected a headline among the epsilons {epsilons}, got headline={wanted!r}")
+    return index
+
+
+def _median(distance: NDArray[np.floating], rows: NDArray[np.bool_]) -> float | None:
+    values = distance[rows]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else None
+
+
+def _classes(
+    labels: NDArray[np.int64], right: NDArray[np.bool_], fooled: list[NDArray[np.bool_]]
+) -> tuple[ClassRow, ...]:
+    found = []
+    for label in np.unique(labels)[:MAX_CLASSES]:
+        rows = labels == label
+        n = int(rows.sum())
+        robust = tuple(Rate.of(int((~row[rows]).sum()), n) for row in fooled)
+        found.append(ClassRow(label=int(label), clean=Rate.of(int(right[rows].sum()), n), robust=robust))
+    return tuple(found)
+
+
+def _campaign(result: CampaignResult) -> Campaign:
+    step = -(-len(result.curve) // MAX_POINTS) or 1
+    points = list(result.curve[::step])
+    if result.curve and points[-1] is not result.curve[-1]:
+        points.append(result.curve[-1])
+    return Campaign(
+        schedule=result.schedule,
+        executions=int(result.executions),
+        valid=int(result.valid),
+        failures=int(result.failures),
+        pairs=int(result.pairs),
+        classes=int(result.classes),
+        distinct=int(result.distinct),
+        roots=int(result.roots),
+        levels={level: int(count) for level, count in result.levels.items()},
+        failing={level: int(count) for level, count in result.failing.items()},
+        pair_counts={f"{int(a)}>{int(b)}": int(n) for (a, b), n in sorted(result.pair_counts.items())},
+        coverage={name: float(share) for name, share in result.coverage.items()},
+        triage=int(result.triage_executions),
+        seconds=float(result.seconds),
+        curve=tuple(
+            sections.GrowthPoint(
+                executions=int(point.executions),
+                failures=int(point.failures),
+                distinct=int(point.distinct),
+                classes=int(point.classes),
+                roots=int(point.roots),
+                coverage=float(point.coverage),
+                seconds=float(point.seconds),
+            )
+            for point in points
+        ),
+    )
+
+
+def _failure(failure: Failure, bounds: tuple[float, float]) -> sections.Failure:
+    change = (failure.minimised.astype(np.float64) - failure.minimised_reference).ravel()
+    figures = {"confidence": float(failure.confidence), "linf": float(np.abs(change).max(initial=0.0))}
+    figures["l2"] = float(np.sqrt(np.square(change).sum()))
+    return sections.Failure(
+        id=failure.id,
+        key=failure.key,
+        oracle=failure.oracle,
+        validity=failure.validity,
+        recipe=failure.minimised_recipe,
+        replay=failure.replay,
+        example=example(
+            failure.root_image, failure.minimised, bounds, int(failure.true), int(failure.predicted)
+        ),
+        figures={name: value for name, value in figures.items() if np.isfinite(value)},
+    )
+
+
+def _spread_out(failures: tuple[Failure, ...], counts: dict[str, int]) -> list[Failure]:
+    """Largest classes first, but one of each class pair before a second of any."""
+    turn: dict[str, int] = {}
+    placed = []
+    for failure in sorted(failures, key=lambda f: (-counts.get(f.key, 1), f.key)):
+        turn[failure.pair] = turn.get(failure.pair, -1) + 1
+        placed.append((turn[failure.pair], len(placed), failure))
+    return [failure for _, _, failure in sorted(placed, key=lambda item: item[:2])]
+
+
+def _parameters(model: Any) -> int | None:
+    module = getattr(model, "module", None)
+    if module is None or not hasattr(module, "parameters"):
+        return None
+    return sum(int(np.prod(parameter.shape)) for parameter in module.parameters())
+
+
+def _provenance(given: dict[str, Any]) -> dict[str, str]:
+    """Plain values as text; a path keeps its last part only, so that a report can be passed on."""
+    found = {}
+    for key, value in given.items():
+        if isinstance(value, str | int | float | bool):
+            text = str(value)
+            found[str(key)] = PurePath(text).name if PurePath(text).is_absolute() else text[:200]
+    return found
