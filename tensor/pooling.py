@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.conv import Pair, pair
@@ -34,53 +36,26 @@ def _max_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
     return kernels.max_pool2d(xp, x, kernel, stride)
 
 
-def _max_vjp(g: Tensor, y: Tensor, x: Tensor, kernel: Pair, stride: Pair) -> Tensor:
-    place = _first_maximum(x, y, kernel=kernel, stride=stride)
-    return _unpool(g, place, size=x.shape[2:], kernel=kernel, stride=stride)
+_X, _Y = np.arange(16.0).reshape((1, 1, 4, 4)) % 7, np.array([[[[5.0, 6.0], [6.0, 1.0]]]])
 
-
-def _unpool_values(xp: Namespace, g: Array, place: Array, size: Pair, kernel: Pair, stride: Pair) -> Array:
-    out = xp.zeros((*g.shape[:2], *size), g.dtype)
-    for i, view in enumerate(kernels.windows(out, kernel, stride)):
-        view += g * (place == i)
-    return out
-
-
-def _pick_values(xp: Namespace, x: Array, place: Array, kernel: Pair, stride: Pair) -> Array:
-    out = xp.zeros(place.shape, x.dtype)
-    for i, view in enumerate(kernels.windows(x, kernel, stride)):
-        out += view * (place == i)
-    return out
-
-
-_PLACES = [[[[0, 3], [2, 1]]]]
 _max_pool2d = op(
     "max_pool2d",
     _max_forward,
-    (_max_vjp,),
+    (lambda g, y, x, kernel, stride: _unpool(g, x, y, kernel=kernel, stride=stride),),
     cases=(Case(((2, 3, 4, 6),), PLACED), Case(((2, 3, 5, 4),), OVERLAPPING), Case(((0, 3, 4, 4),), PLACED)),
 )
-_first_maximum = op(
-    "first_maximum",
-    lambda xp, x, y, kernel, stride: kernels.first_maximum(xp, x, y, kernel, stride),
-    cases=(Case(([[[[1.0, 1.0, 2.0, 0.0], [1.0, 1.0, 2.0, 5.0]]]], [[[[1.0, 5.0]]]]), PLACED),),
-)
+# Where the maximum was changes by jumps, so x and y have no gradient here.
 _unpool = op(
     "max_unpool2d",
-    _unpool_values,
-    (lambda gg, y, g, place, size, kernel, stride: _pick(gg, place, kernel=kernel, stride=stride), None),
-    cases=(Case(((1, 1, 2, 2), _PLACES), PLACED | {"size": (4, 5)}),),
+    kernels.max_unpool2d,
+    (lambda gg, r, g, x, y, kernel, stride: _pick(gg, x, y, kernel=kernel, stride=stride), None, None),
+    cases=(Case(((1, 1, 2, 2), _X, _Y), PLACED),),
 )
 _pick = op(
-    "max_pool2d_pick",
-    _pick_values,
-    (
-        lambda g, y, x, place, kernel, stride: _unpool(
-            g, place, size=x.shape[2:], kernel=kernel, stride=stride
-        ),
-        None,
-    ),
-    cases=(Case(((1, 1, 4, 5), _PLACES), PLACED),),
+    "max_pick2d",
+    kernels.max_pick2d,
+    (lambda g, r, values, x, y, kernel, stride: _unpool(g, x, y, kernel=kernel, stride=stride), None, None),
+    cases=(Case(((1, 1, 4, 4), _X, _Y), PLACED),),
 )
 
 
@@ -115,35 +90,20 @@ def _padding(padding: int | Sequence[int], kernel: Pair) -> Pair:
 
 def _avg_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
     _check(x.shape, kernel)
-    views = kernels.windows(x, kernel, stride)
-    out = views[0].copy()
-    for view in views[1:]:
-        out += view
-    return out * x.dtype.type(1.0 / len(views))
-
-
-def _spread_values(xp: Namespace, g: Array, size: Pair, kernel: Pair, stride: Pair) -> Array:
-    out = xp.zeros((*g.shape[:2], *size), g.dtype)
-    share = g * g.dtype.type(1.0 / (kernel[0] * kernel[1]))
-    for view in kernels.windows(out, kernel, stride):
-        view += share
-    return out
+    return kernels.avg_pool2d(xp, x, kernel, stride)
 
 
 _avg_pool2d = op(
     "avg_pool2d",
     _avg_forward,
-    (lambda g, y, x, kernel, stride: _avg_pool2d_grad(g, size=x.shape[2:], kernel=kernel, stride=stride),),
+    (lambda g, y, x, kernel, stride: _avg_unpool(g, size=x.shape[2:], kernel=kernel, stride=stride),),
     cases=(Case(((2, 3, 4, 6),), PLACED), Case(((2, 3, 5, 4),), OVERLAPPING), Case(((0, 3, 4, 4),), PLACED)),
 )
-_avg_pool2d_grad = op(
-    "avg_pool2d_grad",
-    _spread_values,
+_avg_unpool = op(
+    "avg_unpool2d",
+    kernels.avg_unpool2d,
     (lambda gg, y, g, size, kernel, stride: _avg_pool2d(gg, kernel=kernel, stride=stride),),
-    cases=(
-        Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}),
-        Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)}),
-    ),
+    cases=(Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}), Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)})),
 )
 
 
@@ -168,7 +128,7 @@ def global_avg_pool2d(x: Any) -> Tensor:
 
 def global_max_pool2d(x: Any) -> Tensor:
     """Largest value of the image: (n, c, h, w) -> (n, c); the first of equal values has the gradient."""
-    n, c, h, w = x.shape
+    h, w = x.shape[2:]
     return (
         getitem(max_pool2d(x, (h, w)), (slice(None), slice(None), 0, 0))
         if h and w

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from armour.tensor.backend import Array, Namespace, strided
 
 Pair = tuple[int, int]
+Margins = tuple[Pair, Pair]  # zeros above and below, left and right
 
 # Columns of one chunk, in bytes: half an L2 cache on the host, much more on a device, which wants large products.
 HOST_CHUNK, DEVICE_CHUNK = 512 * 1024, 256 * 1024 * 1024
-# Up to this many input channels planes are used instead: runs of a window row would be too short.
-FEW = 3
+# OpenBLAS multiplies without packing up to this many multiplications, which pays for narrow products.
+SMALL, NARROW = 1_000_000, 16
+# A bias is added to runs of up to this many elements, since every run costs a call.
+LINE = 8192
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -35,11 +38,9 @@ def conv2d(
     groups: int,
 ) -> Array:
     """x (n, c, h, w), w (o, c / groups, kh, kw), b (o,) or None -> (n, o, oh, ow)."""
-    (o, cg, kh, kw), simple = w.shape, groups == 1 and stride == dilation == (1, 1)
-    if simple and cg <= FEW and kh * kw > 1 and x.shape[0]:
-        return _planes_forward(xp, x, w, b, padding)
+    o, cg, kh, kw = w.shape
     taps = w.reshape((groups, o // groups, cg, kh, kw)).transpose((0, 3, 4, 2, 1))
-    return _correlate(xp, x, taps.reshape((groups, kh * kw * cg, o // groups)), b, (kh, kw), stride, padding, dilation)
+    return _correlate(xp, x, taps, b, stride, _both(padding), dilation)
 
 
 def conv2d_input_grad(
@@ -47,15 +48,47 @@ def conv2d_input_grad(
 ) -> Array:
     """g (n, o, oh, ow), w (o, c / groups, kh, kw) -> (n, c, *size)."""
     o, cg, kh, kw = w.shape
-    outer = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
-    if groups == 1 and cg <= FEW and kh * kw > 1 and stride == dilation == (1, 1) and g.shape[0]:
-        return _planes_input_grad(xp, g, w, size, padding)
-    if stride == (1, 1) and min(outer) >= 0:
-        # Every input element is seen through every tap: a convolution of g with the kernel turned around.
-        taps = w.reshape((groups, o // groups, cg, kh, kw)).transpose((0, 3, 4, 1, 2))[:, ::-1, ::-1]
-        taps = taps.reshape((groups, kh * kw * (o // groups), cg))
-        return _correlate(xp, g, taps, None, (kh, kw), stride, outer, dilation)
-    return _spread(xp, g, w, size, stride, padding, dilation, groups)
+    taps = w.reshape((groups, o // groups, cg, kh, kw)).transpose((0, 3, 4, 1, 2))
+    if stride != (1, 1) and dilation != (1, 1):
+        spaced = (dilation[0] * (kh - 1) + 1, dilation[1] * (kw - 1) + 1)
+        sparse = xp.zeros((groups, *spaced, o // groups, cg), w.dtype)
+        sparse[:, :: dilation[0], :: dilation[1]] = taps
+        taps, dilation = sparse, (1, 1)
+    if stride != (1, 1):
+        out = xp.zeros((g.shape[0], *size, groups * cg), g.dtype)
+    # Pixels at equal distance from the stride's grid are seen through the same taps: each such set is a convolution of
+    # g with those taps turned around.
+    for i in range(stride[0]):
+        for j in range(stride[1]):
+            some = taps[:, i :: stride[0], j :: stride[1]]
+            if not (some.shape[1] and some.shape[2]):
+                continue
+            axes = [
+                _phase(size[k], g.shape[2 + k], some.shape[1 + k], stride[k], padding[k], dilation[k], (i, j)[k])
+                for k in (0, 1)
+            ]
+            (top, above), (left, beside) = axes
+            if top >= size[0] or left >= size[1]:
+                continue
+            inner, margins = g, (above, beside)
+            if min(*above, *beside) < 0:
+                lines, pixels = (slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(margins, g.shape[2:]))
+                inner = g[:, :, lines, pixels]
+                margins = tuple((max(0, a), max(0, b)) for a, b in margins)
+            part = _correlate(xp, inner, some[:, ::-1, ::-1], None, (1, 1), margins, dilation)
+            if stride == (1, 1):
+                return part
+            out[:, top :: stride[0], left :: stride[1]] = part.transpose((0, 2, 3, 1))
+    return out.transpose((0, 3, 1, 2))
+
+
+def _phase(size: int, grid: int, taps: int, stride: int, padding: int, dilation: int, rest: int) -> tuple[int, Pair]:
+    # Along one axis: the first input element at distance `rest` from the stride's grid, and how many zeros g needs
+    # before and after (or, if negative, loses) so that the convolution gives all such elements.
+    first = (rest - padding) % stride
+    count = -((first - size) // stride)
+    seen = (first + padding - rest) // stride  # the last output element that the first one contributes to
+    return first, (dilation * (taps - 1) - seen, seen + count - grid)
 
 
 def conv2d_weight_grad(
@@ -63,44 +96,92 @@ def conv2d_weight_grad(
 ) -> Array:
     """x (n, c, h, w), g (n, o, oh, ow) -> (o, c / groups, *kernel)."""
     n, o, oh, ow = g.shape
-    cg, og, (kh, kw) = x.shape[1] // groups, o // groups, kernel
-    rows = xp.ascontiguousarray(g.transpose((0, 2, 3, 1))).reshape((n * oh * ow, groups, og)).transpose((1, 0, 2))
-    total = xp.zeros((groups, kh * kw * cg, og), x.dtype)
-    size = (oh, ow)
-    for start, columns in _columns(xp, x.transpose((0, 2, 3, 1)), kernel, size, stride, padding, dilation, groups):
-        total += xp.matmul(columns.transpose((0, 2, 1)), rows[:, start : start + columns.shape[1]])
+    cg, og, (kh, kw), (sw, dw) = x.shape[1] // groups, o // groups, kernel, (stride[1], dilation[1])
+    block = _block(n * oh, ow, kernel, sw, dw, cg, og, groups)
+    span = (block - 1) * sw + kw if block > 1 else kw
+    rows = xp.ascontiguousarray(g.transpose((0, 2, 3, 1)))
+    rows = rows.reshape((n * oh * ow // block, groups, block * og)).transpose((1, 0, 2))
+    total = xp.zeros((groups, kh * span * cg, block * og), x.dtype)
+    columns = _columns(xp, x.transpose((0, 2, 3, 1)), kernel, (oh, ow), stride, _both(padding), dilation, groups, block)
+    for start, part in columns:
+        total += xp.matmul(part.transpose((0, 2, 1)), rows[:, start : start + part.shape[1]])
+    if block > 1:
+        # Each pixel of a block saw its own part of the block's window.
+        wide = total.reshape((kh, span, cg, block, og))
+        total = wide[:, :kw, :, 0]
+        for i in range(1, block):
+            total = total + wide[:, i * sw : i * sw + kw, :, i]
     return total.reshape((groups, kh, kw, cg, og)).transpose((0, 4, 3, 1, 2)).reshape((o, cg, kh, kw))
 
 
 def _correlate(
-    xp: Namespace,
-    x: Array,
-    taps: Array,
-    b: Array | None,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    xp: Namespace, x: Array, taps: Array, b: Array | None, stride: Pair, margins: Margins, dilation: Pair
 ) -> Array:
-    # taps: (groups, kh * kw * channels of a group, outputs of a group), rows ordered like a window in NHWC.
+    # taps: (groups, kh, kw, channels of a group, outputs of a group).
     n, _, h, w = x.shape
-    groups, _, og = taps.shape
-    oh = out_size(h, kernel[0], stride[0], padding[0], dilation[0])
-    ow = out_size(w, kernel[1], stride[1], padding[1], dilation[1])
-    out = xp.empty((n * oh * ow, groups * og), x.dtype)
-    row = None if b is None else xp.tile(b, ow)
-    for start, columns in _columns(
-        xp, x.transpose((0, 2, 3, 1)), kernel, (oh, ow), stride, padding, dilation, groups
-    ):
-        part = out[start : start + columns.shape[1]]
+    groups, kh, kw, cg, og = taps.shape
+    oh = out_size(h + sum(margins[0]), kh, stride[0], 0, dilation[0])
+    ow = out_size(w + sum(margins[1]), kw, stride[1], 0, dilation[1])
+    block = _block(n * oh, ow, (kh, kw), stride[1], dilation[1], cg, og, groups)
+    if block > 1:
+        matrix = _wide_taps(xp, taps, block, stride[1])
+    else:
+        matrix = taps.reshape((groups, kh * kw * cg, og))
+    out = xp.empty((n * oh * ow // block, block * groups * og), x.dtype)
+    row = None if b is None else xp.tile(b, ow * (oh if oh * ow * og <= LINE else 1))
+    columns = _columns(xp, x.transpose((0, 2, 3, 1)), (kh, kw), (oh, ow), stride, margins, dilation, groups, block)
+    for start, part in columns:
+        target = out[start : start + part.shape[1]]
         if groups == 1:
-            xp.matmul(columns[0], taps[0], out=part)
+            _product(xp, part[0], matrix[0], target)
         else:
-            part[...] = xp.matmul(columns, taps).transpose((1, 0, 2)).reshape(part.shape)
+            target[...] = xp.matmul(part, matrix).transpose((1, 0, 2)).reshape(target.shape)
         if row is not None:
-            part = part.reshape((-1, row.shape[0]))
-            part += row
+            target = target.reshape((-1, row.shape[0]))
+            target += row
     return out.reshape((n, oh, ow, groups * og)).transpose((0, 3, 1, 2))
+
+
+def _block(rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int, groups: int) -> int:
+    """How many neighbouring output pixels one row of the product makes; `rows` is how many output lines there are.
+
+    With few channels a product is too narrow and a window's runs are too short for full speed. A window of several
+    pixels then pays, although the kernel's matrix gets zeros. The choice is the cheapest by a model of the nanoseconds
+    of a row: multiplications at a width of at least 16, a call per run, the copy, and a share of making the matrix.
+    """
+    if groups > 1 or dilation > 1 or kernel == (1, 1) or c * o >= 512:
+        return 1
+    best, least = 1, float("inf")
+    for block in (d for d in range(1, ow + 1) if ow % d == 0):
+        depth, width = kernel[0] * ((block - 1) * stride + kernel[1]) * c, block * o
+        row = depth * max(width, NARROW) * 0.024 + 10 * kernel[0] + 0.1 * depth
+        cost = (row / block + depth * width / max(1, rows * ow)) * (1 + 0.03 * block)
+        if cost < least:
+            best, least = block, cost
+    return best
+
+
+def _wide_taps(xp: Namespace, taps: Array, block: int, stride: int) -> Array:
+    # The kernel once for each pixel of a block, each at its place in the block's window.
+    _, kh, kw, c, o = taps.shape
+    span = (block - 1) * stride + kw
+    wide = xp.zeros((kh, span, c, block, o), taps.dtype)
+    for i in range(block):
+        wide[:, i * stride : i * stride + kw, :, i] = taps[0]
+    return wide.reshape((1, kh * span * c, block * o))
+
+
+def _product(xp: Namespace, a: Array, b: Array, out: Array) -> None:
+    # out[...] = a @ b, in blocks of rows if b is narrow.
+    rows, k = a.shape
+    block = SMALL // max(1, k * b.shape[1]) // 16 * 16
+    if b.shape[1] > NARROW or block >= rows or block < 64:
+        xp.matmul(a, b, out=out)
+        return
+    whole = rows // block * block
+    xp.matmul(a[:whole].reshape((-1, block, k)), b, out=out[:whole].reshape((-1, block, b.shape[1])))
+    if whole < rows:
+        xp.matmul(a[whole:], b, out=out[whole:])
 
 
 def _columns(
@@ -109,22 +190,25 @@ def _columns(
     kernel: Pair,
     size: Pair,
     stride: Pair,
-    padding: Pair,
+    margins: Margins,
     dilation: Pair,
     groups: int,
+    block: int,
 ) -> Iterator[tuple[int, Array]]:
-    # For chunks of x (n, h, w, c): the first output row and (groups, rows, kh * kw * c / groups), valid until the next.
+    # For chunks of x (n, h, w, c): the first row and (groups, rows, kh * kw * c / groups), valid until the next one.
     n, h, w, c = x.shape
-    (kh, kw), (oh, ow), (sh, sw), (ph, pw), (dh, dw) = kernel, size, stride, padding, dilation
-    if kernel == (1, 1) and padding == (0, 0) and groups == 1:
+    (kh, kw), (oh, ow), (sh, sw), ((top, below), (left, right)), (dh, dw) = kernel, size, stride, margins, dilation
+    if kernel == (1, 1) and margins == ((0, 0), (0, 0)) and groups == 1:
         rows = xp.ascontiguousarray(x[:, : sh * oh : sh, : sw * ow : sw])
         yield 0, rows.reshape((1, n * oh * ow, c))
         return
     item, cg = x.dtype.itemsize, c // groups
+    if block > 1:
+        ow, kw, sw = ow // block, (block - 1) * sw + kw, block * sw
     chunk = _chunk(xp, n, oh * ow * kh * kw * c * item)
     contiguous = x.flags.c_contiguous
-    direct = contiguous and not (ph or pw)
-    hp, wp = h + 2 * ph, w + 2 * pw
+    direct = contiguous and not (top or below or left or right)
+    hp, wp = h + top + below, w + left + right
     padded = x if direct else xp.zeros((chunk, hp, wp, c), x.dtype)
     columns = xp.empty((groups, chunk, oh, ow, kh, kw, cg), x.dtype)
     run = groups == 1 and dw == 1  # a window's row is then one run
@@ -134,7 +218,7 @@ def _columns(
             source = x[start : start + m]
         else:
             source = padded[:m]
-            source[:, ph : ph + h, pw : pw + w] = x[start : start + m]
+            source[:, top : top + h, left : left + w] = x[start : start + m]
         image, line, pixel = hp * wp * c * item, wp * c * item, c * item
         if run:
             view = strided(
@@ -152,88 +236,8 @@ def _columns(
         yield start * oh * ow, columns[:, :m].reshape((groups, m * oh * ow, kh * kw * cg))
 
 
-def _spread(
-    xp: Namespace, g: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    # Each output element's gradient times the kernel, added where its window lay: right for every stride.
-    n, o, oh, ow = g.shape
-    _, cg, kh, kw = w.shape
-    (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
-    c, og = groups * cg, o // groups
-    taps = w.reshape((groups, og, cg, kh, kw)).transpose((0, 1, 3, 4, 2)).reshape((groups, og, kh * kw * cg))
-    rows = g.transpose((0, 2, 3, 1))
-    chunk = _chunk(xp, n, oh * ow * kh * kw * c * g.dtype.itemsize)
-    out = xp.zeros((n, size[0] + 2 * ph, size[1] + 2 * pw, c), g.dtype)
-    for start in range(0, n, chunk):
-        part = xp.ascontiguousarray(rows[start : start + chunk])
-        m = part.shape[0]
-        flat = part.reshape((m * oh * ow, groups, og)).transpose((1, 0, 2))
-        products = xp.matmul(flat, taps).reshape((groups, m, oh, ow, kh, kw, cg))
-        target = out[start : start + m].reshape((m, *out.shape[1:3], groups, cg))
-        for i in range(kh):
-            for j in range(kw):
-                top, left = i * dh, j * dw
-                lines, pixels = slice(top, top + sh * oh, sh), slice(left, left + sw * ow, sw)
-                place = target[:, lines, pixels][:, :oh, :ow]
-                place += products[:, :, :, :, i, j].transpose((1, 2, 3, 0, 4))
-    return out[:, ph : ph + size[0], pw : pw + size[1]].transpose((0, 3, 1, 2))
-
-
-def _planes_forward(xp: Namespace, x: Array, w: Array, b: Array | None, padding: Pair) -> Array:
-    # Padded planes lie one behind the other, so that a tap of all pixels is one long run; the pixels of the padding
-    # are computed too and thrown away.
-    n, c, h, wd = x.shape
-    o, _, kh, kw = w.shape
-    (ph, pw), hp, wp = padding, h + 2 * padding[0], wd + 2 * padding[1]
-    oh, ow = hp - kh + 1, wp - kw + 1
-    item, length = x.dtype.itemsize, oh * wp
-    chunk = _chunk(xp, n, c * kh * kw * length * item)
-    planes = xp.zeros(chunk * c * hp * wp + kw, x.dtype)
-    inner = planes[: chunk * c * hp * wp].reshape((chunk, c, hp, wp))[:, :, ph : ph + h, pw : pw + wd]
-    view = strided(
-        xp, planes, (chunk, c, kh, kw, length), (c * hp * wp * item, hp * wp * item, wp * item, item, item)
-    )
-    columns = xp.empty((chunk, c, kh, kw, length), x.dtype)
-    taps = w.reshape((o, c * kh * kw)).T
-    out = xp.empty((n, oh, ow, o), x.dtype)
-    row = None if b is None else xp.tile(b, ow).reshape((ow, o))
-    for start in range(0, n, chunk):
-        m = min(chunk, n - start)
-        inner[:m] = x[start : start + m]
-        columns[:m] = view[:m]
-        products = xp.matmul(columns[:m].reshape((m, c * kh * kw, length)).transpose((0, 2, 1)), taps)
-        products = products.reshape((m, oh, wp, o))[:, :, :ow]
-        if row is None:
-            out[start : start + m] = products
-        else:
-            xp.add(products, row, out=out[start : start + m])
-    return out.transpose((0, 3, 1, 2))
-
-
-def _planes_input_grad(xp: Namespace, g: Array, w: Array, size: Pair, padding: Pair) -> Array:
-    # The transpose of _planes_forward: each tap of the products is one long run, added to the planes at an offset.
-    n, o, oh, ow = g.shape
-    _, c, kh, kw = w.shape
-    (ph, pw), hp, wp = padding, size[0] + 2 * padding[0], size[1] + 2 * padding[1]
-    length = oh * wp
-    chunk = _chunk(xp, n, c * kh * kw * length * g.dtype.itemsize)
-    wide = xp.zeros((chunk, oh, wp, o), g.dtype)
-    taps = w.reshape((o, c * kh * kw)).T
-    planes = xp.empty((chunk, c, hp * wp + kw), g.dtype)
-    out = xp.empty((n, c, *size), g.dtype)
-    for start in range(0, n, chunk):
-        m = min(chunk, n - start)
-        wide[:m, :, :ow] = g[start : start + m].transpose((0, 2, 3, 1))
-        products = xp.matmul(taps, wide[:m].reshape((m, length, o)).transpose((0, 2, 1)))
-        products = products.reshape((m, c, kh, kw, length))
-        planes[:m] = 0
-        for i in range(kh):
-            for j in range(kw):
-                place = planes[:m, :, i * wp + j : i * wp + j + length]
-                place += products[:, :, i, j]
-        whole = planes[:m, :, : hp * wp].reshape((m, c, hp, wp))
-        out[start : start + m] = whole[:, :, ph : ph + size[0], pw : pw + size[1]]
-    return out
+def _both(padding: Pair) -> Margins:
+    return (padding[0], padding[0]), (padding[1], padding[1])
 
 
 def _chunk(xp: Namespace, n: int, bytes_each: int) -> int:

@@ -61,22 +61,20 @@ def pooled(x: Any, kernel: Any, stride: Any, reduce: Callable[[Any], Any]) -> An
     return out
 
 
-def unpooled(g: Any, place: Any, size: Any, kernel: Any, stride: Any) -> Any:
-    """Each element of g added to the place of its window."""
-    out = np.zeros((*g.shape[:2], *size))
+def unpooled(g: Any, x: Any, y: Any, kernel: Any, stride: Any) -> Any:
+    """Each element of g added to the first place of its window of x that holds y."""
+    out = np.zeros(x.shape)
     for n, c, i, j in product(*(range(k) for k in g.shape)):
-        p = place[n, c, i, j]
-        out[n, c, i * stride[0] + p // kernel[1], j * stride[1] + p % kernel[1]] += g[n, c, i, j]
+        top, left = i * stride[0], j * stride[1]
+        window = x[n, c, top : top + kernel[0], left : left + kernel[1]]
+        p, q = np.argwhere(window == y[n, c, i, j])[0]
+        out[n, c, top + p, left + q] += g[n, c, i, j]
     return out
 
 
-def picked(x: Any, place: Any, kernel: Any, stride: Any) -> Any:
-    """The element at the place of each window."""
-    out = np.zeros(place.shape)
-    for n, c, i, j in product(*(range(k) for k in place.shape)):
-        p = place[n, c, i, j]
-        out[n, c, i, j] = x[n, c, i * stride[0] + p // kernel[1], j * stride[1] + p % kernel[1]]
-    return out
+def picked(values: Any, x: Any, y: Any, kernel: Any, stride: Any) -> Any:
+    """The elements of `values` at those places."""
+    return transposed(lambda g: unpooled(g, x, y, kernel, stride), values, y.shape)
 
 
 def scattered(g: Any, index: Any, shape: Any) -> Any:
@@ -132,7 +130,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "alias": same,
     "argsort": lambda x: np.argsort(x, axis=-1),
     "avg_pool2d": lambda x, kernel, stride: pooled(x, kernel, stride, np.mean),
-    "avg_pool2d_grad": lambda g, size, kernel, stride: transposed(
+    "avg_unpool2d": lambda g, size, kernel, stride: transposed(
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
     ),
     "cast": lambda x, dtype: x.astype(dtype),
@@ -146,7 +144,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
     "erf": scipy.special.erf,
-    "first_maximum": lambda x, y, kernel, stride: pooled(x, kernel, stride, np.argmax).astype(int),
     "gelu": lambda x: x * scipy.special.ndtr(x),
     "getitem": lambda x, index: x[index],
     "getitem_grad": scattered,
@@ -154,7 +151,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "log_softmax": scipy.special.log_softmax,
     "logsumexp": log_sum_exp,
     "max_pool2d": lambda x, kernel, stride: pooled(x, kernel, stride, np.max),
-    "max_pool2d_pick": picked,
+    "max_pick2d": picked,
     "max_share": max_share,
     "max_unpool2d": unpooled,
     "one_hot": lambda labels, classes, dtype: np.eye(classes, dtype=dtype)[labels],
