@@ -39,24 +39,24 @@ def max_unpool2d(xp: Namespace, g: Array, x: Array, y: Array, kernel: Pair, stri
     n, c, h, w = x.shape
     out = xp.zeros((n, h, w, c), g.dtype)
     apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
-    for part in _chunks(xp, x):
-        amounts, target = _last(xp, g[part]), out[part]
-        for place, mask in _first_places(xp, x[part], y[part], kernel, stride):
-            view = target[place]
-            if apart:
-                view[...] = amounts * mask
-            else:
-                view[...] = xp.ascontiguousarray(view) + amounts * mask
+    for part, place, mask, scratch in _first_places(xp, x, y, kernel, stride):
+        view = out[part][place]
+        xp.multiply(_last(xp, g[part]), mask, out=scratch)
+        if apart:
+            view[...] = scratch
+        else:
+            view += scratch
     return out.transpose((0, 3, 1, 2))
 
 
 def max_pick2d(xp: Namespace, values: Array, x: Array, y: Array, kernel: Pair, stride: Pair) -> Array:
     """The element of `values` where the first maximum y of each window of x was: max_unpool2d transposed."""
     out = xp.zeros((y.shape[0], *y.shape[2:], y.shape[1]), values.dtype)
-    for part in _chunks(xp, x):
-        source, target = _last(xp, values[part]), out[part]
-        for place, mask in _first_places(xp, x[part], y[part], kernel, stride):
-            target += xp.ascontiguousarray(source[place]) * mask
+    for part, place, mask, scratch in _first_places(xp, x, y, kernel, stride):
+        scratch[...] = values[part].transpose((0, 2, 3, 1))[place]
+        scratch *= mask
+        target = out[part]
+        target += scratch
     return out.transpose((0, 3, 1, 2))
 
 
@@ -87,18 +87,24 @@ def avg_unpool2d(xp: Namespace, g: Array, size: Pair, kernel: Pair, stride: Pair
 
 def _first_places(
     xp: Namespace, x: Array, y: Array, kernel: Pair, stride: Pair
-) -> Iterator[tuple[tuple[slice, slice, slice], Array]]:
-    # For each place in the window, row by row: its slices in (n, h, w, c), and where it holds the first maximum. The
-    # last place takes what is left, so that a window with a NaN has one as well.
-    source, top = _last(xp, x), _last(xp, y)
+) -> Iterator[tuple[slice, tuple[slice, slice, slice], Array, Array]]:
+    # For each chunk of samples and each place in the window, row by row: the samples, the place's slices in
+    # (n, h, w, c), where the place holds the first maximum, and an array of that shape to work in. The last place takes
+    # what is left, so that a window with a NaN has one as well.
     places = list(_places(y.shape[2:], kernel, stride))
-    free = xp.ones(top.shape, "bool")
-    for place in places[:-1]:
-        mask = xp.equal(xp.ascontiguousarray(source[place]), top)
-        mask &= free
-        free ^= mask
-        yield place, mask
-    yield places[-1], free
+    free = mask = work = None
+    for part in _chunks(xp, x):
+        source, top = x[part].transpose((0, 2, 3, 1)), _last(xp, y[part])
+        if free is None or free.shape != top.shape:
+            free, mask, work = xp.empty(top.shape, "bool"), xp.empty(top.shape, "bool"), xp.empty(top.shape, x.dtype)
+        free[...] = True
+        for place in places[:-1]:
+            work[...] = source[place]
+            xp.equal(work, top, out=mask)
+            mask &= free
+            free ^= mask
+            yield part, place, mask, work
+        yield part, places[-1], free, work
 
 
 def _places(size: Pair, kernel: Pair, stride: Pair) -> Iterator[tuple[slice, slice, slice]]:
@@ -119,7 +125,6 @@ def _last(xp: Namespace, x: Array) -> Array:
 
 
 def _chunks(xp: Namespace, x: Array) -> Iterator[slice]:
-    # Half the room of a convolution's chunk: each element is held about twice.
-    n, limit = x.shape[0], (DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK) // 2
+    n, limit = x.shape[0], DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK
     step = max(1, limit * n // max(1, x.size * x.dtype.itemsize))
     return (slice(i, i + step) for i in range(0, n, step))
