@@ -27,7 +27,7 @@ class Drawn:
 
 def security_curves(report: Report) -> list[Drawn]:
     """One chart for each norm: robust accuracy over epsilon, with clean accuracy at 0."""
-    drawn = []
+    drawn: list[Drawn] = []
     for norm in dict.fromkeys(section.norm for section in report.attacks):
         group = [section for section in report.attacks if section.norm == norm]
         first = group[0]

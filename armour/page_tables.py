@@ -80,7 +80,9 @@ def heat_table(fuzz: FuzzSection | None, model: ModelInfo) -> dict[str, object] 
         }
         for true in labels
     ]
-    caption = f"Guided failures at {fuzz.level}, by true class and the class they are read as"
+    caption = (
+        f"Guided failures at {fuzz.level}, by true class (rows) and the class they are read as (columns)"
+    )
     return {"heads": [model.label(label) for label in labels], "rows": rows, "caption": caption}
 
 

@@ -44,9 +44,9 @@ def facts(report: Report) -> list[str]:
         found.append(f"{model.parameters:,} parameters")
     if model.input_shape:
         found.append("input " + "×".join(str(side) for side in model.input_shape))
-    sections = [*report.attacks, *([report.fuzz] if report.fuzz else [])]
-    for data in dict.fromkeys((section.data.name, section.data.n) for section in sections):
-        found.append(f"{data[0]} (n={data[1]:,})")
+    used = [section.data for section in report.attacks] + ([report.fuzz.data] if report.fuzz else [])
+    for name, n in dict.fromkeys((data.name or "unnamed data", data.n) for data in used):
+        found.append(f"{name} (n={n:,})")
     if report.provenance.seed is not None:
         found.append(f"seed {report.provenance.seed}")
     return found
@@ -129,10 +129,12 @@ def environment_rows(report: Report) -> list[tuple[str, str]]:
 
 def _fuzz_figures(fuzz: FuzzSection) -> list[Figure]:
     guided, base = fuzz.guided, fuzz.baseline
-    beside = (lambda count: f"stacked random {count:,}") if base else (lambda count: "no baseline")
+    distinct, classes = (
+        (f"stacked random {n:,}" for n in (base.distinct, base.classes)) if base else ("no baseline",) * 2
+    )
     found = [
-        Figure("Distinct failures", f"{guided.distinct:,}", beside(base.distinct if base else 0)),
-        Figure("Failure classes (D2)", f"{guided.classes:,}", beside(base.classes if base else 0)),
+        Figure("Distinct failures", f"{guided.distinct:,}", distinct),
+        Figure("Failure classes (D2)", f"{guided.classes:,}", classes),
     ]
     if guided.seconds > 0:
         speed = guided.executions / guided.seconds

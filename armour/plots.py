@@ -85,9 +85,7 @@ def line_chart(chart: Chart, width: int, height: int, suffix: str = "") -> Marku
         parts.append(_mark(chart.mark, frame))
     parts += [_band(series, i, frame) for i, series in enumerate(chart.series) if series.low]
     parts += [_line(series, i, frame, chart) for i, series in enumerate(chart.series)]
-    if len(chart.series) > 1:
-        parts.append(_legend(chart, frame))
-    return Markup("").join([*parts, Markup("</svg>")])
+    return Markup("").join([*parts, _legend(chart, width), Markup("</svg>")])
 
 
 def table(chart: Chart, limit: int = 24) -> tuple[list[str], list[list[str]]]:
@@ -137,8 +135,8 @@ def _frame(chart: Chart, width: int, height: int) -> _Frame:
         low_x = max(low_x, 1.0)
         high_x = max(high_x, low_x * 1.0001)
     top = 1.0 if chart.percent else _round_up(max(ys))
-    legend = 30 if len(chart.series) > 1 else 8
-    return _Frame(52, 8 + legend, width - 16, height - 46, (low_x, high_x), (0.0, top), chart.log_x)
+    above = max((y for _, y in _places(chart, width)), default=-8.0) + 24
+    return _Frame(52, above, width - 16, height - 46, (low_x, high_x), (0.0, top), chart.log_x)
 
 
 def _round_up(value: float) -> float:
@@ -216,7 +214,11 @@ def _spread(points: Sequence[tuple[float, float]]) -> list[int]:
         return list(range(len(points)))
     step = (points[-1][0] - points[0][0]) / (MAX_MARKERS - 1)
     wanted = [points[0][0] + i * step for i in range(MAX_MARKERS)]
-    return sorted({min(range(len(points)), key=lambda j, x=x: abs(points[j][0] - x)) for x in wanted})  # type: ignore[misc]
+
+    def nearest(x: float) -> int:
+        return min(range(len(points)), key=lambda j: abs(points[j][0] - x))
+
+    return sorted({nearest(x) for x in wanted})
 
 
 def _stroke(path: str, index: int) -> Markup:
@@ -228,7 +230,7 @@ def _marker(x: float, y: float, index: int) -> Markup:
     shape = index % 4
     if shape == 0:
         return Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x, y)
-    corners = {
+    corners: dict[int, list[tuple[float, float]]] = {
         1: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
         2: [(0, -5), (5, 4), (-5, 4)],
         3: [(0, -5.5), (5.5, 0), (0, 5.5), (-5.5, 0)],
@@ -237,13 +239,25 @@ def _marker(x: float, y: float, index: int) -> Markup:
     return Markup('<polygon class="dot" points="{}"/>').format(path)
 
 
-def _legend(chart: Chart, frame: _Frame) -> Markup:
-    parts, x = [], frame.left
-    for i, series in enumerate(chart.series):
+def _places(chart: Chart, width: int) -> list[tuple[float, float]]:
+    """Where each entry of the legend stands: side by side, in a new row where there is no room."""
+    places: list[tuple[float, float]] = []
+    x, y = 52.0, 14.0
+    for series in chart.series if len(chart.series) > 1 else ():
+        long = 48 + 6.6 * len(series.name)
+        if places and x + long > width:
+            x, y = 52.0, y + 20
+        places.append((x, y))
+        x += long + 14
+    return places
+
+
+def _legend(chart: Chart, width: int) -> Markup:
+    parts = []
+    for i, (x, y) in enumerate(_places(chart, width)):
         parts.append(Markup('<g class="s{}">').format(i % 4))
-        parts.append(_stroke(f"{x:.1f},14 {x + 34:.1f},14", i) + _marker(x + 17, 14, i) + Markup("</g>"))
-        parts.append(_text(x + 41, 18, series.name, "start"))
-        x += 41 + 7.2 * len(series.name) + 22
+        parts.append(_stroke(f"{x:.1f},{y} {x + 34:.1f},{y}", i) + _marker(x + 17, y, i) + Markup("</g>"))
+        parts.append(_text(x + 41, y + 4, chart.series[i].name, "start"))
     return Markup("").join(parts)
 
 

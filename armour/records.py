@@ -12,7 +12,7 @@ import json
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from armour.checks import suggest
 from armour.errors import ArmourError, FormatError
@@ -61,7 +61,7 @@ def from_tree(kind: type[R], tree: Any, where: str = "") -> R:
     """A record of dataclass `kind` from a tree; raises FormatError naming the first field that is wrong."""
     if not isinstance(tree, dict):
         _refuse(where, "an object", tree)
-    hints = _hints(kind)
+    hints = _hints(cast("type", kind))
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in tree:
         if name not in fields:

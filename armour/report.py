@@ -29,7 +29,7 @@ from armour.report_sections import (
 if TYPE_CHECKING:
     from armour.attacks.base import AttackResult
     from armour.contract import Model
-    from armour.fuzz.engine import FuzzResult
+    from armour.fuzz.result import FuzzResult
 
 __all__ = [
     "SCHEMA",

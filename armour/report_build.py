@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -52,16 +51,12 @@ def model_info(model: Model, name: str = "") -> ModelInfo:
 
 def data_info(data: Dataset, selection: str = "") -> DataInfo:
     """What a report says about the samples used."""
-    total = hashlib.sha256()
-    for array in (data.x, data.y):
-        total.update(f"{array.dtype.str}{array.shape}".encode())
-        total.update(np.ascontiguousarray(array).data)
     return DataInfo(
         name=PurePath(data.name).name or data.name,
         n=len(data.y),
         selection=selection,
         class_counts=tuple(int(count) for count in np.bincount(np.asarray(data.y, dtype=np.int64))),
-        sha256=total.hexdigest(),
+        sha256=data.digest,
     )
 
 
@@ -285,7 +280,7 @@ def _failure(failure: Failure, bounds: tuple[float, float]) -> sections.Failure:
 def _spread_out(failures: tuple[Failure, ...], counts: dict[str, int]) -> list[Failure]:
     """Largest classes first, but one of each class pair before a second of any."""
     turn: dict[str, int] = {}
-    placed = []
+    placed: list[tuple[int, int, Failure]] = []
     for failure in sorted(failures, key=lambda f: (-counts.get(f.key, 1), f.key)):
         turn[failure.pair] = turn.get(failure.pair, -1) + 1
         placed.append((turn[failure.pair], len(placed), failure))

@@ -10,11 +10,12 @@ import pytest
 import report_samples as samples
 
 from armour import stats
+from armour.data import Dataset
 from armour.errors import InvalidArgument, NothingEvaluated
 from armour.fuzz.result import CampaignResult, Failure, FuzzResult, GrowthPoint
 from armour.model import CallableModel
 from armour.report import Report
-from armour.report_build import attack_section, fuzz_section, model_info, short_name
+from armour.report_build import attack_section, data_info, fuzz_section, model_info, short_name
 
 N = 60
 
@@ -120,6 +121,13 @@ def test_the_model_is_named_without_paths() -> None:
         (0.0, 1.0),
         None,
     )
+
+
+def test_data_is_identified_by_its_values() -> None:
+    x = np.zeros((5, 1, 2, 2), np.float32)
+    info = data_info(Dataset(x, np.array([0, 0, 1, 1, 1]), name="/home/someone/set.npz"), selection="all")
+    assert (info.name, info.n, info.class_counts, info.selection) == ("set.npz", 5, (2, 3), "all")
+    assert info.sha256 == Dataset(x, np.array([0, 0, 1, 1, 1]), name="other").digest
 
 
 def failure(key: str, pair: str, root: int) -> Failure:
