@@ -122,8 +122,9 @@ def decode_array(values: Any, shape: Any, dtype: Any, dtypes: tuple[str, ...], l
     if not all(isinstance(v, expected) and (kind == "b" or not isinstance(v, bool)) for v in values):
         raise InvalidArgument(f"expected {dtype} values in a list, got another type among them")
     try:
-        return np.array(values, dtype=dtype).reshape(sizes)
-    except (OverflowError, ValueError) as error:
+        with np.errstate(over="raise"):
+            return np.array(values, dtype=dtype).reshape(sizes)
+    except (ArithmeticError, ValueError) as error:
         raise InvalidArgument(f"expected values in the range of {dtype}: {error}") from error
 
 

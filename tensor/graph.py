@@ -259,6 +259,8 @@ def _check(graph: Graph) -> None:
     for node in graph.nodes:
         try:
             _check_name(node.name)
+            if node.name in known:
+                raise InvalidArgument("the name is there twice")
             _check_references(node.inputs, known)
             _check_type(node, layers)
         except InvalidArgument as error:
