@@ -15,6 +15,13 @@ from markupsafe import Markup, escape
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 MAX_MARKERS = 9
 
+# The markers after the circle: square, triangle, diamond.
+_CORNERS: tuple[tuple[tuple[float, float], ...], ...] = (
+    ((-4, -4), (4, -4), (4, 4), (-4, 4)),
+    ((0, -5), (5, 4), (-5, 4)),
+    ((0, -5.5), (5.5, 0), (0, 5.5), (-5.5, 0)),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
@@ -190,13 +197,13 @@ def _band(series: Series, index: int, frame: _Frame) -> Markup:
     up = [(frame.x(x), frame.y(y)) for x, y in zip(series.x, series.high, strict=True)]
     down = [(frame.x(x), frame.y(y)) for x, y in zip(series.x, series.low, strict=True)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in up + down[::-1])
-    return Markup('<polygon class="band s{}" points="{}"/>').format(index % 4, points)
+    return Markup('<polygon class="band s{}" points="{}"/>').format(index % len(DASHES), points)
 
 
 def _line(series: Series, index: int, frame: _Frame, chart: Chart) -> Markup:
     points = [(frame.x(x), frame.y(y)) for x, y in zip(series.x, series.y, strict=True)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    parts = [Markup('<g class="s{}">').format(index % 4), _stroke(path, index)]
+    parts = [Markup('<g class="s{}">').format(index % len(DASHES)), _stroke(path, index)]
     for i in _spread(points):
         text = _point_text(series, i, chart)
         parts.append(Markup("<g>{}<title>{}</title></g>").format(_marker(*points[i], index), text))
@@ -222,20 +229,19 @@ def _spread(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _stroke(path: str, index: int) -> Markup:
-    dash = Markup(' stroke-dasharray="{}"').format(DASHES[index % 4]) if DASHES[index % 4] else Markup("")
+    dash = (
+        Markup(' stroke-dasharray="{}"').format(DASHES[index % len(DASHES)])
+        if DASHES[index % len(DASHES)]
+        else Markup("")
+    )
     return Markup('<polyline class="line" points="{}"{}/>').format(path, dash)
 
 
 def _marker(x: float, y: float, index: int) -> Markup:
-    shape = index % 4
+    shape = index % len(DASHES)
     if shape == 0:
         return Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x, y)
-    corners: dict[int, list[tuple[float, float]]] = {
-        1: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
-        2: [(0, -5), (5, 4), (-5, 4)],
-        3: [(0, -5.5), (5.5, 0), (0, 5.5), (-5.5, 0)],
-    }[shape]
-    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in _CORNERS[shape - 1])
     return Markup('<polygon class="dot" points="{}"/>').format(path)
 
 
@@ -255,7 +261,7 @@ def _places(chart: Chart, width: int) -> list[tuple[float, float]]:
 def _legend(chart: Chart, width: int) -> Markup:
     parts = []
     for i, (x, y) in enumerate(_places(chart, width)):
-        parts.append(Markup('<g class="s{}">').format(i % 4))
+        parts.append(Markup('<g class="s{}">').format(i % len(DASHES)))
         parts.append(_stroke(f"{x:.1f},{y} {x + 34:.1f},{y}", i) + _marker(x + 17, y, i) + Markup("</g>"))
         parts.append(_text(x + 41, y + 4, chart.series[i].name, "start"))
     return Markup("").join(parts)
