@@ -38,7 +38,7 @@ format: $(DEV)/.stamp  ## format the source
 MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
 bench: $(PARITY)/.stamp  ## speed against PyTorch in the same process, one thread; figures in build/bench/
-	$(FAIR) $(ONE_THREAD) $(MALLOC) $(PARITY)/bin/python tests/benchmarks/forward_grad.py $(ARGS)
+	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.forward_grad $(ARGS)
 
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
 	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(ARGS)

@@ -2,8 +2,8 @@
 
 `make bench` runs it; `make bench ARGS="--nets lenet5 --batches 32 --seconds 2"` runs a part. Ours is the
 public call a fuzzer or an attack makes (model.logits, model.loss_gradient: checks, counters and copies
-included); PyTorch's is the eager call (no_grad forward; forward, cross-entropy and autograd.grad of the input,
-parameters frozen). Ratios are armour / PyTorch in thread CPU time: below 1 armour is faster.
+included); PyTorch's is the eager call (no_grad forward; forward, cross-entropy and autograd.grad of the
+input, parameters frozen). Ratios are armour / PyTorch in thread CPU time: below 1 armour is faster.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import argparse
 import sys
 from typing import Any
 
-import harness
 import numpy as np
 
 from armour.model import ModuleModel
 from armour.tensor import zoo
+from benchmarks import harness
 
 SHAPES = {"mlp": (1, 28, 28), "lenet5": (1, 28, 28), "resnet8": (3, 32, 32)}
 BATCHES = (1, 32, 256)
@@ -25,7 +25,7 @@ CLASSES = 10
 
 def pair(name: str) -> tuple[ModuleModel, Any]:
     """The same network twice: as a Model of ours, and in PyTorch."""
-    import peers
+    from benchmarks import peers
 
     module = zoo.build(name, SHAPES[name], CLASSES, rng=0)
     rng = np.random.default_rng(0)

@@ -123,9 +123,7 @@ def machine() -> dict[str, Any]:
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
         "versions": versions,
         "threadpools": libraries,
-        "settings": {
-            k: v for k, v in os.environ.items() if k.startswith(("MALLOC_", "OPENBLAS_", "OMP_", "MKL_"))
-        },
+        "settings": {k: v for k, v in os.environ.items() if k.startswith(SETTINGS)},
     }
 
 
