@@ -1,4 +1,7 @@
-"""What storage and screens lose: JPEG's quantised cosines, coarse pixels, few levels. Contract as in armour/transforms.py."""
+"""What storage and screens lose: quantised cosines, coarse pixels, few levels.
+
+Contract as in armour/transforms.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from .transforms import per_item, settle
 # Annex K of the JPEG standard (ITU-T T.81): quantiser steps for luminance and chrominance at quality 50.
 _LUMINANCE = (
     "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "
-    "18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"
+    "18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 "
+    "72 92 95 98 112 100 103 99"
 )
 _CHROMINANCE = (
     "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 "
@@ -26,7 +30,7 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def jpeg(x: Array, coarseness: Array, bounds: Bounds) -> Array:
-    """Quantise the 8 by 8 cosine coefficients as JPEG does; 0 is identity, 1 is JPEG's quality 50, 5 its quality 10.
+    """Quantise 8 by 8 cosine coefficients as JPEG does; 0 is identity, 1 is quality 50 and 5 quality 10.
 
     Three channels are taken for RGB and quantised as luminance and chrominance (not subsampled); any other
     number, each as luminance. Differs from a real JPEG file by rounding alone: the steps are not rounded to
@@ -61,7 +65,7 @@ def jpeg(x: Array, coarseness: Array, bounds: Bounds) -> Array:
 
 
 def pixelate(x: Array, block: Array, bounds: Bounds) -> Array:
-    """Replace square blocks of `block` pixels by their mean (1 is identity); a fractional size gives blocks of two sizes."""
+    """Replace squares of `block` pixels by their mean (1 is identity); a fractional size mixes two sizes."""
     xp = get_xp(x)
     h, w = x.shape[2:]
     down = _block_means(block, h)
@@ -88,7 +92,7 @@ def _mix(levels: Array, matrix: tuple[tuple[float, ...], ...]) -> Array:
 
 
 def _block_means(block: Array, size: int) -> Array:
-    """(n, 1, size, size): row i averages the pixels of i's block. Symmetric, since each block's weights are equal."""
+    """(n, 1, size, size): row i averages the pixels of i's block. The matrix is symmetric."""
     xp = get_xp(block)
     number = xp.floor(xp.arange(size, dtype=xp.float32) / xp.maximum(block, 1)[:, None])
     same = (number[:, :, None] == number[:, None, :]).astype(xp.float32)
@@ -97,7 +101,7 @@ def _block_means(block: Array, size: int) -> Array:
 
 @lru_cache(maxsize=64)
 def _cosines(size: int) -> np.ndarray:
-    """(size, size) float32: the orthonormal 8-point cosine transform, once for each block, down the diagonal."""
+    """(size, size) float32: the orthonormal 8-point cosine transform, repeated down the diagonal."""
     k = np.arange(8)
     basis = np.cos((2 * k + 1) * k[:, None] * np.pi / 16) / 2
     basis[0] /= np.sqrt(2)

@@ -11,12 +11,12 @@ from armour.tensor.backend import Array, Namespace
 
 
 def smooth_fields(streams: Streams, count: int, cells: int, h: int, w: int, xp: Namespace) -> Array:
-    """(n, count, h, w) float32 in [-1, 1] with about `cells` bumps along each side; the standard deviation is near 0.27."""
+    """(n, count, h, w) float32 in [-1, 1], about `cells` bumps a side; standard deviation near 0.27."""
     return _through(xp.asarray(streams.uniform((count, cells + 3, cells + 3), -1, 1)), cells, h, w, xp)
 
 
 def plasma(streams: Streams, h: int, w: int, xp: Namespace) -> Array:
-    """(n, h, w) float32 cloud, each item from 0 to 1: fields of 1, 2, 4 and 8 bumps a side, each 0.6 times the last."""
+    """(n, h, w) float32 clouds, each from 0 to 1: fields of 1, 2, 4 and 8 bumps, each 0.6 times as high."""
     cells = [k for k in (1, 2, 4, 8) if 3 * k <= max(3, min(h, w))]
     ends = np.cumsum([0] + [(k + 3) ** 2 for k in cells])
     drawn = xp.asarray(streams.uniform((int(ends[-1]),), -1, 1))

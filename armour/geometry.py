@@ -22,7 +22,9 @@ def warp(x: Array, rows: Array, columns: Array) -> Array:
     """
     xp = get_xp(x)
     n, c, h, w = x.shape
-    rows, columns = xp.clip(rows, 0, h - 1), xp.clip(columns, 0, w - 1)
+    rows, columns = xp.maximum(rows, 0), xp.maximum(columns, 0)
+    xp.minimum(rows, h - 1, out=rows)
+    xp.minimum(columns, w - 1, out=columns)
     top, left = rows.astype(xp.int32), columns.astype(xp.int32)
     rows -= top.astype(xp.float32)
     columns -= left.astype(xp.float32)
@@ -77,7 +79,7 @@ def affine(x: Array, matrix: Array, shift: Array, bounds: Bounds) -> Array:
 
 
 def similarity_matrix(degrees: Array, wide: Array, high: Array, slant: Array) -> Array:
-    """(n, 2, 2): the inverse map of a shear by `slant`, then a stretch by (`wide`, `high`), then a counter-clockwise turn."""
+    """(n, 2, 2): the inverse map of a shear, then a stretch by (`wide`, `high`), then a turn (all (n,))."""
     xp = get_xp(degrees)
     angle = degrees * xp.float32(xp.pi / 180)
     cosine, sine = xp.cos(angle), xp.sin(angle)
@@ -96,7 +98,8 @@ def translate(x: Array, right: Array, down: Array, bounds: Bounds) -> Array:
 
 def rotate(x: Array, degrees: Array, bounds: Bounds) -> Array:
     """Turn counter-clockwise about the centre (0 is identity)."""
-    return _about_centre(x, similarity_matrix(degrees, *_ones(degrees, 2), degrees * 0), bounds)
+    one = get_xp(degrees).ones_like(degrees)
+    return _about_centre(x, similarity_matrix(degrees, one, one, 0 * one), bounds)
 
 
 def scale(x: Array, wide: Array, high: Array, bounds: Bounds) -> Array:
@@ -105,7 +108,7 @@ def scale(x: Array, wide: Array, high: Array, bounds: Bounds) -> Array:
 
 
 def shear(x: Array, right: Array, down: Array, bounds: Bounds) -> Array:
-    """Slant: a row moves right by `right` pixels for each pixel below the centre, a column down by `down` (0: identity)."""
+    """Slant: row i below the centre moves right by `right` i, column j down by `down` j (0 is identity)."""
     xp = get_xp(x)
     matrix = xp.stack([right * 0 + 1, -down, -right, right * 0 + 1], axis=1).reshape(-1, 2, 2)
     return _about_centre(x, matrix, bounds)
@@ -120,7 +123,7 @@ def affine_about(x: Array, matrix: Array, right: Array, down: Array, bounds: Bou
 
 
 def perspective(x: Array, tilt_right: Array, tilt_down: Array, bounds: Bounds) -> Array:
-    """Tilt the image plane: the right (bottom) side recedes by the share `tilt_right` (`tilt_down`); 0 is identity.
+    """Tilt the image plane: the right recedes by `tilt_right`, the bottom by `tilt_down` (0 is identity).
 
     A tilt t moves the corners by about t times half a side.
     """
@@ -134,7 +137,7 @@ def perspective(x: Array, tilt_right: Array, tilt_down: Array, bounds: Bounds) -
 
 
 def wave(x: Array, amplitude: Array, cycles: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Bend the rows sideways by a sine of `amplitude` pixels (0 is identity) with `cycles` periods down the image.
+    """Bend rows sideways by a sine of `amplitude` pixels (0 is identity) with `cycles` periods in all.
 
     The phase is drawn for each item.
     """
@@ -162,7 +165,3 @@ def elastic(x: Array, amplitude: Array, streams: Streams, bounds: Bounds) -> Arr
 def _about_centre(x: Array, matrix: Array, bounds: Bounds) -> Array:
     xp = get_xp(x)
     return affine(x, matrix, xp.zeros((len(x), 2), dtype=xp.float32), bounds)
-
-
-def _ones(like: Array, count: int) -> list[Array]:
-    return [like * 0 + 1] * count

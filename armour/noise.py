@@ -26,7 +26,7 @@ def uniform_noise(x: Array, amplitude: Array, streams: Streams, bounds: Bounds) 
 
 
 def speckle_noise(x: Array, sigma: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Multiply each value, measured from the low bound, by 1 + a normal of standard deviation `sigma` (0: identity)."""
+    """Multiply by 1 + normal noise of deviation `sigma`, measured from the low bound (0 is identity)."""
     out = get_xp(x).asarray(streams.normal(x.shape[1:]))
     out *= per_item(sigma)
     out *= x - bounds.low
@@ -35,7 +35,7 @@ def speckle_noise(x: Array, sigma: Array, streams: Streams, bounds: Bounds) -> A
 
 
 def shot_noise(x: Array, sigma: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Photon noise: values are counts with a mean of 1 / `sigma`**2 photons at the high bound (0 is identity).
+    """Photon noise: values are counts, with a mean of 1 / `sigma`**2 at the high bound (0 is identity).
 
     So `sigma` is the standard deviation at the high bound, as a fraction of the span. The counts are rounded
     normal deviates with the Poisson distribution's mean, variance and skewness (Cornish and Fisher), not
@@ -58,7 +58,7 @@ def shot_noise(x: Array, sigma: Array, streams: Streams, bounds: Bounds) -> Arra
 
 
 def impulse_noise(x: Array, amount: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Salt and pepper: a share `amount` of the values becomes the low or the high bound, half each (0: identity)."""
+    """Salt and pepper: a share `amount` of the values goes to the bounds, half to each (0 is identity)."""
     xp = get_xp(x)
     draw = xp.asarray(streams.uniform(x.shape[1:]))
     half = per_item(amount * 0.5)

@@ -10,7 +10,7 @@ from .transforms import settle
 
 
 def occlude(x: Array, size: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Cover a square of `size` pixels a side (0 is identity) with one level; place and level are drawn for each item."""
+    """Cover a square of `size` pixels a side (0 is identity); its place and its level are drawn."""
     xp = get_xp(x)
     n, _, h, w = x.shape
     place = xp.asarray(streams.uniform((3,)))
@@ -40,7 +40,7 @@ def pixel_change(x: Array, share: Array, streams: Streams, bounds: Bounds) -> Ar
 
 
 def _cover(side: int, size: Array, place: Array) -> Array:
-    """(n, side) float32 in [0, 1]: how much of each pixel an interval of `size` pixels covers, wholly inside the side."""
+    """(n, side) float32 in [0, 1]: how much of each pixel an interval of `size` pixels covers."""
     xp = get_xp(size)
     start = (place * xp.maximum(side - size, 0))[:, None]
     pixel = xp.arange(side, dtype=xp.float32)

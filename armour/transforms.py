@@ -26,7 +26,10 @@ def per_item(values: Array) -> Array:
 
 def settle(x: Array, out: Array, changed: Array, bounds: Bounds) -> Array:
     """`out` clipped into the bounds (in place), with the rows not `changed` (n,) bool taken from `x`."""
-    get_xp(x).clip(out, bounds.low, bounds.high, out=out)
+    xp = get_xp(x)
+    # Two calls cost less than clip, which looks up the limits of the dtype each time.
+    xp.minimum(out, bounds.high, out=out)
+    xp.maximum(out, bounds.low, out=out)
     if not changed.all():
         out[~changed] = x[~changed]
     return out
@@ -53,7 +56,7 @@ def contrast(x: Array, factor: Array, bounds: Bounds) -> Array:
 
 
 def gamma(x: Array, exponent: Array, bounds: Bounds) -> Array:
-    """Raise each value, as a fraction of the span, to the power 2**`exponent` (0 is identity, above 0 darkens)."""
+    """Raise values, as fractions of the span, to the power 2**`exponent` (0 is identity, above 0 darkens)."""
     xp = get_xp(x)
     out = x - bounds.low
     out *= 1 / bounds.span
@@ -68,7 +71,7 @@ def gamma(x: Array, exponent: Array, bounds: Bounds) -> Array:
 
 
 def luminance_gradient(x: Array, delta: Array, degrees: Array, bounds: Bounds) -> Array:
-    """Add a linear ramp from -`delta` to `delta` (fractions of the span) that rises in the direction `degrees`.
+    """Add a linear ramp from -`delta` to `delta` (fractions of the span), rising in the direction `degrees`.
 
     0 degrees is to the right, 90 up; the ends are reached where the direction meets a side; delta 0 is
     identity.
@@ -108,7 +111,7 @@ def saturate(x: Array, factor: Array, bounds: Bounds) -> Array:
 
 
 def tint(x: Array, amount: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Scale each channel, measured from the low bound, by its own factor in 1 - `amount` .. 1 + `amount` (0: identity)."""
+    """Scale each channel, from the low bound, by a factor drawn within `amount` of 1 (0 is identity)."""
     gain = 1 + amount[:, None] * get_xp(x).asarray(streams.uniform((x.shape[1],), -1, 1))
     out = (x - bounds.low) * gain[:, :, None, None]
     out += bounds.low

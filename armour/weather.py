@@ -1,4 +1,4 @@
-"""Fog, snow and splashes on the lens, drawn from each item's own stream. Contract as in armour/transforms.py."""
+"""Fog, snow and splashes, drawn from each item's own stream. Contract as in armour/transforms.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .transforms import settle
 
 
 def fog(x: Array, thickness: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Blend a bright cloud over the image: its opacity runs from 0 to `thickness` (0 is identity, at most 1)."""
+    """Blend a bright cloud over the image; its opacity runs from 0 to `thickness` (0 is identity)."""
     xp = get_xp(x)
     h, w = x.shape[2:]
     cloud = plasma(streams, h, w, xp) * thickness[:, None, None]
@@ -31,7 +31,7 @@ def snow(x: Array, amount: Array, streams: Streams, bounds: Bounds) -> Array:
 
 
 def spatter(x: Array, amount: Array, streams: Streams, bounds: Bounds) -> Array:
-    """Soft blots of one level, drawn for each item (mud to foam); they grow and thicken with `amount` (0: identity)."""
+    """Soft blots of a level drawn for each item (mud to foam) that grow with `amount` (0 is identity)."""
     xp = get_xp(x)
     h, w = x.shape[2:]
     field = smooth_fields(streams.child(0), 1, max(2, min(8, min(h, w) // 3)), h, w, xp)[:, 0]

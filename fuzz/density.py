@@ -1,4 +1,4 @@
-"""How far an input lies from the clean data: distances inside and outside the data's own principal components."""
+"""How far an input lies from the clean data, inside and outside the data's own principal components."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _COMPONENTS = 64
 _VARIANCE = 0.95  # share of the variance that the components explain, if 64 of them do
 _PERCENTILE = 99.75  # for each of the two distances, so that about 99.5 % of clean data pass both
 _LEAST = 20  # below this many clean inputs nothing is known of their spread, and nothing is refused
-_BLOCK = 64  # rows for each matrix product: a fixed shape, so that a row's bits do not depend on how many there are
+_BLOCK = 64  # rows of each product: a fixed shape, so that a row's bits do not depend on their number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Density:
-    """Principal components of the clean data and two limits (as in process monitoring: Hotelling's T2 and the residual Q).
+    """Principal components and two limits, as in process monitoring: Hotelling's T2 and the residual Q.
 
     mean: (d,); axes: (d, k) scaled so that clean scores have variance 1; limits: (2,) squared Mahalanobis
     distance and squared residual at the 99.75th percentile of clean data that the components were not fitted
@@ -68,9 +68,10 @@ class Density:
         )
 
     def distance(self, x: np.ndarray) -> np.ndarray:
-        """(n,) float32: the larger of the two distances as fractions of their limits; at most 1 is within the clean data."""
+        """(n,) float32: the larger of the two distances, in units of its limit; within the data up to 1."""
         inside, outside = self._parts(x)
-        return np.sqrt(np.maximum(inside / self.limits[0], outside / self.limits[1]))
+        distance: np.ndarray = np.sqrt(np.maximum(inside / self.limits[0], outside / self.limits[1]))
+        return distance
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Named arrays, to be stored."""
@@ -78,7 +79,7 @@ class Density:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], size: int) -> Density:
-        """What arrays() wrote, for inputs of `size` values; InvalidArgument if an array is missing or does not fit."""
+        """What arrays() wrote, for inputs of `size` values; InvalidArgument if an array does not fit."""
         found = {name: arrays.get(name) for name in ("mean", "axes", "scale", "limits")}
         k = 0 if found["scale"] is None else found["scale"].size
         shapes = {"mean": (size,), "axes": (size, k), "scale": (k,), "limits": (2,)}

@@ -62,7 +62,7 @@ def draw_names(
 
 
 def draw_steps(names: Sequence[Sequence[str]], streams: Streams) -> list[tuple[Step, ...]]:
-    """Steps with parameters and keys drawn from each item's stream: names[i] are the mutators of item i, in order."""
+    """Steps with parameters and keys drawn from each item's stream; names[i]: the mutators of item i."""
     places: dict[str, list[tuple[int, int]]] = {}
     for item, own in enumerate(names):
         for level, name in enumerate(own):
@@ -89,4 +89,6 @@ def _choose(unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Indices drawn by `weights` from uniform numbers in [0, 1)."""
     edges = np.cumsum(weights)
     # Rounding may carry a number just under 1 to the very end, past the last entry that has any weight.
-    return np.minimum(np.searchsorted(edges, unit * edges[-1], side="right"), np.flatnonzero(weights)[-1])
+    last = int(np.flatnonzero(weights)[-1])
+    index: np.ndarray = np.minimum(np.searchsorted(edges, unit * edges[-1], side="right"), last)
+    return index

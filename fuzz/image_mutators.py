@@ -1,4 +1,4 @@
-"""The image mutators that leave every pixel where it is: one row for each array function, with the range it is drawn from.
+"""The image mutators that leave every pixel where it is: one row for each array function, with its range.
 
 Lengths are fractions of the shorter side and levels fractions of the span, so a range suits every size and
 every bounds.

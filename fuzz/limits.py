@@ -1,6 +1,7 @@
-"""How much of an image a mutation may change: DeepHunter's rule (Xie et al. 2019, doi:10.1145/3293882.3330579).
+"""How much of an image a mutation may change.
 
-At most 2 % of the pixels may change without limit, or any number of them by at most 20 % of the span.
+DeepHunter's rule (Xie et al. 2019, doi:10.1145/3293882.3330579): at most 2 % of the pixels may change without
+limit, or any number of them by at most 20 % of the span.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def changed_share(x: Array, ref: Array) -> Array:
 
 
 def within_rule(share: Array, largest: Array) -> Array:
-    """(n,) bool: the rule, from the share of changed pixels and the largest change as a fraction of the span."""
+    """(n,) bool, from the share of changed pixels and the largest change as a fraction of the span."""
     return (share <= SPARSE) | (largest <= DENSE * (1 + _ROUNDING))
 
 

@@ -63,7 +63,7 @@ class Mutator:
         return np.clip(unit * (high - low) + low, low, high).astype(np.float32)
 
     def apply(self, x: Array, params: Array, streams: Streams, bounds: Bounds) -> Array:
-        """The changed batch: a new array like x (m, c, h, w), inside bounds, each item depending on itself alone.
+        """The changed batch: a new array like x (m, c, h, w), inside bounds, each item by itself alone.
 
         params: (m, p) float32; streams: m of them, not advanced.
         """

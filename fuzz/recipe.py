@@ -7,7 +7,6 @@ hexadecimal.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +28,13 @@ MAX_STEPS = 8
 _MAX_TEXT = 4096  # characters: eight steps with the longest parameter lists stay well below
 _NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?"
 _ROOT = re.compile(r"root=([0-9]{1,18})")
-_STEP = re.compile(
-    rf"([a-z0-9-]{{1,40}})\(((?:[a-z_]{{1,20}}={_NUMBER}(?:,(?=[a-z_]))?)*)\)@([0-9a-f]{{1,16}})"
-)
+_PAIR = rf"[a-z_]{{1,20}}={_NUMBER}"
+_STEP = re.compile(rf"([a-z0-9-]{{1,40}})\(((?:{_PAIR}(?:,{_PAIR})*)?)\)@([0-9a-f]{{1,16}})")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One mutation: the mutator's name, its parameters (float32 values, in the mutator's order) and its 64-bit key."""
+    """One mutation: the mutator's name, its parameters (float32 values, in its order) and its 64-bit key."""
 
     mutator: str
     params: tuple[float, ...]
@@ -98,7 +96,7 @@ class Recipe:
         return replace(self, steps=self.steps[:index] + self.steps[index + 1 :])
 
     def shrink(self, index: int, t: float, param: int | None = None) -> Recipe:
-        """Step `index` with its parameters (or only number `param`) moved toward identity: t = 1 keeps, t = 0 is identity."""
+        """Step `index` (or only its number `param`) moved toward identity: t = 1 keeps it, 0 undoes it."""
         step = self.steps[index]
         values = tuple(
             _float32(base + t * (value - base)) if param in (None, number) else value
@@ -121,6 +119,11 @@ def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: B
     x, ref: (n, c, h, w) float32, not written to; steps: n sequences. Items whose next step uses the same
     mutator go through it together; what an item becomes does not depend on which others they are.
     """
+    if x.dtype != np.float32 or x.ndim != 4 or ref.shape != x.shape or len(steps) != len(x):
+        raise InvalidArgument(
+            f"expected float32 inputs (n, c, h, w), references alike and n lists of steps, got "
+            f"{checks.describe('x', x)}, {checks.describe('ref', ref)} and {len(steps)} lists"
+        )
     xp = get_xp(x)
     x, ref = x.copy(), ref.copy()
     position = [0] * len(steps)
@@ -135,7 +138,7 @@ def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: B
         row = get(name)
         current = [steps[item][position[item]] for item in group]
         params = xp.asarray(
-            np.array([step.params for step in current], dtype=np.float32).reshape(len(group), -1)
+            np.array([step.params for step in current], dtype=np.float32).reshape(len(group), len(row.params))
         )
         streams = Streams(np.array([step.key for step in current], dtype=np.uint64))
         index = xp.asarray(np.array(group))
@@ -175,10 +178,13 @@ def _parse_step(text: str) -> Step:
     expected = [param.name for param in row.params]
     if [name for name, _ in pairs] != expected:
         raise InvalidArgument(f"expected {row.name}({', '.join(expected)}), got {text[:60]!r}")
-    values = tuple(_float32(float(number)) for _, number in pairs)
-    for param, value in zip(row.params, values, strict=True):
-        if not (math.isfinite(value) and _float32(param.low) <= value <= _float32(param.high)):
+    values = []
+    for param, (_, number) in zip(row.params, pairs, strict=True):
+        value = float(number)
+        # In double precision first: the text may hold what overflows a float32.
+        if not (abs(value) < 1e30 and _float32(param.low) <= _float32(value) <= _float32(param.high)):
             raise InvalidArgument(
-                f"expected {param.name} of {row.name} in [{param.low}, {param.high}], got {value}"
+                f"expected {param.name} of {row.name} in [{param.low}, {param.high}], got {number[:40]}"
             )
-    return Step(row.name, values, int(match[3], 16))
+        values.append(_float32(value))
+    return Step(row.name, tuple(values), int(match[3], 16))

@@ -52,7 +52,7 @@ class ValidityModel:
 
     @classmethod
     def fit(cls, x_clean: np.ndarray, bounds: Bounds) -> ValidityModel:
-        """Learn from clean inputs (n, c, h, w); the same data in the same order give the same model. Raises InvalidArgument."""
+        """Learn from clean inputs (n, c, h, w); the same data give the same model. Raises InvalidArgument."""
         if x_clean.ndim != 4 or len(x_clean) == 0 or not np.isfinite(x_clean).all():
             raise InvalidArgument(
                 f"expected finite clean inputs of shape (n, c, h, w), got shape {x_clean.shape}"
@@ -104,9 +104,9 @@ class ValidityModel:
     def _in_domain(self, x: np.ndarray) -> np.ndarray:
         flat = x.reshape(len(x), -1)
         # A NaN makes the minimum NaN, and then the comparison is false.
-        return (flat.min(axis=1) >= np.float32(self.bounds.low)) & (
-            flat.max(axis=1) <= np.float32(self.bounds.high)
-        )
+        low, high = np.float32(self.bounds.low), np.float32(self.bounds.high)
+        inside: np.ndarray = (flat.min(axis=1) >= low) & (flat.max(axis=1) <= high)
+        return inside
 
 
 def within_limits(steps: Sequence[Step]) -> bool:
