@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -83,9 +83,9 @@ def test_help_of_a_command_loads_no_plots_and_no_extras(command: str) -> None:
     assert not loaded(run_help(f"'{command}', ")) & (set(HEAVY) - {"scipy"})
 
 
-def trees() -> Iterator[tuple[str, Path, ast.AST]]:
-    for module, path in sources.modules().items():
-        yield module, path, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def trees() -> list[tuple[str, Path, ast.AST]]:
+    return [(m, p, ast.parse(p.read_text(encoding="utf-8"))) for m, p in sources.modules().items()]
 
 
 def imported(node: ast.AST) -> list[str]:
