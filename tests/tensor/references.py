@@ -101,6 +101,15 @@ def normalised(x: Any, axes: Any, eps: float) -> Any:
     return (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + eps)
 
 
+def channels(a: Any, x: Any) -> Any:
+    return a.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+
+def batch_norm_train(x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    normal = normalised(x, (0, *range(2, x.ndim)), eps)
+    return normal * channels(weight, x) + channels(bias, x)
+
+
 def cross_entropy(logits: Any, labels: Any) -> Any:
     return np.array(
         [math.log(sum(math.exp(v - row[k]) for v in row)) for row, k in zip(logits, labels, strict=True)]
@@ -133,6 +142,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "avg_unpool2d": lambda g, size, kernel, stride: transposed(
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
     ),
+    "batch_norm_train": batch_norm_train,
     "cast": lambda x, dtype: x.astype(dtype),
     "clip": clip,
     "concat": lambda *xs, axis: np.concatenate(xs, axis=axis),
@@ -157,6 +167,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "one_hot": lambda labels, classes, dtype: np.eye(classes, dtype=dtype)[labels],
     "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
     "relu": lambda x: np.where(x > 0, x, 0.0),
+    "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),
     "sigmoid": scipy.special.expit,
     "silu": lambda x: x * scipy.special.expit(x),
     "softmax": scipy.special.softmax,
