@@ -1,13 +1,15 @@
 """Randomness: explicit generators, and one counter-based stream per item.
 
-`generator` turns what a user passes as `rng` into a Generator, once, at a public entry point. `Streams` holds one
-independent stream per sample or per fuzzing pick and draws from all of them at once, so that a result depends neither
-on the batch an item sat in nor on which of its neighbours have already left.
+`generator` turns what a user passes as `rng` into a Generator, once, at a public entry point. `Streams` holds
+one independent stream per sample or per fuzzing pick and draws from all of them at once, so that a result
+depends neither on the batch an item sat in nor on which of its neighbours have already left.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +30,36 @@ def generator(rng: int | np.integer | np.random.Generator) -> np.random.Generato
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
         return np.random.default_rng(int(rng))
-    raise InvalidArgument(f"expected an int at or above 0 or a numpy.random.Generator, got {describe('rng', rng)}")
+    raise InvalidArgument(
+        f"expected an int at or above 0 or a numpy.random.Generator, got {describe('rng', rng)}"
+    )
 
 
 def per_item(rng: np.random.Generator, n: int) -> Streams:
-    """`n` independent streams; item i's stream does not depend on n (a longer batch keeps the shorter one's draws)."""
+    """`n` independent streams; item i's does not depend on n (a longer batch keeps its draws)."""
     root = np.uint64(rng.integers(0, 2**63, dtype=np.int64))
     with np.errstate(over="ignore"):
         return Streams(_mix(root + _mix(np.arange(1, n + 1, dtype=np.uint64) * _GAMMA)))
 
 
+def by_content(rng: np.random.Generator, x: NDArray[np.generic]) -> Streams:
+    """One stream for each row of `x`, chosen by the row's own bytes.
+
+    A row has the same draws alone, in any batch and at any place in it, so that work can be split and
+    reordered; equal rows have equal draws.
+    """
+    rows = np.ascontiguousarray(x)
+    digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+    keys = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    root = np.uint64(rng.integers(0, 2**63, dtype=np.int64))
+    return Streams(_mix(keys ^ _mix(root + _GAMMA)))
+
+
 class Streams:
     """One counter-based random stream per item.
 
-    keys: (n,) uint64, one per item. Drawing advances only the streams drawn from: `streams[active]` is a view-like
-    copy whose items continue where they were.
+    keys: (n,) uint64, one per item. Drawing advances only the streams drawn from: `streams[active]` is a
+    view-like copy whose items continue where they were.
     """
 
     __slots__ = ("keys", "offset")
@@ -54,8 +71,8 @@ class Streams:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, index: object) -> Streams:
-        return Streams(self.keys[index], self.offset)  # type: ignore[index]
+    def __getitem__(self, index: Any) -> Streams:
+        return Streams(self.keys[index], self.offset)
 
     def child(self, label: int) -> Streams:
         """Streams independent of these and of other labels' (one per restart, step or mutation)."""
@@ -72,9 +89,9 @@ class Streams:
         return words.reshape((len(self.keys), *shape))
 
     def uniform(
-        self, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0, dtype: type = np.float32
+        self, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0, dtype: Any = np.float32
     ) -> NDArray[np.floating]:
-        """(n, *shape) uniform in [low, high); float32 takes half a word for each value, float64 a whole one."""
+        """(n, *shape) uniform in [low, high); a float32 takes half a word, a float64 a whole one."""
         size = math.prod(shape)
         if dtype is np.float32:
             # As int32, which converts to float32 several times faster than unsigned or longer integers.
@@ -87,7 +104,7 @@ class Streams:
         unit += dtype(low)
         return unit.reshape((len(self.keys), *shape))
 
-    def normal(self, shape: tuple[int, ...] = (), dtype: type = np.float32) -> NDArray[np.floating]:
+    def normal(self, shape: tuple[int, ...] = (), dtype: Any = np.float32) -> NDArray[np.floating]:
         """(n, *shape) standard normal, by Box and Muller from one 64-bit word each pair of values."""
         size = math.prod(shape)
         count = (size + 1) // 2
@@ -109,7 +126,7 @@ class Streams:
 
     def integers(self, high: int, shape: tuple[int, ...] = ()) -> NDArray[np.int64]:
         """(n, *shape) uniform in 0..high-1 (the bias is below high / 2**53)."""
-        return np.floor(self.uniform(shape, dtype=np.float64) * high).astype(np.int64)
+        return np.asarray(np.floor(self.uniform(shape, dtype=np.float64) * high), dtype=np.int64)
 
     def _halves(self, count: int) -> NDArray[np.uint32]:
         """(n, 2 count) 32-bit words: the low and the high half of each of `count` 64-bit ones."""

@@ -1,0 +1,177 @@
+"""What an attacker wants of a model's answer, sample by sample. A criterion holds its own labels.
+
+Misclassified(y)                     any class but y
+Targeted(t)                          class t
+Misclassified(y) & Confident(0.9)    any class but y, with probability 0.9 or more
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from armour.checks import describe, fraction
+from armour.contract import LossFn
+from armour.errors import InvalidArgument, UnsupportedError
+from armour.registry import Registry
+from armour.tensor import losses
+from armour.tensor.backend import to_device
+from armour.tensor.core import Tensor
+
+Labels: TypeAlias = NDArray[np.int64]
+# (logits Tensor (n, k), labels (n,)) -> Tensor (n,) that grows as the logits favour other classes.
+Loss: TypeAlias = Callable[[Tensor, Labels], Tensor]
+
+LOSSES: Registry[Loss] = Registry("loss")
+LOSSES.register("cross-entropy")(losses.cross_entropy)
+LOSSES.register("margin")(losses.margin)
+LOSSES.register("dlr")(losses.dlr)
+
+
+class Criterion(ABC):
+    """Says for each sample whether the model's logits are what the attacker wants.
+
+    labels: (n,) int64 the criterion speaks of, or None if it fits any number of samples. direction: 1 if the
+    attacker drives the model away from the labels, -1 if towards them, 0 if it has no labels.
+    """
+
+    labels: Labels | None = None
+    direction: Literal[-1, 0, 1] = 0
+
+    @abstractmethod
+    def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """True (n,) where logits (n, k) meet the criterion."""
+
+    @abstractmethod
+    def __getitem__(self, index: Any) -> Criterion:
+        """The criterion of some of the samples."""
+
+    def __and__(self, other: Criterion) -> Criterion:
+        """Both at once; the labels and direction of the first that has labels drive the attack."""
+        return And(self, other)
+
+    def check(self, n: int, num_classes: int | None) -> None:
+        """InvalidArgument unless the labels fit `n` samples of a model with that many classes."""
+        if self.labels is None:
+            raise InvalidArgument(f"{self} has no labels; combine it: criteria.Misclassified(y) & {self}")
+        if len(self.labels) != n:
+            raise InvalidArgument(
+                f"expected one label for each of the {n} inputs, got {len(self.labels)} labels"
+            )
+        if n and (self.labels.min() < 0 or (num_classes is not None and self.labels.max() >= num_classes)):
+            end = "" if num_classes is None else str(num_classes - 1)
+            raise InvalidArgument(
+                f"expected labels in 0..{end}, got {self.labels.min()}..{self.labels.max()}; "
+                "the model has another number of classes than the data"
+            )
+
+    def objective(self, loss: str | Loss = "cross-entropy") -> LossFn:
+        """The function of logits (Tensor (n, k) -> Tensor (n,)) that the attacker makes as large as possible.
+
+        loss: "cross-entropy", "margin", "dlr", or a function (logits, labels) -> (n,) that grows as the
+        logits favour other classes. Raises InvalidArgument for an unknown name, UnsupportedError without
+        labels.
+        """
+        function = LOSSES.get(loss) if isinstance(loss, str) else loss
+        labels, direction = self.labels, self.direction
+        if labels is None:
+            raise UnsupportedError(
+                f"{self} gives an attack no direction; combine it with Misclassified or Targeted"
+            )
+        if direction > 0:
+            return lambda logits: function(logits, to_device(labels, logits.device))
+        return lambda logits: -function(logits, to_device(labels, logits.device))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Misclassified(Criterion):
+    """The model answers anything but the label.
+
+    labels: (n,) integers.
+    """
+
+    direction = 1
+
+    def __init__(self, labels: ArrayLike) -> None:
+        self.labels: Labels = _labels("labels", labels)
+
+    def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        return np.asarray(logits.argmax(axis=1) != self.labels)
+
+    def __getitem__(self, index: Any) -> Misclassified:
+        return Misclassified(self.labels[index])
+
+
+class Targeted(Criterion):
+    """The model answers the class the attacker chose.
+
+    targets: (n,) integers.
+    """
+
+    direction = -1
+
+    def __init__(self, targets: ArrayLike) -> None:
+        self.labels: Labels = _labels("targets", targets)
+
+    def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        return np.asarray(logits.argmax(axis=1) == self.labels)
+
+    def __getitem__(self, index: Any) -> Targeted:
+        return Targeted(self.labels[index])
+
+
+class Confident(Criterion):
+    """The model gives its answer at least this softmax probability, in [0, 1]; combined with `&`."""
+
+    def __init__(self, probability: float) -> None:
+        self.probability = fraction("probability", probability)
+
+    def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        with np.errstate(invalid="ignore"):
+            shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return np.asarray(1 / shifted.sum(axis=1) >= self.probability)
+
+    def __getitem__(self, index: Any) -> Confident:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Confident({self.probability})"
+
+
+class And(Criterion):
+    """Both criteria; written `first & second`."""
+
+    def __init__(self, first: Criterion, second: Criterion) -> None:
+        self.first, self.second = first, second
+        leader = first if first.labels is not None else second
+        self.labels, self.direction = leader.labels, leader.direction
+
+    def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        return self.first(logits) & self.second(logits)
+
+    def __getitem__(self, index: Any) -> And:
+        return And(self.first[index], self.second[index])
+
+    def check(self, n: int, num_classes: int | None) -> None:
+        """InvalidArgument unless the labels of both parts fit."""
+        parts = [part for part in (self.first, self.second) if part.labels is not None]
+        for part in parts:
+            part.check(n, num_classes)
+        if not parts:
+            super().check(n, num_classes)
+
+    def __repr__(self) -> str:
+        return f"{self.first} & {self.second}"
+
+
+def _labels(name: str, values: ArrayLike) -> Labels:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise InvalidArgument(f"expected integers of shape (n,), got {describe(name, array)}")
+    return array.astype(np.int64)

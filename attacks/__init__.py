@@ -1,0 +1,14 @@
+"""Attacks: `attacks.PGD(norm="linf", steps=40).attack(model, x, y, epsilons=["8/255"], rng=0)`."""
+
+from __future__ import annotations
+
+from armour.attacks.base import ATTACKS as ATTACKS
+from armour.attacks.base import Attack as Attack
+from armour.attacks.base import AttackResult as AttackResult
+from armour.attacks.base import FixedBudgetAttack as FixedBudgetAttack
+from armour.attacks.base import get as get
+from armour.attacks.base import names as names
+from armour.attacks.fgsm import FGSM as FGSM
+from armour.attacks.fgsm import RFGSM as RFGSM
+from armour.attacks.pgd import BIM as BIM
+from armour.attacks.pgd import PGD as PGD
