@@ -363,32 +363,39 @@ def wrap(data: Array) -> Tensor:
     return tensor
 
 
-def lift(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
-    """Inputs as tensors; Python numbers take the dtype of the first floating tensor beside them.
+_NUMBERS = (bool, int, float, np.number, np.bool_)
 
-    Numbers, lists and NumPy arrays go to where the tensors beside them are if one is on the host, else to the chosen
-    backend.
+
+def lift(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Inputs as tensors; numbers take the dtype of the first floating array or tensor beside them.
+
+    Numbers, lists and NumPy arrays go to where the tensors beside them are if one is on the host, else to the
+    chosen backend.
     """
-    arrays = [t.data if isinstance(t, Tensor) else t for t in inputs if isinstance(t, Tensor) or is_array(t)]
-    if len(arrays) == len(inputs) and all(isinstance(t, Tensor) for t in inputs):
-        return tuple(inputs)
-    floating = next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
     known = [t.data for t in inputs if isinstance(t, Tensor)]
+    if len(known) == len(inputs):
+        return tuple(inputs)
+    arrays = [t.data if isinstance(t, Tensor) else t for t in inputs if isinstance(t, Tensor) or _is_data(t)]
+    floating = next((a.dtype for a in arrays if a.dtype.kind == "f"), None)
     xp = get_xp(*known) if known else default_namespace()
     lifted = []
     for value in inputs:
         if isinstance(value, Tensor):
             lifted.append(value)
-        elif arrays and isinstance(value, (bool, int, float)):
-            integral = floating is None and not isinstance(value, float)
-            lifted.append(
-                wrap(xp.asarray(value, dtype=arrays[0].dtype if integral else floating or np.float32))
-            )
+        elif arrays and isinstance(value, _NUMBERS):
+            dtype = floating
+            if floating is None:
+                dtype = np.dtype(np.float32) if isinstance(value, (float, np.floating)) else arrays[0].dtype
+            lifted.append(wrap(xp.asarray(value, dtype=dtype)))
         elif xp is np and known and isinstance(value, np.ndarray):
             lifted.append(wrap(value))
         else:
             lifted.append(Tensor(value))
     return tuple(lifted)
+
+
+def _is_data(value: Any) -> bool:
+    return type(value) is np.ndarray or (is_array(value) and not isinstance(value, np.generic))
 
 
 def apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:

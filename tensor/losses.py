@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import InvalidArgument
-from armour.tensor.backend import Array, Namespace
+from armour.tensor.backend import Array, Namespace, asnumpy
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import exp, where
 from armour.tensor.op import Case, op
@@ -53,6 +53,9 @@ def _check(shape: tuple[int, ...], labels: Array) -> None:
         raise InvalidArgument(
             f"expected logits (n, k) and integer labels (n,), got {shape} and {labels.shape} {labels.dtype}"
         )
+    # A label below 0 would count from the end; as an unsigned number it is large.
+    if labels.size and asnumpy(labels.astype("uint64").max()) >= shape[1]:
+        raise InvalidArgument(f"expected labels from 0 to {shape[1] - 1}, got {asnumpy(labels).tolist()[:20]}")
 
 
 def _logits_labels(logits: Any, labels: Any) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,8 @@ class StrictArray:
         return (wrap(v) for v in self.inner)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # __array_interface__ and its kind are conversions too
+            raise AttributeError(name)
         value = getattr(self.inner, name)
         return forwarded(value) if callable(value) and not isinstance(value, type) else wrap(value)
 
