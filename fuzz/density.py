@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ _COMPONENTS = 64
 _VARIANCE = 0.95  # share of the variance that the components explain, if 64 of them do
 _PERCENTILE = 99.75  # for each of the two distances, so that about 99.5 % of clean data pass both
 _LEAST = 20  # below this many clean inputs nothing is known of their spread, and nothing is refused
+_FITTED = 1024  # clean inputs that the components are fitted to, at most
+_VALUES = 1 << 26  # and the values in them: fewer inputs if they are large
 _BLOCK = 64  # rows of each product: a fixed shape, so that a row's bits do not depend on their number
 
 
@@ -33,39 +35,31 @@ class Density:
     @classmethod
     def fit(cls, x_clean: np.ndarray, bounds: Bounds) -> Density:
         """Fit the components to one half of (n, c, h, w) and the limits to the other; deterministic."""
-        flat = x_clean.reshape(len(x_clean), -1).astype(np.float64)
-        order = np.random.default_rng(0).permutation(len(flat))
-        half = order[: (len(flat) + 1) // 2]
-        other = order[(len(flat) + 1) // 2 :]
-        mean = flat[half].mean(axis=0)
-        if len(flat) < _LEAST:
-            none = np.zeros((flat.shape[1], 0), dtype=np.float32)
-            scale = np.zeros(0, dtype=np.float32)
+        n, size = len(x_clean), x_clean[0].size
+        order = np.random.default_rng(0).permutation(n)
+        half = order[: min((n + 1) // 2, _FITTED, max(_LEAST, _VALUES // size))]
+        rows = x_clean[half].reshape(len(half), size).astype(np.float64)
+        mean = rows.mean(axis=0)
+        if n < _LEAST:
             return cls(
                 mean=mean.astype(np.float32),
-                axes=none,
-                scale=scale,
+                axes=np.zeros((size, 0), dtype=np.float32),
+                scale=np.zeros(0, dtype=np.float32),
                 limits=np.full(2, np.inf, dtype=np.float32),
             )
-        centred = flat[half] - mean
-        _, singular, rows = np.linalg.svd(centred, full_matrices=False)
-        variance = singular**2 / len(half)
-        enough = int(np.searchsorted(np.cumsum(variance), _VARIANCE * variance.sum())) + 1
-        k = max(1, min(_COMPONENTS, enough, len(half) // 4))
-        # A floor, so that a direction in which clean data do not vary at all does not make every mutant
-        # infinitely far.
+        variance, axes = _components(rows - mean)
+        # A floor, so that a direction in which clean data do not vary does not make every mutant infinitely
+        # far.
         floor = (1e-3 * bounds.span) ** 2
         fitted = cls(
             mean=mean.astype(np.float32),
-            axes=np.ascontiguousarray(rows[:k].T, dtype=np.float32),
-            scale=(1 / np.maximum(variance[:k], floor)).astype(np.float32),
+            axes=np.ascontiguousarray(axes, dtype=np.float32),
+            scale=(1 / np.maximum(variance, floor)).astype(np.float32),
             limits=np.ones(2, dtype=np.float32),
         )
-        inside, outside = fitted._parts(x_clean[other])
-        limits = [np.percentile(inside, _PERCENTILE), np.percentile(outside, _PERCENTILE) + floor]
-        return cls(
-            mean=fitted.mean, axes=fitted.axes, scale=fitted.scale, limits=np.array(limits, dtype=np.float32)
-        )
+        inside, outside = fitted._parts(x_clean[order[(n + 1) // 2 :]])
+        limits = np.percentile(inside, _PERCENTILE) + 1e-3, np.percentile(outside, _PERCENTILE) + size * floor
+        return replace(fitted, limits=np.array(limits, dtype=np.float32))
 
     def distance(self, x: np.ndarray) -> np.ndarray:
         """(n,) float32: the larger of the two distances, in units of its limit; within the data up to 1."""
@@ -108,3 +102,16 @@ class Density:
             inside[start:stop] = (squares * self.scale).sum(axis=1)[: len(rows)]
             outside[start:stop] = np.maximum(total - squares.sum(axis=1), 0)[: len(rows)]
         return inside, outside
+
+
+def _components(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) variances and (size, k) unit axes of the largest principal components of rows (n, size)."""
+    n, size = centred.shape
+    wide = size > n
+    gram = centred @ centred.T if wide else centred.T @ centred
+    variance, vectors = np.linalg.eigh(gram / n)
+    variance, vectors = np.maximum(variance[::-1], 0), vectors[:, ::-1]
+    enough = int(np.searchsorted(np.cumsum(variance), _VARIANCE * variance.sum())) + 1
+    k = max(1, min(_COMPONENTS, enough, n // 4))
+    axes = centred.T @ vectors[:, :k] if wide else vectors[:, :k]
+    return variance[:k], axes / np.maximum(np.linalg.norm(axes, axis=0), 1e-12)

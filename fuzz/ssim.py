@@ -42,30 +42,37 @@ def _ssim(x: Array, y: Array, bounds: Bounds) -> Array:
     xp.multiply(maps[0], maps[0], out=maps[2])
     maps[2] += maps[1] * maps[1]
     xp.multiply(maps[0], maps[1], out=maps[3])
-    mean_x, mean_y, squares, product = xp.matmul(xp.matmul(down, maps), right)
-    cross = mean_x * mean_y
-    mean_x *= mean_x
-    mean_y *= mean_y
-    level = mean_x + mean_y
+    # Sums over windows, not means, so that a flat window's variance is exactly zero; hence all constants
+    # times count**2.
+    sum_x, sum_y, squares, product = xp.matmul(xp.matmul(down, maps), right)
+    count = min(WINDOW, h) * min(WINDOW, w)
+    c1, c2 = _C1 * count**2, _C2 * count**2
+    cross = sum_x * sum_y
+    sum_x *= sum_x
+    sum_y *= sum_y
+    level = sum_x + sum_y
+    product *= count
     product -= cross
     product *= 2
-    product += _C2
+    product += c2
+    squares *= count
     squares -= level
-    squares += _C2
+    squares += c2
     cross *= 2
-    cross += _C1
-    level += _C1
+    cross += c1
+    level += c1
     cross *= product
-    cross /= level * squares
+    level *= squares
+    cross /= level
     return cross.reshape(n, -1).mean(axis=1)
 
 
 @lru_cache(maxsize=64)
 def _windows(size: int) -> np.ndarray:
-    """(size, size - 6) float32: column i averages the seven positions from i on."""
+    """(size, size - 6) float32: column i adds up the seven positions from i on."""
     width = min(WINDOW, size)
     first = np.arange(size - width + 1)
     place = np.arange(size)[:, None]
-    weights = ((place >= first) & (place < first + width)).astype(np.float32) / np.float32(width)
+    weights = ((place >= first) & (place < first + width)).astype(np.float32)
     weights.setflags(write=False)
     return weights

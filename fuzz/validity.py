@@ -9,6 +9,7 @@ alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,11 +96,13 @@ class ValidityModel:
         try:
             bounds = Bounds(*(float(v) for v in arrays["bounds"].reshape(2)))
             shape = tuple(int(v) for v in arrays["shape"].reshape(3))
+            if min(shape) < 1:
+                raise ValueError(f"shape {shape}")
         except (KeyError, ValueError) as error:
             raise InvalidArgument(
                 f"expected the arrays of a validity model, got {sorted(arrays)}: {error}"
             ) from None
-        return cls(bounds=bounds, shape=shape, density=Density.from_arrays(arrays, size=int(np.prod(shape))))
+        return cls(bounds=bounds, shape=shape, density=Density.from_arrays(arrays, size=math.prod(shape)))
 
     def _in_domain(self, x: np.ndarray) -> np.ndarray:
         flat = x.reshape(len(x), -1)
