@@ -163,9 +163,10 @@ class Module:
             tensor.data = get_xp(tensor.data).array(array, dtype=tensor.dtype)
 
     def to(self, device: str) -> Self:
-        """Move parameters and buffers to "cpu" or "cuda", in place; returns the module."""
+        """Move parameters, buffers and gradients to "cpu" or "cuda", in place; returns the module."""
         for _, tensor in self.named_tensors():
             tensor.data = to_device(tensor.data, device)
+            tensor.grad = None if tensor.grad is None else tensor.grad.to(device)
         return self
 
     def astype(self, dtype: str) -> Self:
