@@ -103,7 +103,10 @@ _avg_unpool = op(
     "avg_unpool2d",
     kernels.avg_unpool2d,
     (lambda gg, y, g, size, kernel, stride: _avg_pool2d(gg, kernel=kernel, stride=stride),),
-    cases=(Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}), Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)})),
+    cases=(
+        Case(((2, 3, 2, 3),), PLACED | {"size": (4, 6)}),
+        Case(((0, 3, 2, 2),), PLACED | {"size": (4, 4)}),
+    ),
 )
 
 

@@ -64,7 +64,9 @@ def conv2d_input_grad(
             if not (some.shape[1] and some.shape[2]):
                 continue
             axes = [
-                _phase(size[k], g.shape[2 + k], some.shape[1 + k], stride[k], padding[k], dilation[k], (i, j)[k])
+                _phase(
+                    size[k], g.shape[2 + k], some.shape[1 + k], stride[k], padding[k], dilation[k], (i, j)[k]
+                )
                 for k in (0, 1)
             ]
             (top, above), (left, beside) = axes
@@ -82,7 +84,9 @@ def conv2d_input_grad(
     return out.transpose((0, 3, 1, 2))
 
 
-def _phase(size: int, grid: int, taps: int, stride: int, padding: int, dilation: int, rest: int) -> tuple[int, Pair]:
+def _phase(
+    size: int, grid: int, taps: int, stride: int, padding: int, dilation: int, rest: int
+) -> tuple[int, Pair]:
     # Along one axis: the first input element at distance `rest` from the stride's grid, and how many zeros g needs
     # before and after (or, if negative, loses) so that the convolution gives all such elements.
     first = (rest - padding) % stride
@@ -102,7 +106,9 @@ def conv2d_weight_grad(
     rows = xp.ascontiguousarray(g.transpose((0, 2, 3, 1)))
     rows = rows.reshape((n * oh * ow // block, groups, block * og)).transpose((1, 0, 2))
     total = xp.zeros((groups, kh * span * cg, block * og), x.dtype)
-    columns = _columns(xp, x.transpose((0, 2, 3, 1)), kernel, (oh, ow), stride, _both(padding), dilation, groups, block)
+    columns = _columns(
+        xp, x.transpose((0, 2, 3, 1)), kernel, (oh, ow), stride, _both(padding), dilation, groups, block
+    )
     for start, part in columns:
         total += xp.matmul(part.transpose((0, 2, 1)), rows[:, start : start + part.shape[1]])
     if block > 1:
@@ -129,7 +135,9 @@ def _correlate(
         matrix = taps.reshape((groups, kh * kw * cg, og))
     out = xp.empty((n * oh * ow // block, block * groups * og), x.dtype)
     row = None if b is None else xp.tile(b, ow * (oh if oh * ow * og <= LINE else 1))
-    columns = _columns(xp, x.transpose((0, 2, 3, 1)), (kh, kw), (oh, ow), stride, margins, dilation, groups, block)
+    columns = _columns(
+        xp, x.transpose((0, 2, 3, 1)), (kh, kw), (oh, ow), stride, margins, dilation, groups, block
+    )
     for start, part in columns:
         target = out[start : start + part.shape[1]]
         if groups == 1:
@@ -197,7 +205,13 @@ def _columns(
 ) -> Iterator[tuple[int, Array]]:
     # For chunks of x (n, h, w, c): the first row and (groups, rows, kh * kw * c / groups), valid until the next one.
     n, h, w, c = x.shape
-    (kh, kw), (oh, ow), (sh, sw), ((top, below), (left, right)), (dh, dw) = kernel, size, stride, margins, dilation
+    (kh, kw), (oh, ow), (sh, sw), ((top, below), (left, right)), (dh, dw) = (
+        kernel,
+        size,
+        stride,
+        margins,
+        dilation,
+    )
     if kernel == (1, 1) and margins == ((0, 0), (0, 0)) and groups == 1:
         rows = xp.ascontiguousarray(x[:, : sh * oh : sh, : sw * ow : sw])
         yield 0, rows.reshape((1, n * oh * ow, c))

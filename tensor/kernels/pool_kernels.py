@@ -96,7 +96,11 @@ def _first_places(
     for part in _chunks(xp, x):
         source, top = x[part].transpose((0, 2, 3, 1)), _last(xp, y[part])
         if free is None or free.shape != top.shape:
-            free, mask, work = xp.empty(top.shape, "bool"), xp.empty(top.shape, "bool"), xp.empty(top.shape, x.dtype)
+            free, mask, work = (
+                xp.empty(top.shape, "bool"),
+                xp.empty(top.shape, "bool"),
+                xp.empty(top.shape, x.dtype),
+            )
         free[...] = True
         for place in places[:-1]:
             work[...] = source[place]
