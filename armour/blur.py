@@ -134,7 +134,8 @@ def _around(radius: int, xp: Namespace) -> Array:
 @lru_cache(maxsize=256)
 def _neighbours(size: int, radius: int) -> np.ndarray:
     """(size, 2 r + 1): the rows beside each row, the edge repeated."""
-    return np.clip(np.arange(size)[:, None] + np.arange(-radius, radius + 1), 0, size - 1)
+    rows: np.ndarray = np.clip(np.arange(size)[:, None] + np.arange(-radius, radius + 1), 0, size - 1)
+    return rows
 
 
 @lru_cache(maxsize=256)

@@ -56,7 +56,7 @@ def _perspective(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return geometry.perspective(x, p[0], p[1], bounds)
 
 
-@mutator("wave", "geometry", Param("amplitude", 0.0, 0.08), Param("cycles", 0.5, 2.0, 1.0), geometric=True)
+@mutator("wave", "geometry", Param("amplitude", 0.0, 0.06), Param("cycles", 0.5, 1.5, 1.0), geometric=True)
 def _wave(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return geometry.wave(x, p[0] * side(x), p[1], streams, bounds)
 

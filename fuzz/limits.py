@@ -32,7 +32,9 @@ def hold_back(x: Array, ref: Array, bounds: Bounds) -> Array:
     """x (written to), with the items that break the rule clipped to within 20 % of the span about ref."""
     xp = get_xp(x)
     reach = DENSE * bounds.span
-    held = xp.clip(x, ref - reach, ref + reach)
+    held = ref + reach
+    xp.minimum(held, x, out=held)
+    xp.maximum(held, ref - reach, out=held)
     over = xp.nonzero((held != x).reshape(len(x), -1).any(axis=1))[0]
     if len(over):
         dense = over[changed_share(x[over], ref[over]) > SPARSE]
