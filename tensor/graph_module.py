@@ -86,6 +86,16 @@ class GraphModule(Module):
     def extra_repr(self) -> str:
         return f"{len(self.graph.nodes)} nodes"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and worker processes plan anew: the plan refers to the op table's own rows.
+        return {
+            key: value for key, value in vars(self).items() if key not in ("_steps", "_values", "_outputs")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._plan()
+
     def _require_weights(self) -> None:
         for name, tensor in self.named_tensors():
             if is_placeholder(tensor.data):

@@ -51,14 +51,14 @@ class Handle:
 
     def remove(self) -> None:
         """Take the hook off."""
-        self._module.hooks = tuple(h for h in self._module.hooks if h is not self._hook)
+        self._module.forward_hooks = tuple(h for h in self._module.forward_hooks if h is not self._hook)
 
 
 class Module:
     """A network or a part of one. Subclasses set parameters and sub-modules and define `forward`."""
 
     training: bool = True
-    hooks: tuple[Callable[..., Any], ...] = ()
+    forward_hooks: tuple[Callable[..., Any], ...] = ()
     forward: Callable[..., Any]
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
@@ -67,7 +67,7 @@ class Module:
             out = self.forward(*inputs, **keywords)
         else:
             out = watcher(self, self.forward, inputs, keywords)
-        for hook in self.hooks:
+        for hook in self.forward_hooks:
             replaced = hook(self, inputs, out)
             if replaced is not None:
                 out = replaced
@@ -84,7 +84,7 @@ class Module:
                 module, inputs, output
             )  # a function of its own, so that a handle removes one registration
 
-        self.hooks = (*self.hooks, own)
+        self.forward_hooks = (*self.forward_hooks, own)
         return Handle(self, own)
 
     # -- what is inside ----------------

@@ -1,6 +1,8 @@
 """From module to graph and back: same outputs, same training; what cannot be stored is refused by name."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -292,6 +294,21 @@ def test_intermediate_values_are_freed():
     with no_grad():
         again(images(4, (1, 8, 8)))
     assert len(most) == 6 and max(most) <= 2
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"]
+)
+def test_copies_are_independent(copied):
+    # Worker processes get the network this way, and weight averaging copies it.
+    for module in (zoo.build("resnet8", (3, 8, 8)).eval(), rebuilt(Model().eval())):
+        again = copied(module)
+        x = Tensor(images(3))
+        want = module(x).numpy()
+        assert (again(x).numpy() == want).all() and not again.training
+        for p in again.parameters():
+            p.data[...] = 0
+        assert (module(x).numpy() == want).all() and not np.array_equal(again(x).numpy(), want)
 
 
 # -- folding ----------------
