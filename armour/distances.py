@@ -347,7 +347,8 @@ def _column(values: Array, ndim: int) -> Array:
 
 def _free(gradient: Array, low: Array, high: Array) -> Array:
     """(n, d) size of the gradient where the coordinate can follow it, 0 where it is at its bound."""
-    up, down = (gradient > 0) & (high > 0), (gradient < 0) & (low < 0)
+    least = np.float32(1e-6) * (high - low)  # rounding leaves a coordinate just short of its bound
+    up, down = (gradient > 0) & (high > least), (gradient < 0) & (low < -least)
     return np.abs(gradient) * (up | down)
 
 

@@ -203,7 +203,8 @@ class FixedBudgetAttack(Attack):
     def _search(
         self, model: Model, x: F32, criterion: Criterion, budgets: tuple[float, ...], rng: Streams
     ) -> Sequence[F32]:
-        return [self.run(model, x, criterion, epsilon, rng=rng) if epsilon else x for epsilon in budgets]
+        # Streams advance as they are drawn from: each budget gets them as they were.
+        return [self.run(model, x, criterion, epsilon, rng=rng[:]) if epsilon else x for epsilon in budgets]
 
 
 def check_epsilon(epsilon: Epsilon, distance: Distance, bounds: Bounds, size: int) -> float:

@@ -1,0 +1,81 @@
+"""Models whose answers to an attack are known: linear ones, and networks evaluated one sample at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from armour.contract import LossFn, Model, input_gradient
+from armour.model import ModuleModel
+from armour.tensor import Tensor, nn
+
+
+class LinearModel(Model):
+    """Logits x @ weights + bias, each sample by itself, so that the batch cannot change a bit of the answer.
+
+    weights: (d, k); bias: (k,).
+    """
+
+    can_grad = True
+    fingerprint = "linear"
+
+    def __init__(self, weights: np.ndarray, bias: np.ndarray, **options: Any) -> None:
+        options.setdefault("input_shape", (len(weights),))
+        super().__init__(num_classes=weights.shape[1], **options)
+        self.weights, self.bias = weights.astype(np.float64), bias.astype(np.float64)
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        rows = [row.reshape(-1).astype(np.float64) @ self.weights + self.bias for row in x]
+        return self._check_output(np.stack(rows), len(x))
+
+    def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits = self._forward(x)
+        top = Tensor(logits, requires_grad=True)
+        loss = loss_fn(top)
+        slopes = input_gradient(loss, top).numpy().astype(np.float64)
+        rows = [self.weights @ slope for slope in slopes]
+        return loss.numpy(), np.stack(rows).reshape(x.shape).astype(np.float32), logits
+
+
+class OneByOne(ModuleModel):
+    """A network that sees one sample at a time whatever the batch: rounding cannot depend on the batch."""
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        return np.concatenate([super(OneByOne, self)._forward(x[i : i + 1]) for i in range(len(x))])
+
+    def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits = self._forward(x)
+        top = Tensor(logits, requires_grad=True)
+        loss = loss_fn(top)
+        slopes = input_gradient(loss, top).data
+        gradient = np.empty_like(x)
+        for i in range(len(x)):
+            one = slice(i, i + 1)
+            gradient[one] = super()._pullback(x[one], lambda z, one=one: (z * slopes[one]).sum(axis=1))[1]
+        return loss.numpy(), gradient, logits
+
+
+def small_network(bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0) -> OneByOne:
+    """A network of fixed random weights on (1, 5, 5) inputs, with 4 classes that all occur."""
+    rng = np.random.default_rng(seed)
+    module = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(25, 16, rng=rng),
+        nn.Tanh(),
+        nn.Linear(16, 12, rng=rng),
+        nn.ReLU(),
+        nn.Linear(12, 4, rng=rng),
+    )
+    middle, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+    return OneByOne(module, bounds=bounds, input_shape=(1, 5, 5), num_classes=4, mean=middle, std=half)
+
+
+def inputs(model: Model, n: int, seed: int = 0) -> np.ndarray:
+    """n inputs uniform in the model's bounds, a third of their values on a bound."""
+    rng = np.random.default_rng(seed)
+    low, high = model.bounds
+    x = rng.uniform(low, high, (n, *model.input_shape))
+    x[rng.random(x.shape) < 0.2] = low
+    x[rng.random(x.shape) < 0.15] = high
+    return x.astype(np.float32)
