@@ -280,6 +280,7 @@ def _input_gradient(module: Module, inputs: list[Tensor]) -> list[np.ndarray]:
 def _close(ours: np.ndarray, theirs: np.ndarray) -> bool:
     if ours.shape != theirs.shape:
         return False
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(theirs)
         largest = np.abs(theirs[finite]).max(initial=0.0)

@@ -9,6 +9,7 @@ import pytest
 
 from armour.errors import CheckpointError, InvalidArgument, UnsupportedError
 from armour.tensor import Tensor, concat, cross_entropy, flatten, ir, nn, no_grad, optim, where, zoo
+from armour.tensor.fused import batch_norm_train
 
 RNG = np.random.default_rng(0)
 
@@ -204,6 +205,14 @@ REFUSED = {
     ),
     "a plain return": (lambda m, x: x.data, "returned ndarray"),
     "nothing traced": (lambda m, x: "logits", "returned str"),
+    "an attribute that is no data": (
+        lambda m, x: batch_norm_train(x, np.ones(4, np.float32), np.zeros(4, np.float32), 1e-5, {}),
+        "'batch_norm_train' cannot be stored",
+    ),
+    "a layer called by keyword": (
+        lambda m, x: m.relu(x=x),
+        r"layer 'relu' \(ReLU\) must be called with tensors only",
+    ),
     "random numbers": (
         lambda m, x: x * np.random.default_rng().random(4, dtype=np.float32),
         "depends on its input",
@@ -215,7 +224,7 @@ REFUSED = {
 def test_what_cannot_be_stored(case):
     function, message = REFUSED[case]
     with pytest.raises(UnsupportedError, match=message):
-        ir.trace(Function(function), (4,))
+        ir.trace(Function(function, relu=nn.ReLU()), (4,))
 
 
 def test_ties_and_double_use_are_refused():
@@ -254,7 +263,50 @@ def test_user_subclass_of_a_layer_is_traced_inside():
     assert set(again.state_dict()) == {"0.weight", "0.bias"}
 
 
+def test_outputs_without_gradient_and_integer_inputs():
+    again = rebuilt(Function(lambda m, x: x.argmax(axis=1)), (4,))
+    assert again(Tensor(np.eye(4, dtype=np.float32))).numpy().tolist() == [0, 1, 2, 3]
+    again = rebuilt(Function(lambda m, x: x > 0), (4,))
+    assert again(Tensor(np.eye(2, 4, dtype=np.float32))).numpy().sum() == 2
+    graph = ir.trace(Function(lambda m, x: x * 3 + 1), (4,), dtype="int64")
+    assert graph.nodes[0].inputs == ("input", 3)
+    assert ir.GraphModule(graph)(np.arange(4).reshape(1, 4)).numpy().tolist() == [[1, 4, 7, 10]]
+
+
+def test_names_do_not_collide():
+    module = Function(
+        lambda m, x: m.input(x) * m.multiply, input=nn.Linear(4, 4), multiply=nn.Parameter(np.ones(4))
+    )
+    module.astype("float32")
+    graph = ir.trace(module, (4,))
+    assert [v.name for v in graph.inputs] == ["input"] and graph.nodes[0].path == "input"
+    names = [n.name for n in graph.nodes]
+    assert names == ["input_2", "multiply_2"]
+    assert set(rebuilt(module, (4,)).state_dict()) == {"input.weight", "input.bias", "multiply"}
+
+
 # -- graph modules ----------------
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs"),
+    [
+        ("pad", {"widths": ((0, 2**60), (0, 2**60))}),
+        ("broadcast_to", {"shape": (2**62, 2**62)}),
+        ("conv2d_input_grad", {"size": 3, "stride": None, "padding": 0, "dilation": 1, "groups": 1}),
+        ("leaky_relu", {"slope": "steep"}),
+        ("sum", {"axis": ((0,),)}),
+    ],
+)
+def test_a_node_that_cannot_run_is_one_clear_error(op, attrs):
+    inputs = ("x", "x") if op == "conv2d_input_grad" else ("x",)
+    graph = ir.Graph(
+        inputs=(ir.Input(name="x", shape=(None, 4)),),
+        nodes=(ir.Node(name="a", kind="op", type=op, inputs=inputs, attrs=attrs),),
+        outputs=("a",),
+    )
+    with pytest.raises((InvalidArgument, CheckpointError), match="node 'a'"):
+        ir.GraphModule(graph)(images(2, (4,)))
 
 
 def test_weights_must_be_loaded():

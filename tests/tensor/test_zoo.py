@@ -39,8 +39,8 @@ def test_any_size_from_8(name, shape):
 
 
 def test_known_sizes():
-    # LeNet-5 as everyone counts it; the papers' 0.27M for ResNet-20 is with parameter-free shortcuts, and the two
-    # projections with their norms add 16*32 + 64 and 32*64 + 128.
+    # LeNet-5 as everyone counts it. The paper's 0.27M for ResNet-20 has shortcuts without parameters; the two
+    # projections here, with their norms, add 16*32 + 64 and 32*64 + 128.
     assert parameters(zoo.build("lenet5")) == 61_706
     assert parameters(zoo.build("mlp")) == 784 * 256 + 256 + 256 * 256 + 256 + 2570
     assert parameters(zoo.build("resnet20", (3, 32, 32))) == 269_722 + 16 * 32 + 64 + 32 * 64 + 128
