@@ -16,29 +16,61 @@ from armour.tensor.op import Case, op
 BLOCK = 1 << 16  # elements of a block: 256 KB of float32, about an L2 cache
 
 
-def _blocks(xp: Namespace, x: Array) -> Iterator[slice]:
-    n = x.shape[0]
-    step = max(1, BLOCK * n // max(x.size, 1)) if xp.__name__ == "numpy" else max(n, 1)
-    return (slice(i, i + step) for i in range(0, n, step))
+class _View:
+    """x (n, c, ...) as its memory lies: rows of repeated channels, or one run for each channel of a sample.
 
+    Convolutions leave (n, h, w, c) in memory. An operation costs a call for each run, and runs of a few channels are
+    too short; so a line of an image is one row there, and what belongs to the channels is repeated along it.
+    """
 
-def _column(a: Array) -> Array:
-    return a.reshape((1, -1, 1))
+    def __init__(self, x: Array) -> None:
+        self.n, self.c = x.shape[:2]
+        last = x.transpose((0, *range(2, x.ndim), 1))
+        self.last = bool(last.flags.c_contiguous)
+        self.repeats = x.shape[-1] if self.last and x.ndim > 2 else 1
 
+    def __call__(self, a: Array) -> Array:
+        """`a` of x's shape in that form, a view if it lies in memory as x does."""
+        if not self.last:
+            return a.reshape((self.n, self.c, -1 if a.size else 0))
+        return a.transpose((0, *range(2, a.ndim), 1)).reshape((-1 if a.size else 0, self.repeats * self.c))
 
-def _flat(x: Array) -> Array:
-    return x.reshape((x.shape[0], x.shape[1], -1)) if x.size else x.reshape((x.shape[0], x.shape[1], 0))
+    def empty(self, xp: Namespace, x: Array) -> Array:
+        """A new array like x, of which this form is a view."""
+        if not self.last:
+            return xp.empty(x.shape, x.dtype)
+        lines = xp.empty((self.n, *x.shape[2:], self.c), x.dtype)
+        return lines.transpose((0, x.ndim - 1, *range(1, x.ndim - 1)))
+
+    def spread(self, xp: Namespace, values: Array) -> Array:
+        """(c,) values in a form that broadcasts over such a view."""
+        return xp.tile(values, self.repeats).reshape((1, -1)) if self.last else values.reshape((1, -1, 1))
+
+    def blocks(self, xp: Namespace, view: Array) -> Iterator[slice]:
+        """Slices of the first axis: each a block that stays in the cache."""
+        n = view.shape[0]
+        step = max(1, BLOCK * n // max(view.size, 1)) if xp.__name__ == "numpy" else max(n, 1)
+        return (slice(i, i + step) for i in range(0, n, step))
+
+    def sum(self, xp: Namespace, block: Array) -> Array:
+        """(c,) sums of a block of the view."""
+        if not self.last:
+            return xp.einsum("nct->nc", block).sum(axis=0)
+        return xp.matmul(xp.ones(len(block), block.dtype), block).reshape((-1, self.c)).sum(axis=0)
 
 
 def batch_statistics(xp: Namespace, x: Array) -> tuple[Array, Array]:
     """Mean and variance (divided by the count) of each channel of x (n, c, ...): (c,) and (c,)."""
-    values = _flat(x)
-    count = x.dtype.type(max(values.shape[0] * values.shape[2], 1))
-    mean = xp.einsum("nct->nc", values).sum(axis=0) / count
-    squares = xp.zeros(x.shape[1], x.dtype)
-    for rows in _blocks(xp, x):
-        centred = values[rows] - _column(mean)
-        squares += xp.einsum("nct,nct->nc", centred, centred).sum(axis=0)
+    view = _View(x)
+    values, count = view(x), x.dtype.type(max(x.size // max(x.shape[1], 1), 1))
+    total, squares = xp.zeros(x.shape[1], x.dtype), xp.zeros(x.shape[1], x.dtype)
+    for rows in view.blocks(xp, values):
+        total += view.sum(xp, values[rows])
+    mean = total / count
+    middle = view.spread(xp, mean)
+    for rows in view.blocks(xp, values):
+        centred = values[rows] - middle
+        squares += view.sum(xp, xp.multiply(centred, centred, out=centred))
     return mean, squares / count
 
 
@@ -48,14 +80,16 @@ def _train_forward(
     mean, var = batch_statistics(xp, x)
     if saved is not None:
         saved["mean"], saved["var"] = mean, var
-    scale = weight / xp.sqrt(var + x.dtype.type(eps))
-    values, out = _flat(x), xp.empty(x.shape, x.dtype)
-    target = _flat(out)
-    for rows in _blocks(xp, x):
+    view = _View(x)
+    out = view.empty(xp, x)
+    values, target = view(x), view(out)
+    middle, scale = view.spread(xp, mean), view.spread(xp, weight / xp.sqrt(var + x.dtype.type(eps)))
+    level = view.spread(xp, bias)
+    for rows in view.blocks(xp, values):
         # Subtracting the mean first loses no digits where it is large beside the deviation.
-        block = xp.subtract(values[rows], _column(mean), out=target[rows])
-        block *= _column(scale)
-        block += _column(bias)
+        block = xp.subtract(values[rows], middle, out=target[rows])
+        block *= scale
+        block += level
     return out
 
 
@@ -69,14 +103,14 @@ def _saved(x: Tensor, saved: dict[str, Any] | None) -> dict[str, Any]:
 def _sums(g: Tensor, x: Tensor, saved: dict[str, Any]) -> tuple[Array, Array]:
     """Per channel: sum of g, and sum of g * (x - mean); kept for the other inputs' gradients."""
     if saved.get("for") is not g.data:
-        xp = get_xp(x.data)
+        xp, view = get_xp(x.data), _View(x.data)
         plain = xp.zeros(x.shape[1], x.dtype)
         weighted = xp.zeros(x.shape[1], x.dtype)
-        values, cotangents = _flat(x.data), _flat(g.data)
-        for rows in _blocks(xp, x.data):
-            plain += xp.einsum("nct->nc", cotangents[rows]).sum(axis=0)
-            centred = values[rows] - _column(saved["mean"])
-            weighted += xp.einsum("nct,nct->nc", cotangents[rows], centred).sum(axis=0)
+        values, cotangents, middle = view(x.data), view(g.data), view.spread(xp, saved["mean"])
+        for rows in view.blocks(xp, values):
+            plain += view.sum(xp, cotangents[rows])
+            centred = values[rows] - middle
+            weighted += view.sum(xp, xp.multiply(centred, cotangents[rows], out=centred))
         saved["for"], saved["sums"] = g.data, (plain, weighted)
     sums: tuple[Array, Array] = saved["sums"]
     return sums
@@ -103,12 +137,14 @@ def _x_vjp(
     count = x.dtype.type(max(x.size // max(x.shape[1], 1), 1))
     variance = saved["var"] + x.dtype.type(eps)
     scale = weight.data / xp.sqrt(variance)
-    along, level = _column(scale * weighted / (variance * -count)), _column(scale * plain / -count)
-    mean, scale = _column(saved["mean"]), _column(scale)
-    values, cotangents, out = _flat(x.data), _flat(g.data), xp.empty(x.shape, x.dtype)
-    target = _flat(out)
-    for rows in _blocks(xp, x.data):
-        block = xp.subtract(values[rows], mean, out=target[rows])
+    view = _View(x.data)
+    out = view.empty(xp, x.data)
+    along = view.spread(xp, scale * weighted / (variance * -count))
+    level = view.spread(xp, scale * plain / -count)
+    middle, scale = view.spread(xp, saved["mean"]), view.spread(xp, scale)
+    values, cotangents, target = view(x.data), view(g.data), view(out)
+    for rows in view.blocks(xp, values):
+        block = xp.subtract(values[rows], middle, out=target[rows])
         block *= along
         block += cotangents[rows] * scale
         block += level
@@ -135,16 +171,21 @@ def _bias_vjp(
 
 
 def _scale_shift(xp: Namespace, x: Array, scale: Array, shift: Array) -> Array:
-    out, values = xp.empty(x.shape, x.dtype), _flat(x)
-    target = _flat(out)
-    for rows in _blocks(xp, x):
-        block = xp.multiply(values[rows], _column(scale), out=target[rows])
-        block += _column(shift)
+    view = _View(x)
+    out = view.empty(xp, x)
+    values, target = view(x), view(out)
+    scales, shifts = view.spread(xp, scale), view.spread(xp, shift)
+    for rows in view.blocks(xp, values):
+        block = xp.multiply(values[rows], scales, out=target[rows])
+        block += shifts
     return out
 
 
-def _spread(a: Tensor, x: Tensor) -> Tensor:
-    return a.reshape((1, -1, *(1,) * (x.ndim - 2)))
+def _scale(xp: Namespace, x: Array, scale: Array) -> Array:
+    view = _View(x)
+    out = view.empty(xp, x)
+    xp.multiply(view(x), view.spread(xp, scale), out=view(out))
+    return out
 
 
 _train = op(
@@ -156,11 +197,24 @@ _train = op(
         Case(((5, 3), (3,), (3,)), {"eps": 0.1}),
     ),
 )
+scale_channels = op(
+    "scale_channels",
+    _scale,
+    (
+        lambda g, y, x, scale: scale_channels(g, scale),
+        lambda g, y, x, scale: (g * x).sum(axis=(0, *range(2, x.ndim))),
+    ),
+    cases=(
+        Case(((2, 3, 2, 4), (3,))),
+        Case(((4, 3), (3,))),
+        Case(((0, 3, 2, 2), (3,))),
+    ),
+)
 scale_shift = op(
     "scale_shift",
     _scale_shift,
     (
-        lambda g, y, x, scale, shift: g * _spread(scale, x),
+        lambda g, y, x, scale, shift: scale_channels(g, scale),
         lambda g, y, x, scale, shift: (g * x).sum(axis=(0, *range(2, x.ndim))),
         lambda g, y, x, scale, shift: g.sum(axis=(0, *range(2, x.ndim))),
     ),

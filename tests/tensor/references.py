@@ -110,6 +110,11 @@ def batch_norm_train(x: Any, weight: Any, bias: Any, eps: float) -> Any:
     return normal * channels(weight, x) + channels(bias, x)
 
 
+def channels(a: Any, x: Any) -> Any:
+    """(c,) values beside x (n, c, ...)."""
+    return a.reshape((1, -1, *(1,) * (x.ndim - 2)))
+
+
 def cross_entropy(logits: Any, labels: Any) -> Any:
     return np.array(
         [math.log(sum(math.exp(v - row[k]) for v in row)) for row, k in zip(logits, labels, strict=True)]
@@ -143,6 +148,9 @@ REFERENCES: dict[str, Callable[..., Any]] = {
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
     ),
     "batch_norm_train": batch_norm_train,
+    "batch_norm_train": lambda x, w, b, eps, saved=None: (
+        normalised(x, (0, *range(2, x.ndim)), eps) * channels(w, x) + channels(b, x)
+    ),
     "cast": lambda x, dtype: x.astype(dtype),
     "clip": clip,
     "concat": lambda *xs, axis: np.concatenate(xs, axis=axis),
@@ -167,6 +175,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "one_hot": lambda labels, classes, dtype: np.eye(classes, dtype=dtype)[labels],
     "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
     "relu": lambda x: np.where(x > 0, x, 0.0),
+    "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),
+    "scale_channels": lambda x, scale: x * channels(scale, x),
     "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),
     "sigmoid": scipy.special.expit,
     "silu": lambda x: x * scipy.special.expit(x),

@@ -148,3 +148,34 @@ def test_runs_on_arrays_that_refuse_conversion_to_numpy(row: Op, case: Case) -> 
         results.append([t.numpy() for t in [out, *grads] if t is not None])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("row", "case"), cases())
+def test_the_order_in_memory_changes_nothing(row: Op, case: Case) -> None:
+    inputs = samples(row, case)
+    wanted = differentiable(row, inputs)
+    seed = np.random.default_rng(2).standard_normal(row(*inputs, **case.attrs).shape)
+    results = []
+    for order in (np.ascontiguousarray, np.asfortranarray, _channels_last, _strided):
+        tensors = [
+            Tensor(order(a) if a.ndim else a, requires_grad=i in wanted) for i, a in enumerate(inputs)
+        ]
+        out = row(*tensors, **case.attrs)
+        if wanted:
+            out.backward(order(seed) if seed.ndim else seed)
+        results.append([out.numpy(), *(tensors[i].grad.numpy() for i in wanted)])  # type: ignore[union-attr]
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+def _channels_last(a: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) if a.ndim > 2 else a
+
+
+def _strided(a: np.ndarray) -> np.ndarray:
+    # Every other element of a larger array, backwards: neither contiguous nor aligned to anything.
+    larger = np.full((*a.shape[:-1], 2 * a.shape[-1] + 1), 7, a.dtype)
+    view = larger[..., ::-1][..., 1::2]
+    view[...] = a
+    return view
