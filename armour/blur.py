@@ -13,7 +13,7 @@ import numpy as np
 from armour.bounds import Bounds
 from armour.tensor.backend import Array, Namespace, asnumpy, get_xp
 
-from .transforms import per_item, ramp, settle
+from .transforms import largest, per_item, ramp, settle
 
 TRUNCATE = 3.0  # a Gaussian ends at this many standard deviations
 
@@ -22,7 +22,7 @@ def gaussian_blur(x: Array, sigma: Array, bounds: Bounds) -> Array:
     """Gaussian blur of standard deviation `sigma` pixels (0 is identity), cut off at three of them."""
     xp = get_xp(x)
     width = xp.maximum(sigma, xp.float32(1e-3))[:, None]
-    radius = int(TRUNCATE * float(width.max()) + 0.5)
+    radius = int(TRUNCATE * largest(width) + 0.5)
     k = xp.arange(radius + 1, dtype=xp.float32)
     inside = k <= xp.floor(TRUNCATE * width + 0.5)
     half = xp.where(inside, xp.exp(-0.5 * xp.minimum((k / width) ** 2, 60)), 0).astype(xp.float32)
@@ -32,7 +32,7 @@ def gaussian_blur(x: Array, sigma: Array, bounds: Bounds) -> Array:
 def box_blur(x: Array, radius: Array, bounds: Bounds) -> Array:
     """Mean over a square of side 2 `radius` + 1 pixels; `radius` may be fractional (0 is identity)."""
     xp = get_xp(x)
-    k = xp.arange(math.ceil(float(radius.max())) + 1, dtype=xp.float32)
+    k = xp.arange(math.ceil(largest(radius)) + 1, dtype=xp.float32)
     return settle(
         x, _separable(x, xp.minimum(xp.maximum(radius[:, None] + 1 - k, 0), 1)), radius != 0, bounds
     )
@@ -50,7 +50,7 @@ def defocus_blur(x: Array, radius: Array, bounds: Bounds) -> Array:
     """Mean over a disk of `radius` pixels (0 is identity), with a soft rim one pixel wide."""
     xp = get_xp(x)
     reach = xp.ceil(radius)
-    k = _around(int(reach.max()), xp)
+    k = _around(int(largest(reach)), xp)
     distance = xp.sqrt(k[:, None] ** 2 + k**2)
     kernel = xp.minimum(xp.maximum(radius[:, None, None] + 1 - distance, 0), 1)
     return settle(x, _correlate(x, kernel, reach), radius != 0, bounds)
@@ -60,7 +60,7 @@ def motion_blur(x: Array, length: Array, degrees: Array, bounds: Bounds) -> Arra
     """Mean along a line of `length` pixels (0 is identity) in the direction `degrees` (0: right, 90: up)."""
     xp = get_xp(x)
     reach = xp.ceil(length / 2)
-    k = _around(int(reach.max()), xp)
+    k = _around(int(largest(reach)), xp)
     angle = (degrees * xp.float32(xp.pi / 180))[:, None]
     # Points along the line, each shared out among its four nearest pixels; their number depends on the image
     # alone.

@@ -24,9 +24,8 @@ def plasma(streams: Streams, h: int, w: int, xp: Namespace) -> Array:
     for octave, k in enumerate(cells):
         grid = drawn[:, int(ends[octave]) : int(ends[octave + 1])].reshape(-1, 1, k + 3, k + 3)
         total += _through(grid * xp.float32(0.6**octave), k, h, w, xp)
-    flat = total.reshape(len(total), -1)
-    low, high = flat.min(axis=1)[:, None], flat.max(axis=1)[:, None]
-    return ((flat - low) / xp.maximum(high - low, xp.float32(1e-6))).reshape(-1, h, w)
+    low, high = total.min(axis=(2, 3), keepdims=True), total.max(axis=(2, 3), keepdims=True)
+    return ((total - low) / xp.maximum(high - low, xp.float32(1e-6)))[:, 0]
 
 
 def _through(grid: Array, cells: int, h: int, w: int, xp: Namespace) -> Array:

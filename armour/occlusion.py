@@ -6,7 +6,7 @@ from armour.bounds import Bounds
 from armour.rng import Streams
 from armour.tensor.backend import Array, get_xp
 
-from .transforms import settle
+from .transforms import largest, settle
 
 
 def occlude(x: Array, size: Array, streams: Streams, bounds: Bounds) -> Array:
@@ -30,7 +30,7 @@ def pixel_change(x: Array, share: Array, streams: Streams, bounds: Bounds) -> Ar
     n, c, h, w = x.shape
     out = x.copy()
     count = xp.where(share > 0, xp.maximum(xp.floor(share * (h * w)), 1), 0).astype(xp.int64)
-    most = int(count.max())
+    most = int(largest(count))
     # Children, because what the second draw of one stream is would depend on the largest count of the batch.
     places = xp.asarray(streams.child(0).integers(h * w, (most,)))
     values = xp.asarray(streams.child(1).uniform((most, c), bounds.low, bounds.high))

@@ -14,9 +14,11 @@ that natural corruptions and fuzzing mutators share them:
 
 from __future__ import annotations
 
+import math
+
 from armour.bounds import Bounds
 from armour.rng import Streams
-from armour.tensor.backend import Array, get_xp
+from armour.tensor.backend import Array, asnumpy, get_xp
 
 
 def per_item(values: Array) -> Array:
@@ -30,9 +32,19 @@ def settle(x: Array, out: Array, changed: Array, bounds: Bounds) -> Array:
     # Two calls cost less than clip, which looks up the limits of the dtype each time.
     xp.minimum(out, bounds.high, out=out)
     xp.maximum(out, bounds.low, out=out)
-    if not changed.all():
+    if not bool(asnumpy(changed.all())):
         out[~changed] = x[~changed]
     return out
+
+
+def largest(values: Array) -> float:
+    """The largest of (n,) as a Python number, 0 if there is none."""
+    return float(asnumpy(values.max())) if len(values) else 0.0
+
+
+def flat(x: Array) -> Array:
+    """(n, c * h * w), also for no items."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def ramp(size: int, xp: Array) -> Array:
@@ -48,7 +60,7 @@ def brightness(x: Array, delta: Array, bounds: Bounds) -> Array:
 
 def contrast(x: Array, factor: Array, bounds: Bounds) -> Array:
     """Stretch each item about its own mean by `factor` (1 is identity, 0 is flat)."""
-    mean = per_item(x.reshape(len(x), -1).mean(axis=1))
+    mean = per_item(flat(x).mean(axis=1))
     out = x - mean
     out *= per_item(factor)
     out += mean

@@ -1,8 +1,8 @@
 """What mutating and judging an input costs: each mutator alone, and whole batches, in CPU time.
 
-`PYTHONPATH=.:tests OPENBLAS_NUM_THREADS=1 python -m benchmarks.mutation [--data mnist]`. Each figure is the best of
-several runs, since other work on the machine can only add to it. Without --data the pictures are made up (28x28 grey
-and 32x32 colour); with it, the shares of inputs at each validity level mean something.
+`PYTHONPATH=.:tests OPENBLAS_NUM_THREADS=1 python -m benchmarks.mutation [--data mnist]`. Each figure is the
+best of several runs, since other work on the machine can only add to it. Without --data the pictures are made
+up (28x28 grey and 32x32 colour); with it, the shares of inputs at each validity level mean something.
 """
 
 from __future__ import annotations
@@ -83,11 +83,9 @@ def main() -> None:
         print(f"  {'mean':20} {np.mean(list(costs.values())):7.1f}")
         for seed in range(3):
             draw, mutate, judge, levels = pipeline(x, clean, seed)
-            total = draw + mutate + judge
+            parts = f"draw {draw:.0f} + mutate {mutate:.0f} + judge {judge:.0f} = {draw + mutate + judge:.0f}"
             shares = ", ".join(f"V{k} {share:.1%}" for k, share in zip(range(3), levels[1:], strict=True))
-            print(
-                f"  batch {seed}: draw {draw:.0f} + mutate {mutate:.0f} + judge {judge:.0f} = {total:.0f}; {shares}"
-            )
+            print(f"  batch {seed}: {parts}; {shares}")
 
 
 if __name__ == "__main__":

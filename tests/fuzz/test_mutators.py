@@ -11,6 +11,7 @@ from armour.errors import InvalidArgument
 from armour.fuzz import recipe as recipe  # registers all mutators
 from armour.fuzz.mutators import MUTATORS, Param, get, mutator, names_for
 from armour.rng import Streams, generator, per_item
+from tests.tensor import strict
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (2, 17, 23), (3, 32, 32)]
 BOUNDS = [Bounds(0, 1), Bounds(0, 255), Bounds(-1, 1)]
@@ -72,6 +73,18 @@ def test_a_group_may_be_empty(name):
     params, streams = drawn(row, 0)
     assert params.shape == (0, len(row.params))
     assert row.apply(empty, params, streams, BOUNDS[0]).shape == empty.shape
+    columns = np.zeros((len(row.params), 0), dtype=np.float32)
+    assert row.function(empty, columns, streams, BOUNDS[0]).shape == empty.shape
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_arrays_may_live_on_a_device(name):
+    strict.register()
+    row, x = get(name), images(5, (3, 17, 23))
+    params, streams = drawn(row, 5)
+    params[1] = row.identity
+    out = row.apply(strict.StrictArray(x), strict.StrictArray(params), streams, BOUNDS[0])
+    assert np.array_equal(out.inner, row.apply(x, params, streams, BOUNDS[0]))
 
 
 @pytest.mark.parametrize("name", ALL)
