@@ -1,0 +1,10 @@
+"""Coverage-guided fuzzing of models: Fuzzer(model, x, y, corpus=...).run(...) -> FuzzResult."""
+
+from .campaign import Campaign as Campaign
+from .engine import FuzzConfig as FuzzConfig
+from .engine import Fuzzer as Fuzzer
+from .reading import Corpus as Corpus
+from .result import CampaignResult as CampaignResult
+from .result import Failure as Failure
+from .result import FuzzResult as FuzzResult
+from .result import GrowthPoint as GrowthPoint

@@ -110,7 +110,7 @@ def sections(values: np.ndarray, low: np.ndarray, high: np.ndarray, k: int) -> n
         ids = np.nan_to_num(inner, copy=False).astype(np.int16) + np.int16(1)
         ids[values < low] = 0
         ids[~(values <= high) & ~(values < low)] = k + 1
-    return ids
+    return np.asarray(ids)
 
 
 def first_hits(hits: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -173,7 +173,8 @@ class SectionMap:
         """(n,) uint64: a hash of the ids coarsened to 8 sections."""
         coarse = (ids.astype(np.uint64) * np.uint64(8)) // np.uint64(self.k + 2) + np.uint64(1)
         with np.errstate(over="ignore"):
-            return (coarse * self._multipliers).sum(axis=1, dtype=np.uint64)
+            hashes: np.ndarray = (coarse * self._multipliers).sum(axis=1, dtype=np.uint64)
+        return hashes
 
     @property
     def kmnc(self) -> float:

@@ -1,0 +1,370 @@
+"""A fuzzing campaign: a state and `round()`, which is a pure function of it.
+
+A round plans a batch, runs it and decides in index order. All its randomness comes from a Philox generator
+keyed by (seed, stream) whose counter is the round, and no wall-clock time enters, so that a stored state goes
+on exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from armour.rng import per_item
+
+from .draw import draw_names, draw_steps
+from .execution import Executor, Outcome
+from .minimize import Case, Minimiser
+from .mutation import Mutants, mutate
+from .mutators import names_for
+from .oracles import ORACLES
+from .recipe import Recipe
+from .result import CampaignResult, GrowthPoint
+from .roots import Roots
+from .rounds import LEVELS, Counters, Found, Round, Survivor
+from .schedule import SCHEDULES, Children, Parents
+from .sections import Profile, SectionMap
+from .triage import Ledger, class_key, pair_key, sha256
+from .validity import ValidityModel
+
+_DEPTH = 3  # further mutations after the first, each with probability 1/2
+_SHRINK_SHARE = 0.1  # of the executions may go into minimising parameters and pixels
+_SIGNATURES = 4  # survivors of a root that only have a new signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What campaigns on one model share: nothing of it changes during a run.
+
+    required: validity level of a failure, -1 to 2. sections: bins inside each neuron's profile. minimise:
+    shrink the first failure of each class. seed: of all streams.
+    """
+
+    executor: Executor
+    roots: Roots
+    validity: ValidityModel
+    profile: Profile
+    seed: int
+    round: int
+    required: int
+    sections: int
+
+
+class Campaign:
+    """One schedule at work.
+
+    stream: number of its random stream; shrink: minimise the first of each class fully.
+    """
+
+    def __init__(self, setup: Setup, schedule: str, *, stream: int, shrink: bool) -> None:
+        self.setup = setup
+        self.name = schedule
+        self.stream = stream
+        self.shrink = shrink
+        self.mutators = names_for(setup.roots.x.shape[1:])
+        self.number = {name: i for i, name in enumerate(self.mutators)}
+        self.schedule = SCHEDULES.get(schedule)(setup.roots, len(self.mutators))
+        self.coverage = SectionMap(setup.profile, setup.sections)
+        self.ledger = Ledger.empty(*setup.roots.gaps.shape)
+        self.counters = Counters()
+        self.signatures: set[int] = set()
+        self.per_root = np.zeros(len(setup.roots), np.int64)
+        self.curve: list[list[float]] = []
+        self.state = hashlib.sha256(f"{setup.seed}|{stream}|{schedule}".encode()).hexdigest()
+        self.minimiser = Minimiser(setup.executor, setup.roots, setup.validity)
+
+    # -- one round -------------------------------------------------------------------------------------------
+
+    def round(self, limit: int | None = None) -> Round:
+        """Plan, run and judge one batch; at most `limit` of it, for the last round of a budget."""
+        size = self.setup.round if limit is None else min(limit, self.setup.round)
+        mutants, parents = self._plan()
+        outcome = self.setup.executor.run(mutants.x)[:size]
+        number, self.counters.rounds = self.counters.rounds, self.counters.rounds + 1
+        start, self.counters.executions = self.counters.executions, self.counters.executions + size
+        labels = self.setup.roots.labels[parents.root[:size]]
+        level = mutants.level[:size]
+        valid = level >= self.setup.required
+        hits = {name: row.judge(outcome, labels) for name, row in ORACLES.items()}
+        self._count(level, np.logical_or.reduce(list(hits.values())), mutants.undone)
+        ids = self.coverage.ids(outcome.neurons)
+        gain = self.coverage.update(ids, valid)
+        found = self._triage(mutants, parents, outcome, hits, valid, labels, start)
+        failed = np.logical_or.reduce(
+            [hit & (valid | ~ORACLES.get(n).needs_validity) for n, hit in hits.items()]
+        )
+        children = self._children(mutants, parents, outcome, labels, valid & ~failed, failed)
+        niche = self.schedule.learn(children)
+        survivors = self._survivors(children, niche, gain, self.coverage.signatures(ids), level)
+        digest = hashlib.sha256(self.state.encode())
+        for part in (children.root, level, outcome.predicted, children.gaps, gain, niche):
+            digest.update(np.ascontiguousarray(part).data)
+        digest.update("".join(one.digest for one in found).encode())
+        self.state = digest.hexdigest()
+        self._grow()
+        return Round(number, self.counters.executions, parents.root.tolist(), found, survivors, self.state)
+
+    def _plan(self) -> tuple[Mutants, Parents]:
+        setup = self.setup
+        bits = np.random.Philox(key=[setup.seed, self.stream], counter=[0, 0, 0, self.counters.rounds])
+        rng = np.random.Generator(bits)
+        streams = per_item(rng, setup.round)
+        parents = self.schedule.pick(rng, setup.round)
+        names = draw_names(
+            streams.child(0),
+            self.mutators,
+            weights=self.schedule.weights(rng),
+            extra=_DEPTH,
+            probability=2.0,  # the whole stack: what exceeds the depth serves as second attempts
+            recipes=[
+                Recipe(root, own) for root, own in zip(parents.root.tolist(), parents.steps, strict=True)
+            ],
+        )
+        depth = 1 + (streams.child(1).uniform((_DEPTH,)) < 0.5).sum(axis=1)
+        steps = draw_steps(names, streams.child(2))
+        return mutate(parents, steps, depth, setup.validity, setup.required), parents
+
+    def _count(self, level: np.ndarray, hit: np.ndarray, undone: int) -> None:
+        counters = self.counters
+        counters.undone += undone
+        for i in range(4):
+            counters.levels[i] += int((level == i - 1).sum())
+            counters.failing[i] += int((hit & (level == i - 1)).sum())
+
+    def _children(
+        self,
+        mutants: Mutants,
+        parents: Parents,
+        outcome: Outcome,
+        labels: np.ndarray,
+        sound: np.ndarray,
+        failed: np.ndarray,
+    ) -> Children:
+        size = len(labels)
+        used = np.zeros((size, len(self.mutators)), bool)
+        for i in range(size):
+            for step in mutants.steps[i][len(mutants.steps[i]) - int(mutants.added[i]) :]:
+                used[i, self.number[step.mutator]] = True
+        return Children(
+            root=parents.root[:size],
+            x=mutants.x[:size],
+            ref=mutants.ref[:size],
+            steps=mutants.steps[:size],
+            used=used,
+            correct=sound & (outcome.predicted == labels),
+            failed=failed,
+            predicted=outcome.predicted,
+            gaps=outcome.gaps(labels),
+        )
+
+    # -- failures --------------------------------------------------------------------------------------------
+
+    def _triage(
+        self,
+        mutants: Mutants,
+        parents: Parents,
+        outcome: Outcome,
+        hits: dict[str, np.ndarray],
+        valid: np.ndarray,
+        labels: np.ndarray,
+        start: int,
+    ) -> list[Found]:
+        found: list[Found] = []
+        rows: list[int] = []
+        confidence = outcome.confidence()
+        for name, row in ORACLES.items():
+            for i in np.flatnonzero(hits[name] & (valid | (not row.needs_validity))).tolist():
+                digest = sha256(mutants.x[i])
+                if not self.ledger.is_new(digest):
+                    continue
+                case = Case(
+                    recipe=Recipe(int(parents.root[i]), mutants.steps[i]),
+                    label=int(labels[i]),
+                    oracle=name,
+                    predicted=int(outcome.predicted[i]),
+                    level=int(mutants.level[i]),
+                    x=mutants.x[i],
+                    ref=mutants.ref[i],
+                )
+                margin = float(outcome.logits[i, case.predicted] - outcome.logits[i, case.label])
+                rows.append(i)
+                found.append(
+                    Found(
+                        case=case,
+                        digest=digest,
+                        pair=pair_key(name, case.label, case.predicted),
+                        key="",
+                        confidence=float(confidence[i]),
+                        margin=margin if case.predicted >= 0 else float("nan"),
+                        execution=start + i,
+                        first=False,
+                    )
+                )
+        return self._classify(found)
+
+    def _classify(self, found: list[Found]) -> list[Found]:
+        """Minimise the operations of the first of each group, which gives the class of all in the group."""
+        groups = [class_key(one.pair, one.case.recipe.families) for one in found]
+        leaders: dict[str, int] = {}
+        for i, group in enumerate(groups):
+            if group not in self.ledger.groups:
+                leaders.setdefault(group, i)
+        before = self.minimiser.executions
+        reduced = self.minimiser.operations([found[i].case for i in leaders.values()])
+        small = dict(zip(leaders.values(), reduced, strict=True))
+        for i, case in small.items():
+            self.ledger.groups[groups[i]] = class_key(found[i].pair, case.recipe.families)
+        for i, one in enumerate(found):
+            key = self.ledger.groups[groups[i]]
+            first = self.ledger.count(one.pair, key, one.case.recipe.root, one.case.label, one.case.predicted)
+            found[i] = replace(one, key=key, first=first)
+        self.counters.triage += self.minimiser.executions - before
+        return self._shrunk(found, small) if self.shrink else found
+
+    def _shrunk(self, found: list[Found], small: dict[int, Case]) -> list[Found]:
+        """Minimise parameters and pixels too: of the first failure of each pair, and of each class while that
+        stays a small share of the work."""
+        firsts = [i for i, one in enumerate(found) if one.first]
+        spare = self.counters.shrinking < _SHRINK_SHARE * self.counters.executions
+        full = [i for i in firsts if spare or self.ledger.classes_of(found[i].pair) == 1]
+        before = self.minimiser.executions
+        cases = self.minimiser.pixels(self.minimiser.parameters([small[i] for i in full]))
+        self.counters.shrinking += self.minimiser.executions - before
+        shrunk = dict(zip(full, cases, strict=True))
+        for i in firsts:
+            found[i] = replace(found[i], minimised=shrunk.get(i, small[i]))
+        return found
+
+    # -- what the corpus keeps -------------------------------------------------------------------------------
+
+    def _survivors(
+        self,
+        children: Children,
+        niche: np.ndarray,
+        gain: np.ndarray,
+        signatures: np.ndarray,
+        level: np.ndarray,
+    ) -> list[Survivor]:
+        kept: list[Survivor] = []
+        others = children.gaps.copy()
+        rows = np.arange(len(others))
+        others[rows, self.setup.roots.labels[children.root]] = np.iinfo(np.int64).max
+        margin = others.min(axis=1)
+        for i in np.flatnonzero(children.correct).tolist():
+            signature, root = int(signatures[i]), int(children.root[i])
+            new = signature not in self.signatures and self.per_root[root] < _SIGNATURES
+            if not (niche[i] or gain[i] > 0 or new):
+                continue
+            if new:
+                self.per_root[root] += 1
+            self.signatures.add(signature)
+            kept.append(
+                Survivor(
+                    number=self.counters.survivors,
+                    recipe=Recipe(root, children.steps[i]),
+                    x=children.x[i],
+                    ref=children.ref[i],
+                    margin=round(float(margin[i]) * 1e-4, 4),
+                    level=int(level[i]),
+                    gain=int(gain[i]),
+                    niche=bool(niche[i]),
+                    signature=signature,
+                )
+            )
+            self.counters.survivors += 1
+        return kept
+
+    # -- results and state -----------------------------------------------------------------------------------
+
+    @property
+    def valid(self) -> int:
+        """Executions at or above the required validity level."""
+        return sum(self.counters.levels[self.setup.required + 1 :])
+
+    def _grow(self) -> None:
+        ledger = self.ledger
+        self.curve.append(
+            [
+                self.counters.executions,
+                len(ledger.inputs),
+                int(ledger.distinct.sum()),
+                len(ledger.classes),
+                int(ledger.broken.sum()),
+                self.valid,
+                self.coverage.kmnc,
+            ]
+        )
+
+    def result(self, seconds: float, points: int = 256) -> CampaignResult:
+        """The campaign's figures; its growth curve thinned to about `points` points."""
+        ledger, counters = self.ledger, self.counters
+        every = max(1, len(self.curve) // points)
+        rows = [row for i, row in enumerate(self.curve) if i % every == 0 or i == len(self.curve) - 1]
+        true, predicted = np.nonzero(ledger.confusion)
+        pairs = zip(true.tolist(), predicted.tolist(), strict=True)
+        return CampaignResult(
+            schedule=self.name,
+            executions=counters.executions,
+            valid=self.valid,
+            levels=dict(zip(LEVELS, counters.levels, strict=True)),
+            failing=dict(zip(LEVELS, counters.failing, strict=True)),
+            failures=len(ledger.inputs),
+            pairs=len(ledger.pairs),
+            classes=len(ledger.classes),
+            distinct=int(ledger.distinct.sum()),
+            roots=int(ledger.broken.sum()),
+            class_counts=dict(sorted(ledger.classes.items())),
+            pair_counts={pair: int(ledger.confusion[pair]) for pair in pairs},
+            triage_executions=counters.triage + counters.shrinking,
+            steps_rejected=counters.undone,
+            survivors=counters.survivors,
+            coverage={"kmnc": self.coverage.kmnc, "nbc": self.coverage.boundary},
+            seconds=seconds,
+            curve=tuple(_point(row) for row in rows),
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state as arrays; equal states give equal bytes."""
+        counters = {name: getattr(self.counters, name) for name in Counters.__slots__}
+        text = json.dumps({"counters": counters, "state": self.state}, sort_keys=True)
+        return {
+            "head": np.frombuffer(text.encode(), np.uint8),
+            "coverage": self.coverage.counts,
+            "signatures": np.array(sorted(self.signatures), np.uint64),
+            "per_root": self.per_root,
+            "curve": np.array(self.curve, np.float64).reshape(-1, 7),
+            **{f"ledger.{name}": array for name, array in self.ledger.arrays().items()},
+            **{f"schedule.{name}": array for name, array in self.schedule.arrays().items()},
+        }
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what arrays() gave."""
+        head = json.loads(arrays["head"].tobytes())
+        self.counters, self.state = Counters(**head["counters"]), head["state"]
+        self.coverage.counts[:] = arrays["coverage"]
+        self.signatures = set(arrays["signatures"].tolist())
+        self.per_root = arrays["per_root"].copy()
+        self.curve = arrays["curve"].tolist()
+        self.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
+        self.schedule.restore(_part(arrays, "schedule."), self.setup.validity.bounds)
+
+
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _point(row: Sequence[float]) -> GrowthPoint:
+    executions, failures, distinct, classes, roots, valid = (int(v) for v in row[:6])
+    return GrowthPoint(
+        executions=executions,
+        failures=failures,
+        distinct=distinct,
+        classes=classes,
+        roots=roots,
+        valid=valid,
+        coverage=float(row[6]),
+    )

@@ -1,0 +1,199 @@
+"""Minimising failures: fewer operations, weaker ones, fewer changed pixels, as long as the failure stays.
+
+A candidate is kept while the same oracle hits with the same predicted label and the validity level does not
+fall below that of the original. Several failures are minimised side by side, so that the batches are full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .execution import Executor
+from .oracles import ORACLES
+from .recipe import Recipe, Step, apply_steps
+from .roots import Roots
+from .validity import ValidityModel
+
+_WAYS = 8  # sections of each round of the search along a parameter
+_ROUNDS = 2
+_GRID = 7  # blocks per side when pixels are put back
+_LOCAL = frozenset({"noise", "occlusion", "weather"})  # families that change pixels here and there
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A failure to minimise.
+
+    recipe: what made it. label: its root's. oracle, predicted, level: what must stay (the validity level may
+    rise). x, ref: (c, h, w) image and reference.
+    """
+
+    recipe: Recipe
+    label: int
+    oracle: str
+    predicted: int
+    level: int
+    x: np.ndarray
+    ref: np.ndarray
+
+
+# Number of a trial and the case it gives.
+Hit = tuple[int, Case]
+
+
+class Minimiser:
+    """Shrinks cases on one model. executions: inputs run so far."""
+
+    def __init__(self, executor: Executor, roots: Roots, validity: ValidityModel) -> None:
+        self.executor = executor
+        self.roots = roots
+        self.validity = validity
+        self.executions = 0
+
+    def operations(self, cases: Sequence[Case]) -> list[Case]:
+        """Each case with as few steps as still fail: one if any will do, else none that can be left out."""
+        cases = list(cases)
+        several = [i for i, case in enumerate(cases) if len(case.recipe.steps) > 1]
+        alone = self._holding(cases, [(i, [step]) for i in several for step in cases[i].recipe.steps])
+        for i, hits in alone.items():
+            cases[i] = hits[0][1]
+        active = [i for i in several if i not in alone and len(cases[i].recipe.steps) > 2]
+        while active:
+            # Which steps can be left out one at a time, and how many of those together?
+            spare = [(i, number) for i in active for number in range(len(cases[i].recipe.steps))]
+            loose = self._holding(cases, [(i, _without(cases[i], [number])) for i, number in spare])
+            runs = []
+            for i, hits in loose.items():
+                numbers = [spare[trial][1] for trial, _ in hits]
+                most = min(len(numbers), len(cases[i].recipe.steps) - 2)
+                runs += [(i, _without(cases[i], numbers[:size])) for size in range(most, 1, -1)]
+            together = self._holding(cases, runs)
+            for i, hits in loose.items():
+                cases[i] = together.get(i, hits)[0][1]
+            active = [i for i in loose if len(cases[i].recipe.steps) > 2]
+        return cases
+
+    def parameters(self, cases: Sequence[Case]) -> list[Case]:
+        """Each parameter in turn as near to its identity as still fails, to 1/64 of its distance."""
+        cases = list(cases)
+        places = [
+            [(s, p) for s, step in enumerate(case.recipe.steps) for p in range(len(step.params))]
+            for case in cases
+        ]
+        for turn in range(max(map(len, places), default=0)):
+            active = [i for i in range(len(cases)) if turn < len(places[i])]
+            start = {i: cases[i].recipe for i in active}
+            reached = dict.fromkeys(active, 1.0)
+            for number in range(_ROUNDS):
+                width = float(_WAYS) ** -(number + 1)
+                trials, strengths = [], []
+                for i in active:
+                    step, param = places[i][turn]
+                    # From the weakest up: the first one that holds is the one to take. The lower end of what
+                    # an earlier round left was tried by it.
+                    for part in range(_WAYS - (number > 0), 0, -1):
+                        strength = reached[i] - part * width
+                        shrunk = start[i].shrink(step, max(strength, 0.0), param)
+                        if strength > -width and shrunk != cases[i].recipe:
+                            trials.append((i, shrunk.steps))
+                            strengths.append(max(strength, 0.0))
+                for i, hits in self._holding(cases, trials).items():
+                    trial, cases[i] = hits[0]
+                    reached[i] = strengths[trial]
+        return cases
+
+    def pixels(self, cases: Sequence[Case]) -> list[Case]:
+        """Each image of a noise, occlusion or weather recipe with the blocks put back that need not change.
+
+        Blocks are a grid of 7 by 7: first as many as can be put back together, the least changed first, then
+        those of the others that can go alone. The result is no longer what its recipe gives.
+        """
+        cases = list(cases)
+        for i, case in enumerate(cases):
+            if _LOCAL.intersection(case.recipe.families):
+                cases[i] = self._singly(self._jointly(case))
+        return cases
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _jointly(self, case: Case) -> Case:
+        order, blocks = _changed(case)
+        return self._longest(case, [order[:size] for size in range(1, len(order))], blocks)
+
+    def _singly(self, case: Case) -> Case:
+        order, blocks = _changed(case)
+        if len(order) < 2:
+            return case
+        good = [order[k] for k in self._reverted(case, [[b] for b in order], blocks)[0]]
+        return self._longest(case, [good[:size] for size in range(1, len(good) + 1)], blocks)
+
+    def _longest(self, case: Case, groups: Sequence[Sequence[int]], blocks: np.ndarray) -> Case:
+        """The case with the longest of these groups of blocks put back that holds."""
+        good, x = self._reverted(case, groups, blocks)
+        return replace(case, x=x[good[-1]]) if good else case
+
+    def _reverted(
+        self, case: Case, groups: Sequence[Sequence[int]], blocks: np.ndarray
+    ) -> tuple[list[int], np.ndarray]:
+        if not groups:
+            return [], case.x[None]
+        masks = np.stack([np.isin(blocks, group) for group in groups])[:, None]
+        x = np.where(masks, case.ref, case.x)
+        ref = np.broadcast_to(case.ref, x.shape)
+        size = self.executor.batch
+        parts = [
+            self._holds(
+                [case] * len(x[k : k + size]), x[k : k + size], ref[k : k + size], [case.recipe.steps]
+            )
+            for k in range(0, len(x), size)
+        ]
+        return np.flatnonzero(np.concatenate(parts)).tolist(), x
+
+    def _holding(
+        self, cases: Sequence[Case], trials: Sequence[tuple[int, Sequence[Step]]]
+    ) -> dict[int, list[Hit]]:
+        """Case number -> the trials of it that hold, in order; a trial is a case number and other steps."""
+        found: dict[int, list[Hit]] = {}
+        size = self.executor.batch
+        for start in range(0, len(trials), size):
+            part = trials[start : start + size]
+            owners, steps = [cases[i] for i, _ in part], [own for _, own in part]
+            origin = self.roots.x[[case.recipe.root for case in owners]]
+            x, ref = apply_steps(origin, origin, steps, self.validity.bounds)
+            for j in np.flatnonzero(self._holds(owners, x, ref, steps)).tolist():
+                recipe = Recipe(owners[j].recipe.root, tuple(steps[j]))
+                case = replace(owners[j], recipe=recipe, x=x[j], ref=ref[j])
+                found.setdefault(part[j][0], []).append((start + j, case))
+        return found
+
+    def _holds(
+        self, owners: Sequence[Case], x: np.ndarray, ref: np.ndarray, steps: Sequence[Sequence[Step]]
+    ) -> np.ndarray:
+        """(n,) bool: candidate i fails as owners[i] does, at its validity level or above."""
+        self.executions += len(x)
+        outcome = self.executor.run(x)
+        level = self.validity.level(x, ref, steps if len(steps) == len(x) else list(steps) * len(x))
+        holds = (outcome.predicted == [case.predicted for case in owners]) & (
+            level >= [case.level for case in owners]
+        )
+        labels = np.array([case.label for case in owners], np.int64)
+        names = np.array([case.oracle for case in owners])
+        for name in set(names.tolist()):
+            holds &= (names != name) | ORACLES.get(name).judge(outcome, labels)
+        return np.asarray(holds)
+
+
+def _without(case: Case, numbers: Sequence[int]) -> list[Step]:
+    return [step for number, step in enumerate(case.recipe.steps) if number not in numbers]
+
+
+def _changed(case: Case) -> tuple[list[int], np.ndarray]:
+    """Numbers of the blocks that changed, the least first, and (h, w) int64: the block of each pixel."""
+    h, w = case.x.shape[1:]
+    rows, columns = np.arange(h) * min(_GRID, h) // h, np.arange(w) * min(_GRID, w) // w
+    blocks = rows[:, None] * min(_GRID, w) + columns
+    weight = np.bincount(blocks.reshape(-1), np.square(case.x - case.ref).sum(axis=0).reshape(-1))
+    return [b for b in np.argsort(weight, kind="stable").tolist() if weight[b] > 0], blocks

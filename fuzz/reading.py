@@ -1,0 +1,204 @@
+"""Reading a corpus folder, which may come from a stranger: sizes, types and shapes are checked, nothing is
+unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from armour.errors import ArmourError, FormatError
+from armour.npz import read_arrays
+
+from .recipe import Recipe
+from .result import Failure
+from .roots import Roots
+from .triage import sha256
+
+FORMAT = 1
+KIND = "armour-fuzz-corpus"
+_MAX_JSON = 1 << 20
+_MAX_LINES = 64 << 20  # bytes of one .jsonl file
+_MAX_ARRAY = 64 << 20  # bytes of one .npy file
+_MAX_ROOTS = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus as read: folder, manifest, roots x (R, c, h, w) with labels and source (R,)."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    roots: Roots
+
+    @classmethod
+    def read(cls, folder: Path) -> Corpus:
+        """The manifest and the seeds; FormatError for anything that is not what a corpus holds."""
+        manifest = read_manifest(folder)
+        path = folder / "seeds" / "roots.npz"
+        arrays = read_arrays(path, FormatError, max_bytes=_MAX_ROOTS)
+        x, labels, source = (arrays.get(name) for name in ("x", "labels", "source"))
+        shape = tuple(manifest["model"]["input_shape"])
+        if x is None or labels is None or source is None:
+            raise FormatError(f"{path}: expected the arrays x, labels and source, got {sorted(arrays)}")
+        good = x.dtype == np.float32 and x.shape[1:] == shape and len(x) > 0 and bool(np.isfinite(x).all())
+        good = good and all(a.dtype == np.int64 and a.shape == (len(x),) for a in (labels, source))
+        classes = int(manifest["model"]["num_classes"])
+        if not good or labels.min() < 0 or labels.max() >= classes:
+            raise FormatError(
+                f"{path}: expected finite float32 seeds (n, {', '.join(map(str, shape))}) with labels in "
+                f"0..{classes - 1}, got x {x.shape} {x.dtype}, labels {labels.shape} {labels.dtype}"
+            )
+        return cls(folder, manifest, Roots(x, labels, source, np.zeros((len(x), classes), np.int64)))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of failures/index.jsonl, each checked."""
+        path = self.folder / "failures" / "index.jsonl"
+        return [self._record(path, number, record) for number, record in read_lines(path)]
+
+    def failures(self) -> list[Failure]:
+        """The stored failures, one of each class, in the order they were found."""
+        kept = [record for record in self.records() if record["first"]]
+        return [self.failure(record) for record in sorted(kept, key=lambda r: r["execution"])]
+
+    def failure(self, record: Mapping[str, Any]) -> Failure:
+        """The stored failure of a record of failures/index.jsonl."""
+        folder = self.folder / "failures" / record["class"] / record["id"]
+        meta = read_json(folder / "meta.json")
+        shape = self.roots.x.shape[1:]
+        images = {
+            name: read_image(folder / f"{name}.npy", shape) for name in ("input", "ref", "min", "min_ref")
+        }
+        if sha256(images["input"]) != record["sha256"]:
+            raise FormatError(
+                f"{folder / 'input.npy'}: its sha256 is not the one in failures/index.jsonl; it was changed"
+            )
+        try:
+            minimised = Recipe.parse(meta["minimised"])
+        except (KeyError, ArmourError) as error:
+            raise FormatError(f"{folder / 'meta.json'}: no recipe under 'minimised' ({error})") from error
+        return Failure(
+            id=record["id"],
+            oracle=record["oracle"],
+            true=record["true"],
+            predicted=record["predicted"],
+            root=record["root"],
+            source=record["source"],
+            recipe=record["recipe"],
+            minimised_recipe=str(minimised),
+            validity=record["validity"],
+            pair=record["pair"],
+            key=record["class"],
+            families=minimised.families,
+            confidence=_float(record["confidence"]),
+            margin=_float(record["margin"]),
+            execution=record["execution"],
+            root_image=self.roots.x[record["root"]],
+            reference=images["ref"],
+            mutant=images["input"],
+            minimised=images["min"],
+            minimised_reference=images["min_ref"],
+            replay=f"armour corpus replay {self.folder} --case {record['id']}",
+        )
+
+    def _record(self, path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
+        kinds: dict[str, Any] = {name: str for name in ("id", "sha256", "oracle", "recipe", "validity")}
+        kinds |= {"pair": str, "class": str, "first": bool}
+        kinds |= {name: int for name in ("true", "predicted", "root", "source", "execution")}
+        for name, kind in kinds.items():
+            if not isinstance(record.get(name), kind) or (kind is int and isinstance(record[name], bool)):
+                raise FormatError(f"{path}, line {number}: expected {name} to be {kind.__name__}")
+        plain = all(
+            part.replace("-", "").replace("+", "").isalnum() for part in (record["id"], record["class"])
+        )
+        if not plain or not 0 <= record["root"] < len(self.roots):
+            raise FormatError(f"{path}, line {number}: id, class or root is none that this corpus can have")
+        return record
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """manifest.json of a corpus folder; FormatError if there is none or it is of another kind or version."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise FormatError(f"{folder}: expected a corpus folder with a manifest.json; check the path")
+    manifest = read_json(path)
+    if manifest.get("kind") != KIND or manifest.get("format") != FORMAT:
+        raise FormatError(
+            f"{path}: expected kind {KIND!r} and format {FORMAT}, got {str(manifest.get('kind'))[:40]!r} and "
+            f"{str(manifest.get('format'))[:20]}; another version of armour wrote it"
+        )
+    model, config = manifest.get("model"), manifest.get("config")
+    shape = model.get("input_shape") if isinstance(model, dict) else None
+    if (
+        not isinstance(model, dict)
+        or not isinstance(config, dict)
+        or not isinstance(shape, list)
+        or not all(isinstance(side, int) and 0 < side < 1 << 20 for side in shape)
+        or not isinstance(model.get("num_classes"), int)
+        or not isinstance(model.get("fingerprint"), str)
+    ):
+        raise FormatError(f"{path}: expected model and config as armour writes them; the file is damaged")
+    return manifest
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of at most 1 MiB; FormatError otherwise."""
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise FormatError(f"{path}: expected at most {_MAX_JSON:,} bytes, got {path.stat().st_size:,}")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror}; the corpus is not whole") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"{path}: not JSON ({' '.join(str(error).split())[:80]}); the file is damaged"
+        ) from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of a .jsonl file of at most 64 MiB; a last line without its end is left out."""
+    try:
+        if path.stat().st_size > _MAX_LINES:
+            raise FormatError(f"{path}: expected at most {_MAX_LINES:,} bytes, got {path.stat().st_size:,}")
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror}; the corpus is not whole") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{path}, line {number}: not JSON; the file is damaged") from error
+        if not isinstance(value, dict):
+            raise FormatError(f"{path}, line {number}: expected an object, got {type(value).__name__}")
+        yield number, value
+
+
+def read_image(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array of that shape from an .npy file without pickle; FormatError otherwise."""
+    try:
+        if path.stat().st_size > _MAX_ARRAY:
+            raise FormatError(f"{path}: expected at most {_MAX_ARRAY:,} bytes, got {path.stat().st_size:,}")
+        # Mapped, so that a header that promises more than the file holds allocates nothing.
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror or error}; the corpus is not whole") from error
+    except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise FormatError(f"{path}: expected a plain .npy array of numbers ({reason})") from error
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != tuple(shape):
+        raise FormatError(
+            f"{path}: expected float32 of shape {tuple(shape)}, got another kind of file or shape"
+        )
+    return np.array(array)
+
+
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")

@@ -1,0 +1,97 @@
+"""What a round of fuzzing brings: failures found, inputs that the corpus keeps, and sums over a campaign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .minimize import Case
+from .recipe import Recipe
+from .result import Failure
+from .roots import Roots
+
+LEVELS = ("invalid", "V0", "V1", "V2")  # names of validity levels -1 to 2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A failure as the round found it, and minimised if it is the first of its class."""
+
+    case: Case
+    digest: str
+    pair: str
+    key: str
+    confidence: float
+    margin: float
+    execution: int
+    first: bool
+    minimised: Case | None = None
+
+    def failure(self, roots: Roots, replay: str) -> Failure:
+        """It as users see it; replay: the command that shows it again."""
+        case, small = self.case, self.minimised or self.case
+        return Failure(
+            id=self.digest[:12],
+            oracle=case.oracle,
+            true=case.label,
+            predicted=case.predicted,
+            root=case.recipe.root,
+            source=int(roots.source[case.recipe.root]),
+            recipe=str(case.recipe),
+            minimised_recipe=str(small.recipe),
+            validity=LEVELS[case.level + 1],
+            pair=self.pair,
+            key=self.key,
+            families=small.recipe.families,
+            confidence=self.confidence,
+            margin=self.margin,
+            execution=self.execution,
+            root_image=roots.x[case.recipe.root],
+            reference=case.ref,
+            mutant=case.x,
+            minimised=small.x,
+            minimised_reference=small.ref,
+            replay=replay,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """An input that the corpus keeps: valid, no failure, and new in some way."""
+
+    number: int
+    recipe: Recipe
+    x: np.ndarray
+    ref: np.ndarray
+    margin: float
+    level: int
+    gain: int
+    niche: bool
+    signature: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round brought. state: hex digest that depends on every round so far."""
+
+    number: int
+    executions: int
+    picks: list[int]
+    found: list[Found]
+    survivors: list[Survivor]
+    state: str
+
+
+@dataclass(slots=True)
+class Counters:
+    """Sums over a campaign. levels, failing: by validity level -1 to 2; undone: mutations taken back."""
+
+    rounds: int = 0
+    executions: int = 0
+    triage: int = 0
+    shrinking: int = 0
+    undone: int = 0
+    survivors: int = 0
+    levels: list[int] = field(default_factory=lambda: [0] * 4)
+    failing: list[int] = field(default_factory=lambda: [0] * 4)
