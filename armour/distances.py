@@ -322,8 +322,8 @@ def parse_epsilon(value: float | str) -> float:
     number = math.nan
     try:
         if isinstance(value, str):
-            top, _, bottom = value.partition("/")
-            number = float(top) / float(bottom) if bottom else float(top)
+            top, slash, bottom = value.partition("/")
+            number = float(top) / float(bottom) if slash else float(top)
         elif not isinstance(value, bool):
             number = float(value)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

@@ -22,8 +22,10 @@ Evaluate: TypeAlias = Callable[[Array, Any], tuple[Array, Array]]
 
 def project_l2(delta: Array, low: Array, high: Array, epsilon: Array) -> Array:
     """The nearest points with |z|_2 <= epsilon inside the box: clip(t * delta), with t in [0, 1]."""
-    scale = _scale(delta, low, high, epsilon, largest=1.0)
-    return _clip(scale[:, None] * delta, low, high)
+    peak = np.abs(delta).max(axis=1, initial=0)
+    reach, short = _stretch(delta, low, high, epsilon, end=_square(peak))
+    reach[short] = delta[short]
+    return _clip(reach, low, high)
 
 
 def furthest_l2(gradient: Array, low: Array, high: Array, epsilon: Array) -> Array:
@@ -31,10 +33,8 @@ def furthest_l2(gradient: Array, low: Array, high: Array, epsilon: Array) -> Arr
 
     Where even the corner of the box is inside the ball, the corner. Coordinates without gradient stay 0.
     """
-    scale = _scale(gradient, low, high, epsilon, largest=np.inf)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinity times 0 is replaced
-        reach = np.where(gradient == 0, 0, scale[:, None] * gradient)
-    return _clip(reach, low, high)
+    end = np.full(len(gradient), np.finfo(gradient.dtype).max, gradient.dtype)
+    return _clip(_stretch(gradient, low, high, epsilon, end)[0], low, high)
 
 
 def project_l1(delta: Array, low: Array, high: Array, epsilon: Array) -> Array:
@@ -99,34 +99,41 @@ def _room(direction: Array, low: Array, high: Array) -> Array:
     return up
 
 
-def _scale(direction: Array, low: Array, high: Array, epsilon: Array, largest: float) -> Array:
-    """(n,) the t in [0, largest] at which |clip(t * direction)|_2 = epsilon; `largest` if shorter there.
+def _square(values: Array) -> Array:
+    """Squares, with the largest number of the dtype where they would overflow."""
+    limit = np.finfo(values.dtype).max
+    return np.minimum(values.astype(np.float64) ** 2, limit).astype(values.dtype)
 
-    The squared norm, sum(min(room^2, s * direction^2)) with s = t^2, is concave and piecewise linear in s, so
-    Newton's method from the left never overshoots.
+
+def _stretch(
+    direction: Array, low: Array, high: Array, epsilon: Array, end: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """`direction` stretched so that its l2 norm inside the box is epsilon, and (n,) where it cannot be.
+
+    The direction is scaled to a largest entry of 1 (squares of small float32 gradients would vanish), then by
+    the square root of s in [0, end]. The squared norm, sum(min(room^2, s * unit^2)), is concave and piecewise
+    linear in s, so Newton's method from the left never overshoots.
     """
+    peak = np.abs(direction).max(axis=1, initial=0)
+    unit = direction / np.where(peak > 0, peak, 1)[:, None]
     limits = _room(direction, low, high)
-    squares = np.abs(direction) * (limits > 0)  # a coordinate without room plays no part
-    # Scaled to 1 at most: squares of small float32 gradients would vanish.
-    peak = squares.max(axis=1, initial=0)
-    squares /= np.where(peak > 0, peak, 1)[:, None]
+    squares = unit * (limits > 0)  # a coordinate without room plays no part
     squares *= squares
     limits *= limits
 
-    def square(s: Array, rows: Any) -> tuple[Array, Array]:
+    def norm(s: Array, rows: Any) -> tuple[Array, Array]:
         part, limit = squares[rows], limits[rows]
         grown = s[:, None] * part
         free = grown < limit
         np.minimum(grown, limit, out=grown)
         return grown.sum(axis=1), np.multiply(part, free).sum(axis=1)
 
-    target = (epsilon.astype(np.float64) ** 2).astype(direction.dtype)
-    end = np.minimum((largest * peak.astype(np.float64)) ** 2, np.finfo(direction.dtype).max)
-    end = np.where(peak > 0, end, 0).astype(direction.dtype)
+    target = _square(epsilon).astype(direction.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
-        s = _root(square, target, np.zeros_like(end), end, start=target / squares.sum(axis=1))
-        t = np.sqrt(s) / peak
-    return np.where(s < end, t, largest).astype(direction.dtype)
+        start = target / squares.sum(axis=1)
+    s = _root(norm, target, np.zeros_like(end), end, start)
+    unit *= np.sqrt(s)[:, None]
+    return unit, s >= end
 
 
 def _root(evaluate: Evaluate, target: Array, low: Array, high: Array, start: Array | None = None) -> Array:
