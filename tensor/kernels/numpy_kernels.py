@@ -17,7 +17,7 @@ Margins = tuple[Pair, Pair]  # zeros above and below, left and right
 # Columns of one chunk, in bytes: half an L2 cache on the host, much more on a device, which wants large products.
 HOST_CHUNK, DEVICE_CHUNK = 512 * 1024, 256 * 1024 * 1024
 # OpenBLAS multiplies without packing up to this many multiplications, which pays for narrow products.
-SMALL, NARROW = 1_000_000, 16
+SMALL, NARROW = 1_000_000, 32
 # A bias is added to runs of up to this many elements, since every run costs a call.
 LINE = 8192
 
@@ -155,14 +155,14 @@ def _block(rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int,
 
     With few channels a product is too narrow and a window's runs are too short for full speed. A window of several
     pixels then pays, although the kernel's matrix gets zeros. The choice is the cheapest by a model of the nanoseconds
-    of a row: multiplications at a width of at least 16, a call per run, the copy, and a share of making the matrix.
+    of a row: multiplications (slower where it is narrow), a call per run, the copy, and a share of making the matrix.
     """
-    if groups > 1 or dilation > 1 or kernel == (1, 1) or c * o >= 512:
+    if groups > 1 or dilation > 1 or kernel == (1, 1) or c * o >= 5120:
         return 1
     best, least = 1, float("inf")
     for block in (d for d in range(1, ow + 1) if ow % d == 0):
         depth, width = kernel[0] * ((block - 1) * stride + kernel[1]) * c, block * o
-        row = depth * max(width, NARROW) * 0.024 + 10 * kernel[0] + 0.1 * depth
+        row = depth * width * (0.03 if width <= 16 else 0.024) + 10 * kernel[0] + 0.1 * depth
         cost = (row / block + depth * width / max(1, rows * ow)) * (1 + 0.03 * block)
         if cost < least:
             best, least = block, cost
