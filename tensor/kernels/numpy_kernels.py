@@ -8,6 +8,7 @@ built for a few samples at a time, so that they stay in the cache between being 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from armour.tensor.backend import Array, Namespace, strided
 
@@ -150,6 +151,7 @@ def _correlate(
     return out.reshape((n, oh, ow, groups * og)).transpose((0, 3, 1, 2))
 
 
+@lru_cache(maxsize=4096)
 def _block(rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int, groups: int) -> int:
     """How many neighbouring output pixels one row of the product makes; `rows` is how many output lines there are.
 

@@ -99,7 +99,7 @@ PEERS: dict[str, Callable[..., Any]] = {
     "transpose": lambda x, axes: torch.permute(x, axes),
     "var": lambda x, axis, keepdims, ddof=0: torch.var(x, _axis(x, axis), correction=ddof, keepdim=keepdims),
 }
-ALONE = {"alias", "avg_unpool2d", "dropout", "getitem_grad", "max_pick2d", "max_share", "max_unpool2d",
+ALONE = {"alias", "avg_unpool2d", "dropout", "getitem_grad", "max_pick2d", "max_share", "max_unpool2d", "relu_grad",
          "take_along_axis_grad"}  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def shared() -> list[Any]:
 
 
 def test_every_row_is_compared_or_listed() -> None:
-    from_nn = {"batch_norm_train", "scale_shift"}  # test_torch_nn compares the layers made of them
+    from_nn = {"batch_norm_train", "scale_channels", "scale_shift"}  # test_torch_nn compares the layers made of them
     assert set(OPS) - set(PEERS) - from_nn <= ALONE
     assert not ALONE & set(PEERS)
 

@@ -176,6 +176,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
     "relu": lambda x: np.where(x > 0, x, 0.0),
     "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),
+    "relu_grad": lambda g, y: np.where(y > 0, g, 0.0),
     "scale_channels": lambda x, scale: x * channels(scale, x),
     "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),
     "sigmoid": scipy.special.expit,

@@ -97,6 +97,21 @@ def test_erf_agrees_with_mpmath_to_the_last_digits() -> None:
     assert np.signbit(special[4])
 
 
+@pytest.mark.parametrize("shape", [(40, 7, 50, 9), (3, 30000), (5000, 20), (1, 5000)])
+@pytest.mark.parametrize("last", [False, True])
+def test_large_arrays_take_other_paths_to_the_same_result(shape: tuple[int, ...], last: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal(shape), rng.standard_normal(shape)
+    x.ravel()[::17], x.ravel()[5] = 0.0, NAN
+    if last:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    t = Tensor(x, requires_grad=True)
+    y = t.relu()
+    y.backward(g)
+    np.testing.assert_array_equal(y.numpy(), np.maximum(x, 0))
+    np.testing.assert_array_equal(t.grad.numpy(), g * ((x > 0) | np.isnan(x)))
+
+
 def test_relu_keeps_the_memory_order_of_its_input() -> None:
     x = np.ones((2, 5, 7, 300), np.float32).transpose(0, 3, 1, 2)
     y = tensor.relu(x).numpy()
