@@ -52,7 +52,8 @@ def by_content(rng: np.random.Generator, x: NDArray[np.generic]) -> Streams:
     digests = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
     keys = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
     root = np.uint64(rng.integers(0, 2**63, dtype=np.int64))
-    return Streams(_mix(keys ^ _mix(root + _GAMMA)))
+    with np.errstate(over="ignore"):
+        return Streams(_mix(keys ^ _mix(root + _GAMMA)))
 
 
 class Streams:

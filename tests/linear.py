@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq, linprog
 
 from armour.contract import LossFn, Model, input_gradient
 from armour.model import ModuleModel
@@ -79,3 +80,51 @@ def inputs(model: Model, n: int, seed: int = 0) -> np.ndarray:
     x[rng.random(x.shape) < 0.2] = low
     x[rng.random(x.shape) < 0.15] = high
     return x.astype(np.float32)
+
+
+def two_classes(d: int = 12, seed: int = 0) -> LinearModel:
+    """A linear model of two classes on d inputs, whose margin changes sign near the middle of the bounds."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(d, 2))
+    return LinearModel(weights, -weights.sum(axis=0) / 2)
+
+
+def margin(model: LinearModel, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) logit of y minus the other logit, in float64."""
+    z = x.reshape(len(x), -1).astype(np.float64) @ model.weights + model.bias
+    rows = np.arange(len(x))
+    return np.asarray(z[rows, y] - z[rows, 1 - y])
+
+
+def slope(model: LinearModel, y: np.ndarray) -> np.ndarray:
+    """(n, d) the direction in which the margin of y falls fastest."""
+    return np.asarray((model.weights[:, 1 - y] - model.weights[:, y]).T)
+
+
+def largest_drop(
+    slopes: np.ndarray, x: np.ndarray, epsilon: float, norm: str, bounds: tuple[float, float]
+) -> np.ndarray:
+    """(n,) the most a linear margin can fall within the budget and the bounds, by SciPy's solvers alone."""
+    drops = []
+    for c, point in zip(slopes, x.reshape(len(x), -1).astype(np.float64), strict=True):
+        low, high = bounds[0] - point, bounds[1] - point
+        if norm == "l2":
+            drops.append(c @ _stretched(c, low, high, epsilon))
+            continue
+        if norm == "linf":
+            low, high = np.maximum(low, -epsilon), np.minimum(high, epsilon)
+        d = len(c)  # step = up - down
+        limit = ([[1.0] * (2 * d)], [epsilon]) if norm == "l1" else (None, None)
+        room = [(0, h) for h in high] + [(0, -v) for v in low]
+        drops.append(-linprog(-np.r_[c, -c], *limit, bounds=room).fun)
+    return np.array(drops)
+
+
+def _stretched(c: np.ndarray, low: np.ndarray, high: np.ndarray, epsilon: float) -> np.ndarray:
+    """t * c, clipped to the room, with the t at which it is as long as epsilon; found by bracketing."""
+
+    def excess(t: float) -> float:
+        return float(np.linalg.norm(np.clip(t * c, low, high))) - epsilon
+
+    t = 1e9 if excess(1e9) <= 0 else brentq(excess, 0, 1e9, xtol=1e-14, rtol=1e-14)
+    return np.clip(t * c, low, high)

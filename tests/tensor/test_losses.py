@@ -104,3 +104,18 @@ def test_labels_are_not_differentiated() -> None:
     z = Tensor(LOGITS, requires_grad=True)
     tensor.cross_entropy(z, Tensor(LABELS)).sum().backward()
     assert z.grad.shape == LOGITS.shape
+
+
+@pytest.mark.parametrize("gap", [0.0, 5.0, 17.0, 25.0, 60.0, 85.0, -40.0])
+def test_cross_entropy_of_a_sure_answer_keeps_value_and_gradient(gap: float) -> None:
+    """In float32 the label's probability rounds to 1 from a gap of 17 on; neither loss nor gradient may be lost."""
+    logits = np.array([[gap, 0.0, -1.0]], np.float32)
+    x = Tensor(logits, requires_grad=True)
+    loss = tensor.cross_entropy(x, np.array([0]))
+    loss.sum().backward()
+    exact = logits.astype(np.float64)
+    p = np.exp(exact - exact.max())
+    p /= p.sum()
+    np.testing.assert_allclose(loss.numpy(), np.log1p(np.exp(-gap) + np.exp(-gap - 1)), rtol=1e-5)
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), [[-(p[0, 1] + p[0, 2]), p[0, 1], p[0, 2]]], rtol=1e-5)
