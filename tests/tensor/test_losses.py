@@ -108,7 +108,7 @@ def test_labels_are_not_differentiated() -> None:
 
 @pytest.mark.parametrize("gap", [0.0, 5.0, 17.0, 25.0, 60.0, 85.0, -40.0])
 def test_cross_entropy_of_a_sure_answer_keeps_value_and_gradient(gap: float) -> None:
-    """In float32 the label's probability rounds to 1 from a gap of 17 on; neither loss nor gradient may be lost."""
+    """The label's float32 probability rounds to 1 from a gap of 17 on; loss and gradient must not be lost."""
     logits = np.array([[gap, 0.0, -1.0]], np.float32)
     x = Tensor(logits, requires_grad=True)
     loss = tensor.cross_entropy(x, np.array([0]))
