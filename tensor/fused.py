@@ -14,6 +14,7 @@ from armour.tensor.core import Tensor, grad_enabled
 from armour.tensor.op import Case, op
 
 BLOCK = 1 << 16  # elements of a block: 256 KB of float32, about an L2 cache
+LINE = 1 << 14  # elements of one line of repeated channels at most
 
 
 class _View:
@@ -28,6 +29,8 @@ class _View:
         last = x.transpose((0, *range(2, x.ndim), 1))
         self.last = bool(last.flags.c_contiguous)
         self.repeats = x.shape[-1] if self.last and x.ndim > 2 else 1
+        if self.last and x.ndim == 4 and self.n >= 8 and x.size <= LINE * self.n:
+            self.repeats *= x.shape[2]  # whole images, if they are small and many
 
     def __call__(self, a: Array) -> Array:
         """`a` of x's shape in that form, a view if it lies in memory as x does."""
@@ -44,7 +47,11 @@ class _View:
 
     def spread(self, xp: Namespace, values: Array) -> Array:
         """(c,) values in a form that broadcasts over such a view."""
-        return xp.tile(values, self.repeats).reshape((1, -1)) if self.last else values.reshape((1, -1, 1))
+        if not self.last:
+            return values.reshape((1, -1, 1))
+        line = xp.empty((self.repeats, self.c), values.dtype)  # tile would do, at ten times the cost for a short line
+        line[...] = values
+        return line.reshape((1, -1))
 
     def blocks(self, xp: Namespace, view: Array) -> Iterator[slice]:
         """Slices of the first axis: each a block that stays in the cache."""

@@ -135,7 +135,11 @@ def _correlate(
     else:
         matrix = taps.reshape((groups, kh * kw * cg, og))
     out = xp.empty((n * oh * ow // block, block * groups * og), x.dtype)
-    row = None if b is None else xp.tile(b, ow * (oh if oh * ow * og <= LINE else 1))
+    row = None
+    if b is not None:
+        row = xp.empty((ow * (oh if oh * ow * og <= LINE else 1), groups * og), x.dtype)
+        row[...] = b
+        row = row.reshape((-1,))
     columns = _columns(
         xp, x.transpose((0, 2, 3, 1)), (kh, kw), (oh, ow), stride, margins, dilation, groups, block
     )
