@@ -177,65 +177,65 @@ class Tensor:
     # -- operators: each calls one row of the table ------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
-        return OPS["add"](self, other)
+        return apply(OPS["add"], (self, other), {})
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Tensor:
-        return OPS["subtract"](self, other)
+        return apply(OPS["subtract"], (self, other), {})
 
     def __rsub__(self, other: Any) -> Tensor:
-        return OPS["subtract"](other, self)
+        return apply(OPS["subtract"], (other, self), {})
 
     def __mul__(self, other: Any) -> Tensor:
-        return OPS["multiply"](self, other)
+        return apply(OPS["multiply"], (self, other), {})
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Tensor:
-        return OPS["divide"](self, other)
+        return apply(OPS["divide"], (self, other), {})
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return OPS["divide"](other, self)
+        return apply(OPS["divide"], (other, self), {})
 
     def __pow__(self, other: Any) -> Tensor:
-        return OPS["power"](self, other)
+        return apply(OPS["power"], (self, other), {})
 
     def __rpow__(self, other: Any) -> Tensor:
-        return OPS["power"](other, self)
+        return apply(OPS["power"], (other, self), {})
 
     def __matmul__(self, other: Any) -> Tensor:
-        return OPS["matmul"](self, other)
+        return apply(OPS["matmul"], (self, other), {})
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return OPS["matmul"](other, self)
+        return apply(OPS["matmul"], (other, self), {})
 
     def __neg__(self) -> Tensor:
-        return OPS["negative"](self)
+        return apply(OPS["negative"], (self,), {})
 
     def __abs__(self) -> Tensor:
-        return OPS["abs"](self)
+        return apply(OPS["abs"], (self,), {})
 
     def __getitem__(self, index: Any) -> Tensor:
         return OPS["getitem"](self, index=_plain_index(index))
 
     def __lt__(self, other: Any) -> Tensor:
-        return OPS["less"](self, other)
+        return apply(OPS["less"], (self, other), {})
 
     def __le__(self, other: Any) -> Tensor:
-        return OPS["less_equal"](self, other)
+        return apply(OPS["less_equal"], (self, other), {})
 
     def __gt__(self, other: Any) -> Tensor:
-        return OPS["greater"](self, other)
+        return apply(OPS["greater"], (self, other), {})
 
     def __ge__(self, other: Any) -> Tensor:
-        return OPS["greater_equal"](self, other)
+        return apply(OPS["greater_equal"], (self, other), {})
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["equal"](self, other)
+        return apply(OPS["equal"], (self, other), {})
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["not_equal"](self, other)
+        return apply(OPS["not_equal"], (self, other), {})
 
     __hash__ = object.__hash__
 
@@ -311,7 +311,7 @@ class Tensor:
 
     def abs(self) -> Tensor:
         """Absolute value; gradient 0 at 0."""
-        return OPS["abs"](self)
+        return apply(OPS["abs"], (self,), {})
 
     def sign(self) -> Tensor:
         """-1, 0 or 1; no gradient."""
@@ -356,13 +356,15 @@ class Tensor:
 
 def wrap(data: Array) -> Tensor:
     """A tensor of an array as it is, wherever it is: what the engine makes of its own results."""
-    tensor = Tensor.__new__(Tensor)
-    tensor.data = np.asarray(data) if isinstance(data, np.generic) else data
+    tensor = _new(Tensor)
+    tensor.data = data if type(data) is np.ndarray or not isinstance(data, np.generic) else np.asarray(data)
     tensor.requires_grad = False
     tensor.grad = tensor.node = None
     return tensor
 
 
+_new = object.__new__
+_PLAIN = (float, int)
 _NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
@@ -372,6 +374,14 @@ def lift(inputs: Sequence[Any]) -> tuple[Tensor, ...]:
     Numbers, lists and NumPy arrays go to where the tensors beside them are if one is on the host, else to the
     chosen backend.
     """
+    if len(inputs) == 2:  # a number beside a tensor on the host: by far the most frequent case
+        for k in (0, 1):
+            number, other = inputs[k], inputs[1 - k]
+            if type(number) in _PLAIN and isinstance(other, Tensor) and type(other.data) is np.ndarray:
+                if other.data.dtype.kind != "f":
+                    break
+                constant = wrap(np.asarray(number, other.data.dtype))
+                return (constant, other) if k == 0 else (other, constant)
     known = [t.data for t in inputs if isinstance(t, Tensor)]
     if len(known) == len(inputs):
         return tuple(inputs)
@@ -405,12 +415,12 @@ def apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:
     for t in inputs:
         if not isinstance(t, Tensor):
             return apply(row, lift(inputs), attrs)
-        data = t.data
-        if type(data) is not np.ndarray:
+        array = t.data
+        arrays.append(array)
+        if type(array) is not np.ndarray:
             host = False
         if t.requires_grad:
             record = True
-        arrays.append(data)
     try:
         data = row.forward(np if host else get_xp(*arrays), *arrays, **attrs)
     except (ValueError, IndexError, TypeError) as error:
