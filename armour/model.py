@@ -19,6 +19,7 @@ from armour.contract import Model as Model
 from armour.errors import InvalidArgument
 from armour.tensor.backend import asnumpy, to_device
 from armour.tensor.core import Tensor, no_grad
+from armour.tensor.module import frozen
 
 if TYPE_CHECKING:
     from armour.tensor import nn
@@ -106,7 +107,8 @@ class ModuleModel(Model):
 
     def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         leaf = Tensor(to_device(x, self.device), requires_grad=True)
-        with self._evaluating():
+        # Frozen parameters keep what depends on them alone, such as folded statistics, off the tape.
+        with self._evaluating(), frozen(self.module):
             out = self.forward(leaf)
             logits = self._check_output(asnumpy(out.data), len(x))
             loss = loss_fn(out)
