@@ -22,11 +22,11 @@ _IN_ARMOUR: dict[float, str] = {
     1: """
         adapters archive blur bounds compression contract criteria data datafiles datasets
         distances download fields folders formats geometry idx model noise npz occlusion
-        projections stats tables training transforms weather
+        projections stats subset tables training transforms weather
     """,
     # what is said about results
     4: """
-        environment markdown page_charts page_tables pages plots records render report report_build
+        environment markdown page_charts page_tables pages plots records render report report_build report_fuzz
         report_checks report_sections selfcheck thumbnails verdict
     """,
 }

@@ -1,0 +1,229 @@
+"""`armour attack MODEL`: one attack on a model, as a table or JSON, and its inputs as an .npz file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import armour
+from armour import attacks, data
+from armour.attacks import Attack, AttackResult, FixedBudgetAttack
+from armour.cli.options import (
+    EPSILON,
+    data_option,
+    device_option,
+    json_option,
+    output_option,
+    print_json,
+    quiet_option,
+    seed_option,
+)
+from armour.cli.progress import progress as showing
+from armour.contract import Model
+from armour.data import Dataset
+from armour.errors import DataError, InvalidArgument, NothingEvaluated
+from armour.events import OnEvent
+from armour.files import atomic_write, check_writable
+from armour.rng import generator
+from armour.stats import wilson
+from armour.subset import stratified_order
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.option(
+    "--attack", "name", default="pgd", show_default=True, help=f"One of: {', '.join(attacks.names())}."
+)
+@click.option(
+    "--epsilon",
+    "epsilons",
+    type=EPSILON,
+    multiple=True,
+    metavar="BUDGET",
+    help="Largest distance from the input, in input units: 0.1 or 8/255. May be given several times.",
+)
+@click.option("--norm", default=None, help="Distance that limits the attack: linf, l2 or l1. Default: linf.")
+@click.option("--steps", type=int, default=None, help="Steps of an iterative attack.")
+@click.option("--step-size", type=float, default=None, help="Length of a step, as a fraction of epsilon.")
+@click.option("--restarts", type=int, default=None, help="Runs from new random points.")
+@click.option("--loss", default=None, help="Loss to climb: cross-entropy, margin or dlr.")
+@click.option(
+    "-n",
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="At most so many samples, chosen by seed in the classes' proportions.",
+)
+@data_option
+@output_option("Write inputs, labels and adversarial inputs to this .npz file.")
+@seed_option
+@device_option
+@json_option
+@quiet_option
+def attack(
+    model: Path,
+    name: str,
+    epsilons: tuple[float, ...],
+    norm: str | None,
+    steps: int | None,
+    step_size: float | None,
+    restarts: int | None,
+    loss: str | None,
+    samples: int,
+    data: str | None,
+    output: Path | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run one attack on MODEL and count what is left of its accuracy.
+
+    The samples are the test part of the data set that MODEL records, or of --data; all samples of a file.
+    """
+    settings = {"norm": norm, "steps": steps, "step_size": step_size, "restarts": restarts, "loss": loss}
+    chosen = build(name, {key: value for key, value in settings.items() if value is not None})
+    if isinstance(chosen, FixedBudgetAttack) and not epsilons:
+        raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
+    if output is not None:
+        check_writable(output)
+    target = armour.load(model, device=device)
+    with showing(quiet, as_json) as on_event:
+        samples_at, chosen_data = choose(target, data, samples, seed, on_event)
+        result = chosen.attack(
+            target, chosen_data.x, chosen_data.y, epsilons or None, rng=seed, on_event=on_event
+        )
+    if output is not None:
+        write(output, result, chosen_data, samples_at, target)
+    summary = summarise(result, target, chosen_data, seed) | {
+        "output": None if output is None else str(output)
+    }
+    if as_json:
+        print_json(summary)
+    elif not quiet:
+        click.echo(table(summary))
+
+
+def build(name: str, settings: dict[str, Any]) -> Attack:
+    """The attack of that name; InvalidArgument for a setting that it does not have."""
+    kind = attacks.get(name)
+    known = [field.name for field in fields(kind)]
+    for key in settings:
+        if key not in known:
+            options = ", ".join("--" + field.replace("_", "-") for field in known)
+            raise InvalidArgument(f"{name} has no setting --{key.replace('_', '-')}; it has: {options}")
+    return kind(**settings)
+
+
+def choose(
+    model: Model, source: str | None, limit: int, seed: int, on_event: OnEvent
+) -> tuple[np.ndarray, Dataset]:
+    """Indices and samples to attack; DataError if they do not fit, NothingEvaluated if there are none."""
+    recorded = model.provenance.get("data", {}).get("name")
+    source = source or recorded
+    if not source:
+        raise InvalidArgument(f"{model.name} records no data set; state one with --data")
+    train, test = data.load_split(source, bounds=model.bounds, on_event=on_event)
+    if source in data.names() or source == recorded:
+        samples = test
+    else:
+        samples = Dataset(
+            np.concatenate([train.x, test.x]),
+            np.concatenate([train.y, test.y]),
+            test.bounds,
+            test.name,
+            test.class_names,
+        )
+    if not len(samples):
+        raise NothingEvaluated(f"{samples.name} has no samples to attack; choose other data with --data")
+    try:
+        model.check_input(samples.x[:1])
+        model.check_labels(samples.y, len(samples))
+    except InvalidArgument as error:
+        raise DataError(f"{samples.name} does not fit {model.name}: {error}") from error
+    at = stratified_order(samples.y, generator(seed))[:limit]
+    return at, samples[at]
+
+
+def write(path: Path, result: AttackResult, samples: Dataset, at: np.ndarray, model: Model) -> None:
+    """x (n, ...), y (n,), adv (k, n, ...), success and distance (k, n), epsilons (k,), index (n,)."""
+    with atomic_write(path) as stream:
+        np.savez(
+            stream,
+            x=samples.x,
+            y=samples.y,
+            adv=result.adv,
+            success=result.success,
+            distance=result.distance,
+            epsilons=result.epsilons,
+            index=at,
+            attack=np.array(result.attack),
+            norm=np.array(result.norm),
+            data=np.array(samples.name),
+            model=np.array(model.fingerprint),
+        )
+
+
+def summarise(result: AttackResult, model: Model, samples: Dataset, seed: int) -> dict[str, Any]:
+    """What the command says, as JSON values."""
+    n = len(samples)
+    clean = round(result.clean_accuracy * n)
+    rows = []
+    for epsilon, success, distance in zip(result.epsilons, result.success, result.distance, strict=True):
+        left = int((~success).sum())
+        moved = distance[success & (distance > 0)]
+        rows.append(
+            {
+                "epsilon": float(epsilon),
+                "robust_accuracy": left / n,
+                "interval": list(wilson(left, n)),
+                "broken": clean - left,
+                "median_distance": float(np.median(moved)) if len(moved) else None,
+            }
+        )
+    return {
+        "attack": result.attack,
+        "norm": result.norm,
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "data": samples.name,
+        "samples": n,
+        "seed": seed,
+        "clean_accuracy": clean / n,
+        "clean_interval": list(wilson(clean, n)),
+        "results": rows,
+        "queries": result.queries,
+        "gradients": result.gradients,
+        "seconds": result.seconds,
+    }
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The summary for people. An attack gives an upper bound on robust accuracy, hence "<="."""
+    low, high = summary["clean_interval"]
+    between = f"{low:.2%} to {high:.2%}"
+    lines = [
+        summary["attack"],
+        f"{summary['model']}, {summary['samples']:,} samples of {summary['data']}, seed {summary['seed']}",
+        "",
+        f"{'epsilon':>10}  {'accuracy':>10}  {'95 % interval':>18}  {'broken':>7}  {'median distance':>15}",
+        f"{'clean':>10}  {summary['clean_accuracy']:>10.2%}  {between:>18}",
+    ]
+    for row in summary["results"]:
+        low, high = row["interval"]
+        left = f"<= {row['robust_accuracy']:.2%}"
+        median = "" if row["median_distance"] is None else f"{row['median_distance']:.4g}"
+        between = f"{low:.2%} to {high:.2%}"
+        lines.append(f"{row['epsilon']:>10.4g}  {left:>10}  {between:>18}  {row['broken']:>7,}  {median:>15}")
+    lines += [
+        "",
+        f"{summary['queries']:,} queries, {summary['gradients']:,} gradients, {summary['seconds']:.1f} s",
+    ]
+    if summary["output"]:
+        lines.append(f"wrote {summary['output']}")
+    return "\n".join(lines)
