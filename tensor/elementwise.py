@@ -25,7 +25,21 @@ PAIR = (
 )
 
 
-BLOCK = 1 << 16  # elements of a block that stays in the cache: 256 KB of float32
+RUN, BLOCK = 1 << 13, 1 << 15  # elements of a run of zeros, and of a block that stays in the cache
+
+
+def memory(x: Array) -> Array | None:
+    """All elements of `x` as one flat view in the order they lie in memory; None if they lie apart.
+
+    Knows NumPy's own order and that of convolutions, (n, h, w, c).
+    """
+    if x.flags.c_contiguous:
+        return x.reshape((-1,))
+    if x.ndim == 4:
+        last = x.transpose((0, 2, 3, 1))
+        if last.flags.c_contiguous:
+            return last.reshape((-1,))
+    return None
 
 
 def floating(a: Array) -> Array:
@@ -127,25 +141,32 @@ def _sigmoid(xp: Namespace, x: Array) -> Array:
 
 
 def _relu(xp: Namespace, x: Array) -> Array:
-    # NumPy's maximum with a scalar is two to four times slower than with an array, so one sample's zeros are repeated.
-    rows = x.shape[0] if x.ndim > 1 else 0
-    if rows and x.size >= max(4096, 256 * rows):
-        return xp.maximum(x, xp.zeros_like(x[:1]))
-    return xp.maximum(x, xp.zeros((), x.dtype))
+    # NumPy's maximum with a scalar is two to four times slower than with an array: a run of zeros is repeated.
+    flat = memory(x) if x.size >= RUN else None
+    if flat is None:
+        return xp.maximum(x, xp.zeros((), x.dtype))
+    out = xp.empty_like(x)
+    zeros, target = xp.zeros(RUN, x.dtype), memory(out)
+    whole = x.size // RUN * RUN
+    xp.maximum(flat[:whole].reshape((-1, RUN)), zeros, out=target[:whole].reshape((-1, RUN)))
+    xp.maximum(flat[whole:], zeros[: x.size - whole], out=target[whole:])
+    return out
 
 
 def _relu_grad(xp: Namespace, g: Array, y: Array) -> Array:
     # y is never below 0, so y != 0 means x > 0 or NaN, for which PyTorch passes the gradient too.
     zero = xp.zeros((), y.dtype)
-    if xp.__name__ != "numpy" or y.size <= BLOCK or y.ndim < 2:
+    alike = xp.__name__ == "numpy" and y.size > BLOCK and g.strides == y.strides and g.dtype == y.dtype
+    flat = memory(y) if alike else None
+    if flat is None:
         return xp.multiply(g, xp.not_equal(y, zero))
     # One walk over the memory instead of two: the mask of a block is used while it is in the cache.
-    out, step = xp.empty_like(y, dtype=g.dtype), max(1, BLOCK * y.shape[0] // y.size)
-    mask = xp.empty_like(y[:step], dtype=bool)
-    for start in range(0, y.shape[0], step):
-        part = y[start : start + step]
+    out, mask, amounts = xp.empty_like(y), xp.empty(BLOCK, "bool"), memory(g)
+    target = memory(out)
+    for start in range(0, y.size, BLOCK):
+        part = flat[start : start + BLOCK]
         found = xp.not_equal(part, zero, out=mask[: part.shape[0]])
-        xp.multiply(g[start : start + step], found, out=out[start : start + step])
+        xp.multiply(amounts[start : start + BLOCK], found, out=target[start : start + BLOCK])
     return out
 
 

@@ -20,7 +20,7 @@ from armour import rng as rngs
 from armour.checks import count, describe, fraction, suggest
 from armour.errors import InvalidArgument
 from armour.registry import Registry
-from armour.tensor import conv, init, norm, pooling, shape
+from armour.tensor import conv, init, linalg, norm, pooling, shape
 from armour.tensor.core import Tensor
 from armour.tensor.module import Module, Parameter, Rng, initial
 
@@ -100,8 +100,7 @@ class Linear(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        out = x @ self.weight.T
-        return out if self.bias is None else out + self.bias
+        return linalg.linear(x, self.weight, self.bias)
 
 
 @leaf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from armour.errors import InvalidArgument
@@ -14,6 +15,7 @@ from armour.tensor.shape import broadcast_to, reshape, transpose
 
 
 FEW_ROWS, LARGE = 64, 48_000  # rows of the left operand, elements of the right one
+RUN = 2048  # elements that a bias is added to in one call
 
 
 def _swap(t: Tensor) -> Tensor:
@@ -76,6 +78,61 @@ matmul = op(
         Case(((9, 300), (300, 200))),
     ),
 )
+
+
+# -- linear layers -------------------------------------------------------------------------------------
+
+
+def _linear_values(xp: Namespace, x: Array, w: Array, b: Array | None = None) -> Array:
+    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
+        raise InvalidArgument(f"linear expects x (..., in) and weight (out, in), got {x.shape} and {w.shape}")
+    out = _matmul(xp, x.reshape((math.prod(x.shape[:-1]), w.shape[1])), w.T)
+    if b is not None:
+        # A bias is added to runs of several rows, since every run costs a call.
+        rows, features = out.shape
+        repeats = max(1, RUN // max(1, features))
+        whole = rows // repeats * repeats
+        if repeats > 1 and whole:
+            run = xp.empty((repeats, features), b.dtype)
+            run[...] = b
+            part = out[:whole].reshape((-1, repeats * features))
+            part += run.reshape((-1,))
+            rest = out[whole:]
+            rest += b
+        else:
+            out += b
+    return out.reshape((*x.shape[:-1], w.shape[0]))
+
+
+def _rows(t: Tensor) -> Tensor:
+    return t if t.ndim == 2 else reshape(t, (math.prod(t.shape[:-1]), t.shape[-1]))
+
+
+_linear = op(
+    "linear",
+    _linear_values,
+    (
+        lambda g, y, x, w, b=None: matmul(g, w) if g.ndim > 1 else matmul(w.T, g),
+        lambda g, y, x, w, b=None: matmul(transpose(_rows(g), (1, 0)), _rows(x)),
+        lambda g, y, x, w, b: g,  # backward sums it over the rows
+    ),
+    cases=(
+        Case(((3, 4), (2, 4), (2,))),
+        Case(((3, 4), (2, 4))),
+        Case(((4,), (2, 4), (2,))),
+        Case(((2, 3, 4), (5, 4), (5,))),
+        Case(((0, 4), (2, 4), (2,))),
+        Case(((9, 3), (1100, 3), (1100,))),
+    ),
+)
+
+
+def linear(x: Any, w: Any, b: Any = None) -> Tensor:
+    """x (..., in) times the transpose of w (out, in), plus b (out,); -> (..., out)."""
+    return _linear(x, w) if b is None else _linear(x, w, b)
+
+
+# -- sums of products ----------------------------------------------------------------------------------
 
 
 def _split(subscripts: str) -> tuple[list[str], str]:

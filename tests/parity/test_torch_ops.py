@@ -81,6 +81,7 @@ PEERS: dict[str, Callable[..., Any]] = {
     "gelu": F.gelu,
     "getitem": lambda x, index: _take(x, index),
     "leaky_relu": lambda x, slope: F.leaky_relu(x, slope),
+    "linear": F.linear,
     "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
     "logsumexp": lambda x, axis, keepdims: torch.logsumexp(x, _axis(x, axis), keepdims),
     "max": lambda x, axis, keepdims: torch.amax(x, _axis(x, axis), keepdims),

@@ -166,6 +166,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, index: x[index],
     "getitem_grad": scattered,
     "leaky_relu": lambda x, slope: np.where(x > 0, x, slope * x),
+    "linear": lambda x, w, b=0.0: np.einsum("...i,oi->...o", x, w) + b,
     "log_softmax": scipy.special.log_softmax,
     "logsumexp": log_sum_exp,
     "max_pool2d": lambda x, kernel, stride: pooled(x, kernel, stride, np.max),
