@@ -12,10 +12,9 @@ import report_samples as samples
 from armour import stats
 from armour.data import Dataset
 from armour.errors import InvalidArgument, NothingEvaluated
-from armour.fuzz.result import CampaignResult, Failure, FuzzResult, GrowthPoint
 from armour.model import CallableModel
 from armour.report import Report
-from armour.report_build import attack_section, data_info, fuzz_section, model_info, short_name
+from armour.report_build import attack_section, data_info, model_info, short_name
 
 N = 60
 
@@ -45,7 +44,11 @@ def bright_or_not() -> CallableModel:
         return np.stack([0.5 - first, first - 0.5], axis=1).astype(np.float32)
 
     return CallableModel(
-        logits, input_shape=(1, 2, 2), num_classes=2, name="bright", provenance={"path": "/a/b.ckpt"}
+        logits,
+        input_shape=(1, 2, 2),
+        num_classes=2,
+        name="bright",
+        provenance={"path": "/a/b.ckpt", "training": {"test_accuracy": 0.5}},
     )
 
 
@@ -112,9 +115,17 @@ def test_what_cannot_be_reported_is_refused() -> None:
         attack_section(result, model, x[:0], y[:0])
 
 
+def test_a_report_of_an_attack_survives_saving() -> None:
+    model, x, y, _, result = attacked()
+    report = Report.from_attack(result, model, x, y, headline=0.1, environment=samples.environment())
+    assert Report.from_json(report.to_json()) == report
+    assert f"n={N}" in report.to_html()
+
+
 def test_the_model_is_named_without_paths() -> None:
     info = model_info(bright_or_not(), name="bright.ckpt")
     assert info.name == "bright.ckpt" and info.provenance["path"] == "b.ckpt"
+    assert info.provenance["training test accuracy"] == "0.5"
     assert (info.input_shape, info.num_classes, info.bounds, info.parameters) == (
         (1, 2, 2),
         2,
@@ -128,124 +139,6 @@ def test_data_is_identified_by_its_values() -> None:
     info = data_info(Dataset(x, np.array([0, 0, 1, 1, 1]), name="/home/someone/set.npz"), selection="all")
     assert (info.name, info.n, info.class_counts, info.selection) == ("set.npz", 5, (2, 3), "all")
     assert info.sha256 == Dataset(x, np.array([0, 0, 1, 1, 1]), name="other").digest
-
-
-def failure(key: str, pair: str, root: int) -> Failure:
-    rng = np.random.default_rng(root)
-    image = rng.random((1, 4, 4)).astype(np.float32)
-    mutant = np.clip(image + 0.1, 0, 1)
-    return Failure(
-        id=f"{root:012d}",
-        oracle="label-flip",
-        true=0,
-        predicted=1,
-        root=root,
-        source=root,
-        recipe=f"root={root};brightness(amount=0.2)@1;blur(width=2)@2",
-        minimised_recipe=f"root={root};brightness(amount=0.1)@1",
-        validity="V2",
-        pair=pair,
-        key=key,
-        families=("light",),
-        confidence=0.9,
-        margin=float("nan"),
-        execution=5,
-        root_image=image,
-        reference=image,
-        mutant=mutant,
-        minimised=mutant,
-        minimised_reference=image,
-        replay=f"armour corpus replay corpus --case {root:012d}",
-    )
-
-
-def campaign(schedule: str, points: int = 3) -> CampaignResult:
-    return CampaignResult(
-        schedule=schedule,
-        executions=1_000,
-        valid=900,
-        levels={"invalid": 20, "V0": 50, "V1": 30, "V2": 900},
-        failing={"V0": 5, "V2": 42},
-        failures=40,
-        pairs=2,
-        classes=3,
-        distinct=17,
-        roots=9,
-        class_counts={"a": 5, "b": 30, "c": 5},
-        pair_counts={(0, 1): 35, (1, 0): 5},
-        triage_executions=77,
-        steps_rejected=4,
-        survivors=12,
-        coverage={"KMNC": 0.5},
-        seconds=0.5,
-        curve=tuple(
-            GrowthPoint(
-                executions=(i + 1) * 2, failures=i, distinct=i, classes=i, roots=i, valid=i, coverage=0.4
-            )
-            for i in range(points)
-        ),
-    )
-
-
-def fuzzed(**changes: Any) -> FuzzResult:
-    parts: dict[str, Any] = {
-        "failures": (failure("a", "0>1", 1), failure("b", "0>1", 2), failure("c", "1>0", 3)),
-        "executions": 1_000,
-        "classes": 3,
-        "seconds": 1.0,
-        "guided": campaign("niche"),
-        "baseline": campaign("random"),
-        "validity": "V2",
-        "validator": "rule, SSIM, density",
-        "seeds": 12,
-        "roots": 10,
-        "skipped": 2,
-        "seed": 0,
-        "corpus": None,
-        "data_sha256": "00" * 32,
-        "fingerprint": "11" * 32,
-    }
-    return FuzzResult(**{**parts, **changes})
-
-
-def test_a_campaign_keeps_its_counts() -> None:
-    section = fuzz_section(fuzzed(), bright_or_not())
-    guided = section.guided
-    assert (guided.failures, guided.classes, guided.distinct, guided.roots, guided.triage) == (
-        40,
-        3,
-        17,
-        9,
-        77,
-    )
-    assert guided.pair_counts == {"0>1": 35, "1>0": 5}
-    assert section.baseline is not None and section.baseline.schedule == "random"
-    assert [kind.key for kind in section.classes] == ["b", "a", "c"]
-    assert section.validator == "rule, SSIM, density" and section.data.n == 12
-
-
-def test_the_gallery_shows_every_pair_before_a_second_of_any() -> None:
-    section = fuzz_section(fuzzed(), bright_or_not(), pictures=2)
-    assert [shown.key for shown in section.failures] == ["b", "c"]
-    first = section.failures[0]
-    assert first.recipe == "root=2;brightness(amount=0.1)@1"
-    assert first.figures["linf"] == pytest.approx(0.1, abs=1e-6)
-    assert set(first.figures) == {"confidence", "l2", "linf"}
-
-
-def test_long_curves_are_thinned_and_keep_their_end() -> None:
-    section = fuzz_section(fuzzed(guided=campaign("niche", points=455)), bright_or_not())
-    assert len(section.guided.curve) <= 201 and section.guided.curve[-1].executions == 910
-
-
-def test_both_make_one_report_that_survives_saving() -> None:
-    model, x, y, _, result = attacked()
-    attack = Report.from_attack(result, model, x, y, headline=0.1, environment=samples.environment())
-    both = attack.merge(Report.from_fuzz(fuzzed(), model, limits=("no people",)))
-    assert Report.from_json(both.to_json()) == both
-    assert both.limits == ("no people",)
-    page = both.to_html()
-    assert "40 failures at V2 in 3 D2 classes" in page
 
 
 @pytest.mark.parametrize(
