@@ -74,7 +74,12 @@ def _failures(report: Report) -> str:
     assert report.fuzz is not None
     shown = pages.shown_failures(report, MAX_FAILURES)
     rows = [
-        [f"{item.true} → {item.predicted}", item.failure.validity, item.operations, item.failure.replay]
+        [
+            f"{item.true} → {item.predicted}",
+            item.failure.validity,
+            item.failure.operations,
+            item.failure.replay,
+        ]
         for item in shown
     ]
     note = f"One failure of each of {len(shown):,} of {report.fuzz.guided.classes:,} classes (D2)."

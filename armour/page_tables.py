@@ -39,7 +39,10 @@ def campaign_table(fuzz: FuzzSection, model: ModelInfo) -> dict[str, object]:
         row(f"Valid at {fuzz.level}", "of executions", lambda c: _share(c.valid, c.executions)),
     ]
     names = sorted({name for campaign in both for name in campaign.coverage})
-    rows += [row(f"Coverage, {name}", "no verdict", lambda c, n=name: _coverage(c, n)) for name in names]  # type: ignore[misc]
+    rows += [
+        Row(f"Coverage, {name.upper()}", "no verdict", [_coverage(campaign, name) for campaign in both])
+        for name in names
+    ]
     rows.append(row("Executions", "", lambda c: f"{c.executions:,}"))
     if any(campaign.seconds for campaign in both):
         rows.append(row("Seconds", "", lambda c: f"{c.seconds:,.1f}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from armour.report import Report
@@ -25,7 +24,6 @@ class Shown(NamedTuple):
     true: str
     predicted: str
     figures: str
-    operations: str
 
 
 class Adversarial(NamedTuple):
@@ -78,10 +76,14 @@ def shown_failures(report: Report, limit: int) -> list[Shown]:
             label(failure.example.true),
             label(failure.example.predicted),
             _facts(failure.figures),
-            _operations(failure.recipe),
         )
         for failure in report.fuzz.failures[:limit]
     ]
+
+
+def specimen(shown: list[Shown]) -> Shown | None:
+    """The failure to open the page with: the one the model is surest of."""
+    return max(shown, key=lambda item: item.failure.figures.get("confidence", 0.0), default=None)
 
 
 def shown_examples(report: Report, limit: int) -> list[Adversarial]:
@@ -115,7 +117,7 @@ def environment_rows(report: Report) -> list[tuple[str, str]]:
         rows.append(("Settings", ", ".join(f"{k}={v}" for k, v in sorted(where.settings.items()))))
     if model.fingerprint:
         rows.append(("Model sha256", model.fingerprint))
-    rows += [(f"Model: {key}", value) for key, value in sorted(model.provenance.items())]
+    rows += [(f"Model, {key}", value) for key, value in sorted(model.provenance.items())]
     for section in report.attacks:
         rows.append(
             (section.name, f"{section.config}; {section.queries:,} queries, {section.gradients:,} gradients")
@@ -140,14 +142,6 @@ def _fuzz_figures(fuzz: FuzzSection) -> list[Figure]:
         speed = guided.executions / guided.seconds
         found.append(Figure("Inputs tested a second", f"{speed:,.0f}", "mutated, validity-checked, judged"))
     return found
-
-
-def _operations(recipe: str) -> str:
-    """A recipe for people: "root=3;rotate(deg=3.2041)@1f;blur(width=2)@9b" is "rotate(deg=3.2),
-    blur(width=2)"."""
-    steps = re.findall(r"(?:^|;)([a-z0-9-]+\([^()]*\))", recipe)
-    short = [re.sub(r"-?\d+\.\d+(?:e-?\d+)?", lambda m: f"{float(m[0]):.3g}", step) for step in steps]
-    return ", ".join(short) or "no operation"
 
 
 def _facts(found: dict[str, float]) -> str:

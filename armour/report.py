@@ -76,21 +76,20 @@ class Report:
     def from_attack(cls, result: AttackResult, model: Model, x: Any, y: Any, **options: Any) -> Report:
         """A report of one attack; options as in armour.report_build.attack_section, and title, provenance,
         limits."""
-        from armour import report_build as build
+        from armour.report_build import attack_section, model_info
 
         own, rest = _split(options)
-        section = build.attack_section(result, model, x, y, **rest)
-        return cls(model=build.model_info(model), attacks=(section,), **own)
+        return cls(model=model_info(model), attacks=(attack_section(result, model, x, y, **rest),), **own)
 
     @classmethod
     def from_fuzz(cls, result: FuzzResult, model: Model, **options: Any) -> Report:
-        """A report of one fuzzing run; options as in armour.report_build.fuzz_section, and title, provenance,
+        """A report of one fuzzing run; options as in armour.report_fuzz.fuzz_section, and title, provenance,
         limits."""
-        from armour import report_build as build
+        from armour.report_build import model_info
+        from armour.report_fuzz import fuzz_section
 
         own, rest = _split(options)
-        section = build.fuzz_section(result, model, **rest)
-        return cls(model=build.model_info(model), fuzz=section, **own)
+        return cls(model=model_info(model), fuzz=fuzz_section(result, model, **rest), **own)
 
     def merge(self, other: Report) -> Report:
         """Both reports as one. InvalidArgument if they are of different models or both hold a fuzzing

@@ -1,4 +1,4 @@
-"""Sections of a report from results of attacks and fuzzing: counts become rates, arrays become pictures."""
+"""Sections of a report from a model, data and an attack: counts become rates, arrays become pictures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armour import report_sections as sections
 from armour.errors import InvalidArgument, NothingEvaluated
 from armour.report_sections import (
     AttackSection,
-    Campaign,
     ClassRow,
     DataInfo,
     Example,
-    FuzzSection,
     ModelInfo,
     Rate,
 )
@@ -27,10 +24,7 @@ if TYPE_CHECKING:
     from armour.attacks.base import AttackResult
     from armour.contract import Model
     from armour.data import Dataset
-    from armour.fuzz.result import CampaignResult, Failure, FuzzResult
 
-MAX_PICTURES = 120
-MAX_POINTS = 200
 MAX_CLASSES = 100
 
 
@@ -114,47 +108,6 @@ def attack_section(
     )
 
 
-def fuzz_section(
-    result: FuzzResult,
-    model: Model,
-    *,
-    data: DataInfo | None = None,
-    mutators: tuple[str, ...] = (),
-    pictures: int = MAX_PICTURES,
-) -> FuzzSection:
-    """A section of a fuzzing run; at most `pictures` failures are shown, first one of each class pair."""
-    counts = result.guided.class_counts
-    shown = _spread_out(result.failures, counts)[:pictures]
-    bounds = (float(model.bounds.low), float(model.bounds.high))
-    ordered = sorted(result.failures, key=lambda failure: (-counts.get(failure.key, 1), failure.key))
-    return FuzzSection(
-        guided=_campaign(result.guided),
-        baseline=None if result.baseline is None else _campaign(result.baseline),
-        data=data or DataInfo(name="", n=int(result.seeds), sha256=result.data_sha256),
-        level=result.validity,
-        validator=result.validator,
-        roots=int(result.roots),
-        skipped=int(result.skipped),
-        oracles=tuple(sorted({"label-flip", *(failure.oracle for failure in result.failures)})),
-        mutators=mutators,
-        classes=tuple(
-            sections.FailureClass(
-                key=failure.key,
-                oracle=failure.oracle,
-                true=int(failure.true),
-                predicted=int(failure.predicted),
-                families=tuple(failure.families),
-                count=int(counts.get(failure.key, 1)),
-            )
-            for failure in ordered
-        ),
-        failures=tuple(_failure(failure, bounds) for failure in shown),
-        seed=int(result.seed),
-        interrupted=bool(result.interrupted),
-        notes=tuple(result.notes),
-    )
-
-
 def short_name(attack: str) -> str:
     """ "PGD(norm='linf', steps=40)" as "PGD-40"; other attacks by their class."""
     kind = attack.partition("(")[0].strip() or "attack"
@@ -224,69 +177,6 @@ def _classes(
     return tuple(found)
 
 
-def _campaign(result: CampaignResult) -> Campaign:
-    step = -(-len(result.curve) // MAX_POINTS) or 1
-    points = list(result.curve[::step])
-    if result.curve and points[-1] is not result.curve[-1]:
-        points.append(result.curve[-1])
-    return Campaign(
-        schedule=result.schedule,
-        executions=int(result.executions),
-        valid=int(result.valid),
-        failures=int(result.failures),
-        pairs=int(result.pairs),
-        classes=int(result.classes),
-        distinct=int(result.distinct),
-        roots=int(result.roots),
-        levels={level: int(count) for level, count in result.levels.items()},
-        failing={level: int(count) for level, count in result.failing.items()},
-        pair_counts={f"{int(a)}>{int(b)}": int(n) for (a, b), n in sorted(result.pair_counts.items())},
-        coverage={name: float(share) for name, share in result.coverage.items()},
-        triage=int(result.triage_executions),
-        seconds=float(result.seconds),
-        curve=tuple(
-            sections.GrowthPoint(
-                executions=int(point.executions),
-                failures=int(point.failures),
-                distinct=int(point.distinct),
-                classes=int(point.classes),
-                roots=int(point.roots),
-                coverage=float(point.coverage),
-                seconds=float(point.seconds),
-            )
-            for point in points
-        ),
-    )
-
-
-def _failure(failure: Failure, bounds: tuple[float, float]) -> sections.Failure:
-    change = (failure.minimised.astype(np.float64) - failure.minimised_reference).ravel()
-    figures = {"confidence": float(failure.confidence), "linf": float(np.abs(change).max(initial=0.0))}
-    figures["l2"] = float(np.sqrt(np.square(change).sum()))
-    return sections.Failure(
-        id=failure.id,
-        key=failure.key,
-        oracle=failure.oracle,
-        validity=failure.validity,
-        recipe=failure.minimised_recipe,
-        replay=failure.replay,
-        example=example(
-            failure.root_image, failure.minimised, bounds, int(failure.true), int(failure.predicted)
-        ),
-        figures={name: value for name, value in figures.items() if np.isfinite(value)},
-    )
-
-
-def _spread_out(failures: tuple[Failure, ...], counts: dict[str, int]) -> list[Failure]:
-    """Largest classes first, but one of each class pair before a second of any."""
-    turn: dict[str, int] = {}
-    placed: list[tuple[int, int, Failure]] = []
-    for failure in sorted(failures, key=lambda f: (-counts.get(f.key, 1), f.key)):
-        turn[failure.pair] = turn.get(failure.pair, -1) + 1
-        placed.append((turn[failure.pair], len(placed), failure))
-    return [failure for _, _, failure in sorted(placed, key=lambda item: item[:2])]
-
-
 def _parameters(model: Any) -> int | None:
     module = getattr(model, "module", None)
     if module is None or not hasattr(module, "parameters"):
@@ -294,11 +184,14 @@ def _parameters(model: Any) -> int | None:
     return sum(int(np.prod(parameter.shape)) for parameter in module.parameters())
 
 
-def _provenance(given: dict[str, Any]) -> dict[str, str]:
-    """Plain values as text; a path keeps its last part only, so that a report can be passed on."""
-    found = {}
+def _provenance(given: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Plain values as text, nested ones under joined names; a path keeps its last part only."""
+    found: dict[str, str] = {}
     for key, value in given.items():
-        if isinstance(value, str | int | float | bool):
-            text = str(value)
-            found[str(key)] = PurePath(text).name if PurePath(text).is_absolute() else text[:200]
+        if isinstance(value, dict) and not prefix:
+            found |= _provenance(value, f"{key} ")
+        elif isinstance(value, str | int | float | bool):
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            name = f"{prefix}{key}".replace("_", " ")
+            found[name] = PurePath(text).name if PurePath(text).is_absolute() else text[:200]
     return found

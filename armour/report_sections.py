@@ -211,8 +211,11 @@ class FailureClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """One failure as the gallery shows it, minimised: recipe text, validity level, figures, replay
-    command."""
+    """One failure as the gallery shows it, minimised.
+
+    recipe: the text that rebuilds it; operations: the same for people, without seeds and idle parameters.
+    validity: level it reached. figures: measures by name. replay: the command that shows it again.
+    """
 
     id: str
     key: str
@@ -221,6 +224,7 @@ class Failure:
     recipe: str
     replay: str
     example: Example
+    operations: str = ""
     figures: dict[str, float] = field(default_factory=dict)
 
 

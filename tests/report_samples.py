@@ -150,6 +150,7 @@ def failure(rng: np.random.Generator, i: int, shape: tuple[int, ...] = (1, 28, 2
         recipe=f"root={i};rotate(deg=-11.239848)@{i + 7:016x};gaussian-noise(sigma=0.08123)@9bc0000000000001",
         replay=f"armour corpus replay lenet5-fuzz --case {i:012x}",
         example=example(rng, true, predicted, shape),
+        operations="rotate(deg=-11.2), gaussian-noise(sigma=0.0812)",
         figures={"ssim": 0.71, "l2": 2.25},
     )
 

@@ -26,8 +26,8 @@ _IN_ARMOUR: dict[float, str] = {
     """,
     # what is said about results
     4: """
-        environment markdown page_charts page_tables pages plots records render report report_build report_fuzz
-        report_checks report_sections selfcheck thumbnails verdict
+        environment markdown page_charts page_tables pages plots records render report report_build
+        report_checks report_fuzz report_sections selfcheck thumbnails verdict
     """,
 }
 RANKS: dict[str, float] = {

@@ -146,7 +146,7 @@ def test_hostile_text_stays_text(where: str) -> None:
         tree["fuzz"]["notes"] = tree["fuzz"]["mutators"] = tree["fuzz"]["oracles"] = [bad]
         tree["fuzz"]["guided"]["pair_counts"] = {bad: 3, "1>" + bad: 4}
         for failure in tree["fuzz"]["failures"]:
-            for name in ("id", "key", "oracle", "recipe", "replay", "validity"):
+            for name in ("id", "key", "oracle", "operations", "recipe", "replay", "validity"):
                 failure[name] = bad
             failure["figures"] = {bad: 1.0}
     loaded = Report.from_json(json.dumps(tree))
