@@ -100,7 +100,7 @@ PEERS: dict[str, Callable[..., Any]] = {
     "transpose": lambda x, axes: torch.permute(x, axes),
     "var": lambda x, axis, keepdims, ddof=0: torch.var(x, _axis(x, axis), correction=ddof, keepdim=keepdims),
 }
-ALONE = {"alias", "avg_unpool2d", "dropout", "getitem_grad", "max_pick2d", "max_share", "max_unpool2d", "relu_grad",
+ALONE = {"alias", "avg_unpool2d", "cross_entropy_grad", "dropout", "getitem_grad", "max_pick2d", "max_share", "max_unpool2d", "relu_grad",
          "take_along_axis_grad"}  # fmt: skip
 
 

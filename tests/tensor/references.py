@@ -158,6 +158,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
     "cross_entropy": cross_entropy,
+    "cross_entropy_grad": lambda g, z, y: g[:, None] * (scipy.special.softmax(z, axis=1) - np.eye(z.shape[1])[y]),
     "dropout": lambda x, keep, scale: np.where(keep, x * scale, 0.0),
     "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)),

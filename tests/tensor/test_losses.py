@@ -41,6 +41,14 @@ def test_cross_entropy_survives_large_logits() -> None:
     np.testing.assert_array_equal(g.numpy(), [[0, 0], [1, -1]])
 
 
+def test_cross_entropy_of_a_sure_answer_keeps_its_digits_in_float32() -> None:
+    logits = np.array([[30.0, 0.0, -5.0]], np.float32)  # p of the label rounds to 1
+    value, g = tensor.value_and_grad(lambda z: tensor.cross_entropy(z, [0]).sum())(logits)
+    expected = math.exp(-30) + math.exp(-35)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(g.numpy(), [[-expected, math.exp(-30), math.exp(-35)]], rtol=1e-5)
+
+
 def test_margin_is_above_zero_where_the_label_is_not_the_largest() -> None:
     np.testing.assert_allclose(tensor.margin(LOGITS, LABELS).numpy(), [-1.5, 2.8, -2.5])
     g = grad(lambda z: tensor.margin(z, LABELS).sum())(LOGITS).numpy()
