@@ -12,21 +12,13 @@ from armour.errors import InvalidArgument
 from armour.files import check_writable, write_text
 from armour.report import Report
 
-
-def _html(result: Report) -> str:
-    return result.to_html()
-
-
-def _markdown(result: Report) -> str:
-    return result.to_markdown()
-
-
-def _json(result: Report) -> str:
-    return result.to_json()
-
-
 # By suffix; another form is a line here.
-FORMS: dict[str, Callable[[Report], str]] = {".html": _html, ".htm": _html, ".md": _markdown, ".json": _json}
+FORMS: dict[str, Callable[[Report], str]] = {
+    ".html": Report.to_html,
+    ".htm": Report.to_html,
+    ".md": Report.to_markdown,
+    ".json": Report.to_json,
+}
 
 
 @click.command()
@@ -39,14 +31,23 @@ def report(result: Path, output: Path | None, as_json: bool, quiet: bool) -> Non
 
     The HTML is one file: it loads nothing, runs no script, and prints.
     """
-    target = output or result.with_suffix(".html")
-    form = FORMS.get(target.suffix.lower())
-    if form is None:
-        raise InvalidArgument(f"expected an output ending in {', '.join(FORMS)}, got {target.name!r}")
-    check_writable(target)
+    target = check_report_path(output or result.with_suffix(".html"))
     loaded = Report.load(result)
-    write_text(target, form(loaded))
+    write_report(loaded, target)
     if as_json:
         print_json({"report": str(result), "output": str(target), "sha256": loaded.sha256})
     elif not quiet:
         click.echo(f"wrote {target}")
+
+
+def check_report_path(path: Path) -> Path:
+    """The path, if its suffix names a form and it could be written; InvalidArgument otherwise. Ask before
+    long work."""
+    if path.suffix.lower() not in FORMS:
+        raise InvalidArgument(f"expected a file ending in {', '.join(FORMS)}, got {path.name!r}")
+    return check_writable(path)
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the report in the form of the path's suffix, whole or not at all."""
+    write_text(path, FORMS[path.suffix.lower()](report))
