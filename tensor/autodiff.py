@@ -1,7 +1,7 @@
 """Functional transforms: gradients, products with Jacobians and Hessians, and gradients per sample.
 
-A transform detaches what it returns, unless it runs inside another transform's function (so that transforms nest) or is
-told to `create_graph`. Functions must be written in Tensor operations.
+A transform detaches what it returns, unless it runs inside another transform's function (so that transforms
+nest) or is told to `create_graph`. Functions must be written in Tensor operations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from armour.tensor.shape import stack
 
 _local = threading.local()
 
-# A transform differentiates with respect to an alias of what it was given, so that an outer transform sees through it.
+# A transform differentiates with respect to an alias of what it was given, so that an outer transform sees
+# through it.
 _alias = op("alias", lambda xp, x: x, (lambda g, y, x: g,), cases=(Case(((2, 3),)), Case(((0,),))))
 
 
@@ -38,7 +39,7 @@ def _nested() -> bool:
 
 
 def _watch(value: Any, keep: bool) -> Any:
-    """Tensors to differentiate for: aliases of the given ones if an outer transform may be watching, else new leaves."""
+    """What to differentiate for: aliases of tensors if an outer transform may watch, else new leaves."""
     if isinstance(value, dict):
         return {k: _watch(v, keep) for k, v in value.items()}
     if isinstance(value, (list, tuple)) and any(
@@ -93,10 +94,10 @@ def _positions(argnums: int | Sequence[int]) -> tuple[int, ...]:
 def value_and_grad(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, create_graph: bool = False
 ) -> Callable[..., tuple[Tensor, Any]]:
-    """A function returning (fn(*args), gradient) for the arguments at `argnums`; fn must return a single element.
+    """A function returning (fn(*args), gradient for the arguments at `argnums`); fn returns a single element.
 
-    Arguments are arrays, Tensors, or dicts, lists and tuples of them; the gradient has the same structure (a tuple of
-    them if `argnums` is a sequence).
+    Arguments are arrays, Tensors, or dicts, lists and tuples of them; the gradient has the same structure (a
+    tuple of them if `argnums` is a sequence).
     """
 
     def evaluate(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
@@ -157,7 +158,7 @@ def hvp(fn: Callable[..., Any], x: Any, v: Any) -> Tensor:
 
 
 def jacobian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:
-    """A function returning the Jacobian, of shape (*output shape, *input shape), by one backward pass per output."""
+    """A function returning the Jacobian (*output shape, *input shape), by one backward pass per output."""
 
     def evaluate(x: Any) -> Tensor:
         value, pull = vjp(fn, x)
@@ -178,9 +179,9 @@ def jacobian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:
 def per_sample_grad(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function (params, x, y) -> gradients of fn(params, x_i, y_i) for each sample i, stacked to (n, ...).
 
-    fn: takes params, one sample and its label (without the batch axis) and returns a single element. params: a dict of
-    arrays (or any structure value_and_grad takes); the result has its structure. Further arguments are split like x.
-    Correct for every fn: each sample has its own forward and backward pass.
+    fn: takes params, one sample and its label (without the batch axis) and returns a single element. params:
+    a dict of arrays (or any structure value_and_grad takes); the result has its structure. Further arguments
+    are split like x. Correct for every fn: each sample has its own forward and backward pass.
     """
     single = grad(fn)
 

@@ -1,7 +1,7 @@
-"""Where arrays live: the array namespace of an array, moves between host and device, and the few differences between them.
+"""Where arrays live: their namespace, moves between host and device, and the few differences between them.
 
-This is the only module that imports cupy, on first use. Code below Tensor is written to `xp = get_xp(array)` and never
-names numpy for arrays that may be on a device.
+This is the only module that imports cupy, on first use. Code below Tensor is written to `xp = get_xp(array)`
+and never names numpy for arrays that may be on a device.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def is_array(value: object) -> bool:
 
 
 def get_xp(*arrays: Array) -> Namespace:
-    """The namespace of all array arguments; scalars do not count. InvalidArgument if host and device are mixed."""
+    """The namespace of all arrays given, scalars aside; InvalidArgument if host and device are mixed."""
     found: Namespace = None
     for array in arrays:
         entry = _entry(type(array))
@@ -51,7 +51,8 @@ def get_xp(*arrays: Array) -> Namespace:
             continue
         if found is not None and entry[0] is not found:
             raise InvalidArgument(
-                f"arrays of {found.__name__} and {entry[0].__name__} in one operation; move one with Tensor.to(device)"
+                f"arrays of {found.__name__} and {entry[0].__name__} in one operation; "
+                "move one with Tensor.to(device)"
             )
         found = entry[0]
     return np if found is None else found
@@ -79,7 +80,7 @@ def device_of(array: Array) -> str:
 
 def use_backend(name: str) -> None:
     """Choose where new tensors made from lists, scalars and NumPy arrays go: "numpy" (default) or "cupy"."""
-    global _default
+    global _default  # noqa: PLW0603 - one choice for the process, made once at its start
     one_of("backend", name, ("numpy", "cupy"))
     if name == "cupy":
         _cupy()
@@ -115,7 +116,7 @@ def scatter_add(xp: Namespace, target: Array, index: Any, values: Array) -> Arra
 
 
 def strided(xp: Namespace, base: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """A view of the contiguous array `base` with any shape and strides (in bytes); the caller keeps inside its memory."""
+    """A view of contiguous `base` with any shape and strides (bytes); the caller keeps inside it."""
     if xp is np:  # as_strided does the same by a detour that costs more than a small convolution
         return np.ndarray(shape, base.dtype, base, 0, strides)
     return xp.lib.stride_tricks.as_strided(base, shape, strides)

@@ -1,4 +1,4 @@
-"""Rows of the op table for convolution. The three rows are each other's derivatives, so any order of derivative works."""
+"""Rows of the op table for convolution: each other's derivatives, so that any order of derivative works."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def _check(
     for i in (0, 1):
         if kernels.out_size(x[2 + i], w[2 + i], stride[i], padding[i], dilation[i]) < 1:
             raise InvalidArgument(
-                f"the kernel {w[2:]} with dilation {dilation} is larger than the padded input {x[2:]} + 2 * {padding}"
+                f"the kernel {w[2:]} with dilation {dilation} is larger than the padded input "
+                f"{x[2:]} + 2 * {padding}"
             )
 
 
@@ -96,9 +97,7 @@ _conv2d = op(
 )
 conv2d_input_grad = op(
     "conv2d_input_grad",
-    lambda xp, g, w, size, stride, padding, dilation, groups: kernels.conv2d_input_grad(
-        xp, g, w, size, stride, padding, dilation, groups
-    ),
+    kernels.conv2d_input_grad,
     (
         lambda gg, y, g, w, size, **attrs: _conv2d(gg, w, **attrs),
         lambda gg, y, g, w, size, **attrs: conv2d_weight_grad(gg, g, kernel=w.shape[2:], **attrs),
@@ -111,9 +110,7 @@ conv2d_input_grad = op(
 )
 conv2d_weight_grad = op(
     "conv2d_weight_grad",
-    lambda xp, x, g, kernel, stride, padding, dilation, groups: kernels.conv2d_weight_grad(
-        xp, x, g, kernel, stride, padding, dilation, groups
-    ),
+    kernels.conv2d_weight_grad,
     (
         lambda gg, y, x, g, kernel, **attrs: conv2d_input_grad(g, gg, size=x.shape[2:], **attrs),
         lambda gg, y, x, g, kernel, **attrs: _conv2d(x, gg, **attrs),

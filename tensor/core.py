@@ -49,7 +49,7 @@ def recording(on: bool) -> Iterator[None]:
 
 
 def observers() -> list[Callable[..., None]]:
-    """Functions told of each op as (row, inputs, attrs, output): how a graph is traced. One list per thread."""
+    """Functions told of each op as (row, inputs, attrs, output), for tracing. One list per thread."""
     return _state.observers
 
 
@@ -65,8 +65,8 @@ class Node:
 class Tensor:
     """An array on the host or on a device that can be differentiated through.
 
-    data: array, list or number. Lists and Python numbers become float32 (or integers); arrays keep their dtype and are
-    not copied. requires_grad: record what is computed from it, so that `backward` fills `grad`.
+    data: array, list or number. Lists and Python numbers become float32 (or integers); arrays keep their
+    dtype and are not copied. requires_grad: record what is computed from it, so that `backward` fills `grad`.
     Operators and methods are named as in NumPy and PyTorch; each returns a new Tensor.
     """
 
@@ -77,7 +77,8 @@ class Tensor:
         self.data: Array = _as_array(data)
         if requires_grad and self.data.dtype.kind != "f":
             raise InvalidArgument(
-                f"expected floating-point data for requires_grad=True, got dtype {self.data.dtype}; convert with .astype"
+                f"expected floating-point data for requires_grad=True, got dtype {self.data.dtype}; "
+                "convert with .astype"
             )
         self.requires_grad = bool(requires_grad)
         self.grad: Tensor | None = None
@@ -165,8 +166,9 @@ class Tensor:
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the derivative of this tensor to `grad` of every leaf with requires_grad.
 
-        gradient: cotangent of the tensor's shape; may be left out for a single element. The recorded history is released
-        as it is consumed unless `retain_graph` or `create_graph` (which makes the gradients differentiable too).
+        gradient: cotangent of the tensor's shape; may be left out for a single element. The recorded history
+        is released as it is consumed unless `retain_graph` or `create_graph` (which makes the gradients
+        differentiable too).
         """
         seed = _seed(self, gradient)
         for leaf, value in backward_pass([self], [seed], None, create_graph, retain_graph or create_graph):
@@ -447,8 +449,8 @@ def backward_pass(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Walk the tape once from the outputs; yields (tensor, gradient) for leaves, or for `targets` if given.
 
-    Only the part of the tape that leads to a target is walked. Without retain_graph each step's history is released as
-    soon as its gradient has been passed on, so activations are freed while the pass runs.
+    Only the part of the tape that leads to a target is walked. Without retain_graph each step's history is
+    released as soon as its gradient has been passed on, so activations are freed while the pass runs.
     """
     wanted = None if targets is None else {id(t) for t in targets}
     order, useful = _order(outputs, wanted)
@@ -505,7 +507,7 @@ def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _order(outputs: Sequence[Tensor], wanted: set[int] | None) -> tuple[list[Tensor], set[int]]:
-    """Tensors with inputs before what is made from them, and the ids of those a wanted tensor can be reached through."""
+    """Tensors, inputs before what is made of them; and the ids of those that lead to a wanted tensor."""
     order: list[Tensor] = []
     useful: set[int] = set()
     seen: set[int] = set()
@@ -514,9 +516,11 @@ def _order(outputs: Sequence[Tensor], wanted: set[int] | None) -> tuple[list[Ten
         tensor, done = stack.pop()
         if done:
             order.append(tensor)
-            if wanted is None or id(tensor) in wanted:
-                useful.add(id(tensor))
-            elif tensor.node is not None and any(id(p) in useful for p in tensor.node.inputs):
+            if (
+                wanted is None
+                or id(tensor) in wanted
+                or (tensor.node is not None and any(id(p) in useful for p in tensor.node.inputs))
+            ):
                 useful.add(id(tensor))
             continue
         if id(tensor) in seen:
@@ -536,7 +540,8 @@ def _seed(tensor: Tensor, gradient: Any) -> Tensor:
     if gradient is None:
         if tensor.size != 1:
             raise InvalidArgument(
-                f"expected a single element, got shape {tensor.shape}; pass gradient= of that shape, or call .sum() first"
+                f"expected a single element, got shape {tensor.shape}; "
+                "pass gradient= of that shape, or call .sum() first"
             )
         return wrap(get_xp(tensor.data).ones_like(tensor.data))
     seed = (

@@ -1,7 +1,7 @@
 """Rows of the op table that work element by element: arithmetic, exponentials, activations, comparisons.
 
-Arithmetic between an integer and a floating array gives the floating array's dtype (NumPy alone would widen float32 to
-float64). Functions of one floating argument turn integers into float32.
+Arithmetic between an integer and a floating array gives the floating array's dtype (NumPy alone would widen
+float32 to float64). Functions of one floating argument turn integers into float32.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def _sigmoid(xp: Namespace, x: Array) -> Array:
 
 
 def _relu(xp: Namespace, x: Array) -> Array:
-    # NumPy's maximum with a scalar is two to four times slower than with an array: a run of zeros is repeated.
+    # NumPy's maximum with a scalar is two to four times slower than with an array: a run of zeros is
+    # repeated.
     flat = memory(x) if x.size >= RUN else None
     if flat is None:
         return xp.maximum(x, xp.zeros((), x.dtype))
@@ -251,7 +252,8 @@ def _where(xp: Namespace, condition: Array, a: Array, b: Array) -> Array:
 
 
 def _share(xp: Namespace, a: Array, b: Array) -> Array:
-    # The part of the gradient of maximum(a, b) that goes to a: 0 below, a half at a tie, 1 above or beside a NaN.
+    # The part of the gradient of maximum(a, b) that goes to a: 0 below, a half at a tie, 1 above or beside a
+    # NaN.
     a, b = same_kind(a, b)
     half = a.dtype.type(0.5)
     return a.dtype.type(1) - (a < b) * half - (a <= b) * half

@@ -20,8 +20,9 @@ LINE = 1 << 14  # elements of one line of repeated channels at most
 class _View:
     """x (n, c, ...) as its memory lies: rows of repeated channels, or one run for each channel of a sample.
 
-    Convolutions leave (n, h, w, c) in memory. An operation costs a call for each run, and runs of a few channels are
-    too short; so a line of an image is one row there, and what belongs to the channels is repeated along it.
+    Convolutions leave (n, h, w, c) in memory. An operation costs a call for each run, and runs of a few
+    channels are too short; so a line of an image is one row there, and what belongs to the channels is
+    repeated along it.
     """
 
     def __init__(self, x: Array) -> None:
@@ -49,7 +50,9 @@ class _View:
         """(c,) values in a form that broadcasts over such a view."""
         if not self.last:
             return values.reshape((1, -1, 1))
-        line = xp.empty((self.repeats, self.c), values.dtype)  # tile would do, at ten times the cost for a short line
+        line = xp.empty(
+            (self.repeats, self.c), values.dtype
+        )  # tile would do, at ten times the cost for a short line
         line[...] = values
         return line.reshape((1, -1))
 

@@ -26,11 +26,12 @@ def check_grads(
     rtol: float = 1e-6,
     atol: float = 1e-7,
 ) -> None:
-    """Compare fn's vector-Jacobian products with central differences, and those of the gradient up to `order`.
+    """Compare fn's vector-Jacobian products, and its gradients' up to `order`, with central differences.
 
-    fn: Tensors in, one Tensor out. x: float64 arrays, at which fn is smooth. The Jacobian J is tested by one number,
-    u.(J d) for a random cotangent u and a random direction d, which holds for all of J at once. A tolerance is relative
-    to the larger of the two numbers and of the terms they are made of. Raises GradientMismatch.
+    fn: Tensors in, one Tensor out. x: float64 arrays, at which fn is smooth. The Jacobian J is tested by one
+    number, u.(J d) for a random cotangent u and a random direction d, which holds for all of J at once. A
+    tolerance is relative to the larger of the two numbers and of the terms they are made of. Raises
+    GradientMismatch.
     """
     count("order", order)
     inputs = [lift([a])[0] for a in x]
@@ -63,8 +64,8 @@ def _check(
     expected = _difference(fn, inputs, directions, cotangent)
     if not abs(found - expected) <= atol + rtol * max(abs(expected), size):
         raise GradientMismatch(
-            f"order {level}: the gradient gives {found!r} along a random direction, central differences {expected!r} "
-            f"(input shapes {[t.shape for t in inputs]})"
+            f"order {level}: the gradient gives {found!r} along a random direction, "
+            f"central differences {expected!r} (input shapes {[t.shape for t in inputs]})"
         )
     if level < order:
         # The next order: the gradient itself is a function, linear in the cotangent.

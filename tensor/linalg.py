@@ -13,7 +13,6 @@ from armour.tensor.op import Case, op
 from armour.tensor.reduce import sum as sum_of
 from armour.tensor.shape import broadcast_to, reshape, transpose
 
-
 FEW_ROWS, LARGE = 64, 48_000  # rows of the left operand, elements of the right one
 RUN = 2048  # elements that a bias is added to in one call
 

@@ -1,4 +1,4 @@
-"""Normalisation over the batch, over features or over groups of channels, and dropout, as compositions of rows."""
+"""Normalisation over the batch, over features or over groups of channels; and dropout."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def layer_norm(
 
 
 def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """Mean 0 and variance 1 over each of `groups` groups of channels of x (n, c, h, w), times weight, plus bias (c,)."""
+    """Mean 0 and variance 1 over each group of channels of x (n, c, ...), times weight, plus bias (c,)."""
     (t,) = lift([x])
     weight, bias = (None if p is None else lift([p])[0] for p in (weight, bias))
     n, c = t.shape[:2]

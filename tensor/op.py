@@ -1,8 +1,9 @@
 """The op table: one row per operation, with its forward rule, its vjp and the domain its checks sample from.
 
-A row's vjp is written in Tensor operations, so that derivatives of derivatives come free. It is a tuple with one function
-`(g, y, *inputs, **attrs) -> Tensor` per input (None: no gradient), so that a gradient nobody asked for is not computed;
-a row with any number of inputs gives one function `(i, g, y, *inputs, **attrs)` instead. Gradients may have broadcast
+A row's vjp is written in Tensor operations, so that derivatives of derivatives come free. It is a tuple with
+one function `(g, y, *inputs, **attrs) -> Tensor` per input (None: no gradient), so that a gradient nobody
+asked for is not computed; a row with any number of inputs gives one function `(i, g, y, *inputs, **attrs)`
+instead. Gradients may have broadcast
 shape: the backward pass sums them to the input's shape, once and for all rows.
 """
 
@@ -84,6 +85,6 @@ def op(
     return row
 
 
-# The tape's Tensor has methods that call rows, so the two modules know each other; whichever is imported first, all that
-# the other one needs of it is defined by now.
+# The tape's Tensor has methods that call rows, so the two modules know each other; whichever is imported
+# first, all that the other one needs of it is defined by now.
 from armour.tensor import core as _core  # noqa: E402

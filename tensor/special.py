@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from armour.tensor.backend import Array, Namespace
 
-# Chebyshev interpolants made with mpmath at 40 digits, in powers of u on [-1, 1]. NEAR: erf(x) / x with u = 2 x^2 - 1 for
-# |x| <= 1. FAR: exp(x^2) erfc(x) for x >= 1 with t = 2 / (2 + x) in [1/4, 2/3] mapped to u. The error is below 5e-16.
+# Chebyshev interpolants made with mpmath at 40 digits, in powers of u on [-1, 1]. NEAR: erf(x) / x with u = 2
+# x^2 - 1 for |x| <= 1. FAR: exp(x^2) erfc(x) for x >= 1 with t = 2 / (2 + x) in [1/4, 2/3] mapped to u. The
+# error is below 5e-16.
 _NEAR = (
-    0.9654687386698673, -0.1405360890227171, 0.019852496688984218, -0.0022854855611440855, 0.00021751715603563488,
-    -1.75371694412802e-05, 1.2233827638093572e-06, -7.51156925108609e-08, 4.115751500265885e-09,
+    0.9654687386698673, -0.1405360890227171, 0.019852496688984218, -0.0022854855611440855,
+    0.00021751715603563488, -1.75371694412802e-05, 1.2233827638093572e-06, -7.51156925108609e-08,
+    4.115751500265885e-09,
     -2.035231956483527e-10, 9.21125018742823e-12, -3.80659122412214e-13,
 )  # fmt: skip
 _FAR = (

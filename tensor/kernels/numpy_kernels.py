@@ -1,8 +1,9 @@
 """Convolution by an array namespace's own operations: the reference kernels, for NumPy and CuPy.
 
-Arrays have the shapes of NCHW, but what these functions return lies in memory as NHWC (a transposed view), because
-then a window is a few long runs and one matrix product makes the output. Any memory order is accepted. Columns are
-built for a few samples at a time, so that they stay in the cache between being written and being multiplied.
+Arrays have the shapes of NCHW, but what these functions return lies in memory as NHWC (a transposed view),
+because then a window is a few long runs and one matrix product makes the output. Any memory order is
+accepted. Columns are built for a few samples at a time, so that they stay in the cache between being written
+and being multiplied.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from armour.tensor.backend import Array, Namespace, strided
 Pair = tuple[int, int]
 Margins = tuple[Pair, Pair]  # zeros above and below, left and right
 
-# Columns of one chunk, in bytes: half an L2 cache on the host, much more on a device, which wants large products.
+# Columns of one chunk, in bytes: half an L2 cache on the host, much more on a device, which wants large
+# products.
 HOST_CHUNK, DEVICE_CHUNK = 512 * 1024, 256 * 1024 * 1024
 # OpenBLAS multiplies without packing up to this many multiplications, which pays for narrow products.
 SMALL, NARROW = 1_000_000, 32
@@ -57,8 +59,8 @@ def conv2d_input_grad(
         taps, dilation = sparse, (1, 1)
     if stride != (1, 1):
         out = xp.zeros((g.shape[0], *size, groups * cg), g.dtype)
-    # Pixels at equal distance from the stride's grid are seen through the same taps: each such set is a convolution of
-    # g with those taps turned around.
+    # Pixels at equal distance from the stride's grid are seen through the same taps: each such set is a
+    # convolution of g with those taps turned around.
     for i in range(stride[0]):
         for j in range(stride[1]):
             some = taps[:, i :: stride[0], j :: stride[1]]
@@ -75,8 +77,7 @@ def conv2d_input_grad(
                 continue
             inner, margins = g, (above, beside)
             if min(*above, *beside) < 0:
-                lines, pixels = (slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(margins, g.shape[2:]))
-                inner = g[:, :, lines, pixels]
+                inner = g[:, :, _inside(above, g.shape[2]), _inside(beside, g.shape[3])]
                 margins = tuple((max(0, a), max(0, b)) for a, b in margins)
             part = _correlate(xp, inner, some[:, ::-1, ::-1], None, (1, 1), margins, dilation)
             if stride == (1, 1):
@@ -85,11 +86,16 @@ def conv2d_input_grad(
     return out.transpose((0, 3, 1, 2))
 
 
+def _inside(margin: Pair, n: int) -> slice:
+    # What is left of n elements where a margin is negative.
+    return slice(max(0, -margin[0]), n - max(0, -margin[1]))
+
+
 def _phase(
     size: int, grid: int, taps: int, stride: int, padding: int, dilation: int, rest: int
 ) -> tuple[int, Pair]:
-    # Along one axis: the first input element at distance `rest` from the stride's grid, and how many zeros g needs
-    # before and after (or, if negative, loses) so that the convolution gives all such elements.
+    # Along one axis: the first input element at distance `rest` from the stride's grid, and how many zeros g
+    # needs before and after (or, if negative, loses) so that the convolution gives all such elements.
     first = (rest - padding) % stride
     count = -((first - size) // stride)
     seen = (first + padding - rest) // stride  # the last output element that the first one contributes to
@@ -157,11 +163,12 @@ def _correlate(
 
 @lru_cache(maxsize=4096)
 def _block(rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int, groups: int) -> int:
-    """How many neighbouring output pixels one row of the product makes; `rows` is how many output lines there are.
+    """How many neighbouring output pixels one row of the product makes, for `rows` lines of output.
 
-    With few channels a product is too narrow and a window's runs are too short for full speed. A window of several
-    pixels then pays, although the kernel's matrix gets zeros. The choice is the cheapest by a model of the nanoseconds
-    of a row: multiplications (slower where it is narrow), a call per run, the copy, and a share of making the matrix.
+    With few channels a product is too narrow and a window's runs are too short for full speed. A window of
+    several pixels then pays, although the kernel's matrix gets zeros. The choice is the cheapest by a model
+    of the nanoseconds of a row: multiplications (slower where it is narrow), a call per run, the copy, and a
+    share of making the matrix.
     """
     if groups > 1 or dilation > 1 or kernel == (1, 1) or c * o >= 5120:
         return 1
@@ -209,7 +216,8 @@ def _columns(
     groups: int,
     block: int,
 ) -> Iterator[tuple[int, Array]]:
-    # For chunks of x (n, h, w, c): the first row and (groups, rows, kh * kw * c / groups), valid until the next one.
+    # For chunks of x (n, h, w, c): the first row and (groups, rows, kh * kw * c / groups), valid until the
+    # next one.
     n, h, w, c = x.shape
     (kh, kw), (oh, ow), (sh, sw), ((top, below), (left, right)), (dh, dw) = (
         kernel,

@@ -1,8 +1,9 @@
 """Pooling by an array namespace's own operations, for NumPy and CuPy.
 
-Arrays have the shapes of NCHW; what these functions return lies in memory as NHWC, like the convolutions' results. A
-NumPy operation costs about a tenth of a microsecond for each run of memory, a copy only a hundredth. So strided places
-are copied to and from contiguous memory, and arithmetic happens there, a few samples at a time to stay in the cache.
+Arrays have the shapes of NCHW; what these functions return lies in memory as NHWC, like the convolutions'
+results. A NumPy operation costs about a tenth of a microsecond for each run of memory, a copy only a
+hundredth. So strided places are copied to and from contiguous memory, and arithmetic happens there, a few
+samples at a time to stay in the cache.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def max_pool2d(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
 
 
 def max_unpool2d(xp: Namespace, g: Array, x: Array, y: Array, kernel: Pair, stride: Pair) -> Array:
-    """g (n, c, oh, ow) put where the first maximum y of each window of x was, added up where windows overlap."""
+    """g (n, c, oh, ow) at the first maximum y of each window of x; added up where windows overlap."""
     n, c, h, w = x.shape
     out = xp.zeros((n, h, w, c), g.dtype)
     apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
@@ -89,8 +90,8 @@ def _first_places(
     xp: Namespace, x: Array, y: Array, kernel: Pair, stride: Pair
 ) -> Iterator[tuple[slice, tuple[slice, slice, slice], Array, Array]]:
     # For each chunk of samples and each place in the window, row by row: the samples, the place's slices in
-    # (n, h, w, c), where the place holds the first maximum, and an array of that shape to work in. The last place takes
-    # what is left, so that a window with a NaN has one as well.
+    # (n, h, w, c), where the place holds the first maximum, and an array of that shape to work in. The last
+    # place takes what is left, so that a window with a NaN has one as well.
     places = list(_places(y.shape[2:], kernel, stride))
     free = mask = work = None
     for part in _chunks(xp, x):

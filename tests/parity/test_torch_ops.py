@@ -1,4 +1,4 @@
-"""The op table, losses, pooling ties and random small graphs give PyTorch's values and gradients in float64."""
+"""Op table, losses, pooling ties and random small graphs give PyTorch's values and gradients in float64."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def _take(x: Any, index: Any) -> Any:
             x = x.flip(at)
         at += 0 if part is None else 1
     forward = tuple(
-        slice(None, None, -p.step) if isinstance(p, slice) and (p.step or 1) < 0 else torch.as_tensor(p)
+        slice(None, None, -p.step)
+        if isinstance(p, slice) and (p.step or 1) < 0
+        else torch.as_tensor(p)
         if isinstance(p, np.ndarray)
         else p
         for p in parts
@@ -49,19 +51,44 @@ def _pad(x: Any, widths: Any, value: float) -> Any:
     return F.pad(x, [v for pair in reversed(widths) for v in pair], value=value)
 
 
-# What PyTorch calls each row. Rows without a counterpart of their own are listed below and tested through those with one.
+# What PyTorch calls each row. Rows without a counterpart are listed below and tested through those with one.
 PEERS: dict[str, Callable[..., Any]] = {
     name: getattr(torch, name)
     for name in [
-        *("add", "subtract", "multiply", "divide", "negative", "abs", "exp", "log", "log1p", "expm1", "sqrt", "sin"),
-        *("cos", "tanh", "sigmoid", "relu", "sign", "floor", "maximum", "minimum", "where", "less", "less_equal"),
+        *(
+            "add",
+            "subtract",
+            "multiply",
+            "divide",
+            "negative",
+            "abs",
+            "exp",
+            "log",
+            "log1p",
+            "expm1",
+            "sqrt",
+            "sin",
+        ),
+        *(
+            "cos",
+            "tanh",
+            "sigmoid",
+            "relu",
+            "sign",
+            "floor",
+            "maximum",
+            "minimum",
+            "where",
+            "less",
+            "less_equal",
+        ),
         *("greater", "greater_equal", "not_equal", "reshape", "matmul", "erf"),
     ]
 } | {
-    "argmax": lambda x, axis: torch.argmax(x, axis),
+    "argmax": torch.argmax,
     "argsort": lambda x: torch.argsort(x, -1),
-    "avg_pool2d": lambda x, kernel, stride: F.avg_pool2d(x, kernel, stride),
-    "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
+    "avg_pool2d": lambda x, kernel, stride: F.avg_pool2d(x, kernel_size=kernel, stride=stride),
+    "broadcast_to": lambda x, shape: torch.broadcast_to(x, size=shape),
     "cast": lambda x, dtype: x.to(getattr(torch, dtype)),
     "clip": lambda x, low, high: x if low is None and high is None else torch.clamp(x, low, high),
     "concat": lambda *xs, axis: torch.cat(xs, axis),
@@ -73,37 +100,37 @@ PEERS: dict[str, Callable[..., Any]] = {
         lambda w: F.conv2d(x, w, groups=groups, **attrs), g, (g.shape[1], x.shape[1] // groups, *kernel)
     ),
     "cross_entropy": lambda x, y: F.cross_entropy(x, y, reduction="none"),
-    "cumsum": lambda x, axis: torch.cumsum(x, axis),
+    "cumsum": torch.cumsum,
     "einsum": lambda *xs, subscripts: torch.einsum(subscripts, *xs),
-    "elu": lambda x, alpha: F.elu(x, alpha),
+    "elu": F.elu,
     "equal": torch.eq,
     "flip": lambda x, axis: torch.flip(x, (axis,) if isinstance(axis, int) else axis),
     "gelu": F.gelu,
-    "getitem": lambda x, index: _take(x, index),
-    "leaky_relu": lambda x, slope: F.leaky_relu(x, slope),
+    "getitem": _take,
+    "leaky_relu": lambda x, slope: F.leaky_relu(x, negative_slope=slope),
     "linear": F.linear,
-    "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
+    "log_softmax": lambda x, axis: torch.log_softmax(x, dim=axis),
     "logsumexp": lambda x, axis, keepdims: torch.logsumexp(x, _axis(x, axis), keepdims),
     "max": lambda x, axis, keepdims: torch.amax(x, _axis(x, axis), keepdims),
-    "max_pool2d": lambda x, kernel, stride: F.max_pool2d(x, kernel, stride),
+    "max_pool2d": lambda x, kernel, stride: F.max_pool2d(x, kernel_size=kernel, stride=stride),
     "mean": lambda x, axis, keepdims: torch.mean(x, _axis(x, axis), keepdims),
     "min": lambda x, axis, keepdims: torch.amin(x, _axis(x, axis), keepdims),
     "one_hot": lambda y, classes, dtype: F.one_hot(y, classes).to(getattr(torch, dtype)),
     "pad": _pad,
     "power": torch.pow,
     "silu": F.silu,
-    "softmax": lambda x, axis: torch.softmax(x, axis),
+    "softmax": lambda x, axis: torch.softmax(x, dim=axis),
     "softplus": lambda x: F.softplus(x, threshold=1000),
     "stack": lambda *xs, axis: torch.stack(xs, axis),
     "sum": lambda x, axis, keepdims: torch.sum(x, _axis(x, axis), keepdims),
-    "take_along_axis": lambda x, i, axis: torch.take_along_dim(x, i, axis),
-    "transpose": lambda x, axes: torch.permute(x, axes),
+    "take_along_axis": lambda x, i, axis: torch.take_along_dim(x, i, dim=axis),
+    "transpose": lambda x, axes: torch.permute(x, dims=axes),
     "var": lambda x, axis, keepdims, ddof=0: torch.var(x, _axis(x, axis), correction=ddof, keepdim=keepdims),
 }
-ALONE = {"alias", "avg_unpool2d", "cross_entropy_grad", "dropout", "getitem_grad", "max_pick2d", "max_share", "max_unpool2d", "relu_grad",
-         "take_along_axis_grad"}  # fmt: skip
-
-
+ALONE = {
+    *("alias", "avg_unpool2d", "cross_entropy_grad", "dropout", "getitem_grad", "max_pick2d", "max_share"),
+    *("max_unpool2d", "relu_grad", "take_along_axis_grad"),
+}
 # Empty examples that PyTorch warns about or cannot differentiate.
 UNLIKE = {"conv2d_input_grad-2", "conv2d_weight_grad-2", "var-3"}
 
@@ -113,7 +140,11 @@ def shared() -> list[Any]:
 
 
 def test_every_row_is_compared_or_listed() -> None:
-    from_nn = {"batch_norm_train", "scale_channels", "scale_shift"}  # test_torch_nn compares the layers made of them
+    from_nn = {
+        "batch_norm_train",
+        "scale_channels",
+        "scale_shift",
+    }  # test_torch_nn compares the layers made of them
     assert set(OPS) - set(PEERS) - from_nn <= ALONE
     assert not ALONE & set(PEERS)
 
@@ -143,7 +174,9 @@ LATTICE = np.array([-np.inf, -1.0, -0.0, 0.0, 0.5, 1.0, np.inf, np.nan])
 
 @pytest.mark.parametrize("name", ["relu", "abs", "clip", "leaky_relu", "elu", "silu", "softplus", "floor"])
 def test_bends_and_nan(name: str) -> None:
-    attrs = {"clip": {"low": 0.0, "high": 1.0}, "leaky_relu": {"slope": 0.1}, "elu": {"alpha": 1.0}}.get(name, {})
+    attrs = {"clip": {"low": 0.0, "high": 1.0}, "leaky_relu": {"slope": 0.1}, "elu": {"alpha": 1.0}}.get(
+        name, {}
+    )
     with np.errstate(invalid="ignore"):
         x, leaf = Tensor(LATTICE, requires_grad=True), torch.from_numpy(LATTICE.copy()).requires_grad_()
         y, z = OPS[name](x, **attrs), PEERS[name](leaf, **attrs)
@@ -195,7 +228,9 @@ def test_max_pooling_with_ties(kernel: int, stride: int, padding: int) -> None:
 def test_max_pooling_keeps_nan() -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 6))
     x[0, 0, 1, 1] = x[1, 2, 4, 5] = np.nan
-    np.testing.assert_array_equal(tensor.max_pool2d(x, 2).numpy(), F.max_pool2d(torch.from_numpy(x), 2).numpy())
+    np.testing.assert_array_equal(
+        tensor.max_pool2d(x, 2).numpy(), F.max_pool2d(torch.from_numpy(x), 2).numpy()
+    )
 
 
 # -- norms and losses -----------------------------------------------------------------------------------
@@ -205,7 +240,11 @@ IMAGES, WEIGHT, BIAS = RNG.standard_normal((4, 6, 3, 5)), RNG.uniform(0.5, 1.5, 
 LOGITS, LABELS = RNG.standard_normal((5, 4)), np.array([0, 3, 2, 2, 1])
 
 COMPOSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[Any]]] = {
-    "batch_norm": (tensor.batch_norm, lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [IMAGES, WEIGHT, BIAS]),
+    "batch_norm": (
+        tensor.batch_norm,
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
+        [IMAGES, WEIGHT, BIAS],
+    ),
     "batch_norm of rows": (
         tensor.batch_norm,
         lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
@@ -236,8 +275,10 @@ COMPOSED: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[Any]]] = 
     ),
     "margin": (
         lambda z: tensor.margin(z, LABELS),
-        lambda z: z.masked_fill(F.one_hot(torch.from_numpy(LABELS), 4).bool(), -torch.inf).amax(1)
-        - z.gather(1, torch.from_numpy(LABELS)[:, None])[:, 0],
+        lambda z: (
+            z.masked_fill(F.one_hot(torch.from_numpy(LABELS), 4).bool(), -torch.inf).amax(1)
+            - z.gather(1, torch.from_numpy(LABELS)[:, None])[:, 0]
+        ),
         [LOGITS],
     ),
 }
@@ -259,7 +300,7 @@ def test_norms_and_losses(name: str) -> None:
 
 # -- random graphs --------------------------------------------------------------------------------------
 
-# Smooth steps that keep values within a few units, as (ours, PyTorch's); a matrix and the other operand are given.
+# Smooth steps that keep values within a few units, as (ours, PyTorch's).
 UNARY: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = [
     ("tanh", tensor.tanh, torch.tanh),
     ("sigmoid", tensor.sigmoid, torch.sigmoid),
@@ -275,7 +316,11 @@ UNARY: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = [
     ("log_softmax", lambda a: tensor.log_softmax(a, 0), lambda a: torch.log_softmax(a, 0)),
     ("centred", lambda a: a - a.mean(axis=1, keepdims=True), lambda a: a - a.mean(1, keepdim=True)),
     ("row sums", lambda a: a + a.sum(axis=0) * 0.2, lambda a: a + a.sum(0) * 0.2),
-    ("variance", lambda a: a * a.var(axis=1, keepdims=True), lambda a: a * a.var(1, keepdim=True, correction=0)),
+    (
+        "variance",
+        lambda a: a * a.var(axis=1, keepdims=True),
+        lambda a: a * a.var(1, keepdim=True, correction=0),
+    ),
     ("flip", lambda a: tensor.flip(a, 1), lambda a: a.flip(1)),
     ("twice", lambda a: tensor.concat([a, a], 0)[1:4], lambda a: torch.cat([a, a], 0)[1:4]),
     ("gather", lambda a: a[np.array([2, 0, 2])], lambda a: a[torch.tensor([2, 0, 2])]),
@@ -343,7 +388,11 @@ def test_hessian_vector_products_of_random_graphs(program: Any, seed: int) -> No
 def test_hessian_vector_product_of_a_convolutional_network() -> None:
     rng = np.random.default_rng(0)
     x, v = rng.standard_normal((2, 2, 8, 8)), rng.standard_normal((2, 2, 8, 8))
-    w1, w2, w3 = rng.standard_normal((6, 2, 3, 3)), rng.standard_normal((5, 6, 3, 3)), rng.standard_normal((5, 4))
+    w1, w2, w3 = (
+        rng.standard_normal((6, 2, 3, 3)),
+        rng.standard_normal((5, 6, 3, 3)),
+        rng.standard_normal((5, 4)),
+    )
     labels = np.array([1, 3])
 
     def ours(t: Any) -> Tensor:

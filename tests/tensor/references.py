@@ -102,17 +102,13 @@ def normalised(x: Any, axes: Any, eps: float) -> Any:
 
 
 def channels(a: Any, x: Any) -> Any:
-    return a.reshape(1, -1, *(1,) * (x.ndim - 2))
+    """(c,) values beside x (n, c, ...)."""
+    return a.reshape((1, -1, *(1,) * (x.ndim - 2)))
 
 
 def batch_norm_train(x: Any, weight: Any, bias: Any, eps: float) -> Any:
     normal = normalised(x, (0, *range(2, x.ndim)), eps)
     return normal * channels(weight, x) + channels(bias, x)
-
-
-def channels(a: Any, x: Any) -> Any:
-    """(c,) values beside x (n, c, ...)."""
-    return a.reshape((1, -1, *(1,) * (x.ndim - 2)))
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
@@ -136,10 +132,50 @@ def same(x: Any) -> Any:
 REFERENCES: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
     for name in (
-        "add subtract multiply divide power negative abs exp log log1p expm1 sqrt sin cos tanh sign floor maximum minimum where "
-        "less less_equal greater greater_equal equal not_equal sum mean var max min argmax cumsum reshape broadcast_to flip "
-        "take_along_axis matmul transpose"
-    ).split()
+        *(
+            "add",
+            "subtract",
+            "multiply",
+            "divide",
+            "power",
+            "negative",
+            "abs",
+            "exp",
+            "log",
+            "log1p",
+            "expm1",
+            "sqrt",
+            "sin",
+            "cos",
+        ),
+        *(
+            "tanh",
+            "sign",
+            "floor",
+            "maximum",
+            "minimum",
+            "where",
+            "less",
+            "less_equal",
+            "greater",
+            "greater_equal",
+            "equal",
+        ),
+        *(
+            "not_equal",
+            "sum",
+            "mean",
+            "var",
+            "max",
+            "min",
+            "argmax",
+            "cumsum",
+            "reshape",
+            "broadcast_to",
+            "flip",
+        ),
+        *("take_along_axis", "matmul", "transpose"),
+    )
 } | {
     "alias": same,
     "argsort": lambda x: np.argsort(x, axis=-1),
@@ -148,9 +184,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
     ),
     "batch_norm_train": batch_norm_train,
-    "batch_norm_train": lambda x, w, b, eps, saved=None: (
-        normalised(x, (0, *range(2, x.ndim)), eps) * channels(w, x) + channels(b, x)
-    ),
     "cast": lambda x, dtype: x.astype(dtype),
     "clip": clip,
     "concat": lambda *xs, axis: np.concatenate(xs, axis=axis),
@@ -158,7 +191,9 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
     "cross_entropy": cross_entropy,
-    "cross_entropy_grad": lambda g, z, y: g[:, None] * (scipy.special.softmax(z, axis=1) - np.eye(z.shape[1])[y]),
+    "cross_entropy_grad": lambda g, z, y: (
+        g[:, None] * (scipy.special.softmax(z, axis=1) - np.eye(z.shape[1])[y])
+    ),
     "dropout": lambda x, keep, scale: np.where(keep, x * scale, 0.0),
     "einsum": lambda *xs, subscripts: np.einsum(subscripts, *xs),
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
@@ -177,7 +212,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "one_hot": lambda labels, classes, dtype: np.eye(classes, dtype=dtype)[labels],
     "pad": lambda x, widths, value: np.pad(x, widths, constant_values=value),
     "relu": lambda x: np.where(x > 0, x, 0.0),
-    "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),
     "relu_grad": lambda g, y: np.where(y > 0, g, 0.0),
     "scale_channels": lambda x, scale: x * channels(scale, x),
     "scale_shift": lambda x, scale, shift: x * channels(scale, x) + channels(shift, x),

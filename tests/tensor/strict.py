@@ -1,4 +1,4 @@
-"""An array type that refuses what CuPy's refuses: implicit conversion to NumPy and mixing with NumPy arrays."""
+"""An array type that refuses what CuPy's refuses: becoming a NumPy array unasked, and mixing with one."""
 
 from __future__ import annotations
 
@@ -78,6 +78,13 @@ def forwarded(function: Any) -> Any:
     return call
 
 
+def _unary(name: str) -> Any:
+    def method(self: StrictArray) -> Any:
+        return wrap(getattr(self.inner, name)())
+
+    return method
+
+
 def _binary(name: str) -> Any:
     def method(self: StrictArray, other: Any) -> Any:
         return wrap(getattr(self.inner, name)(unwrap(other)))
@@ -93,16 +100,27 @@ def _in_place(name: str) -> Any:
     return method
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "rshift",
+):
     setattr(StrictArray, f"__{_name}__", _binary(f"__{_name}__"))
     setattr(StrictArray, f"__r{_name}__", _binary(f"__r{_name}__"))
     setattr(StrictArray, f"__i{_name}__", _in_place(f"__i{_name}__"))
-for _name in "lt le gt ge eq ne".split():
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(StrictArray, f"__{_name}__", _binary(f"__{_name}__"))
-for _name in "neg pos abs invert".split():
-    setattr(
-        StrictArray, f"__{_name}__", (lambda n: lambda self: wrap(getattr(self.inner, n)()))(f"__{_name}__")
-    )
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(StrictArray, f"__{_name}__", _unary(f"__{_name}__"))
 
 
 class Namespace:

@@ -52,7 +52,9 @@ def test_what_the_user_gives_goes_to_the_chosen_backend(cupy: ModuleType) -> Non
     assert x.grad is not None
     assert x.grad.device == "cuda"
     np.testing.assert_array_equal(x.grad.numpy(), [3, 3])
-    np.testing.assert_array_equal(tensor.grad(lambda a: (a * a).sum())(np.ones(2, np.float32)).numpy(), [2, 2])
+    np.testing.assert_array_equal(
+        tensor.grad(lambda a: (a * a).sum())(np.ones(2, np.float32)).numpy(), [2, 2]
+    )
 
 
 def test_a_tensor_moved_to_the_host_stays_there(cupy: ModuleType) -> None:
@@ -72,7 +74,7 @@ def test_a_tensor_moved_to_the_host_stays_there(cupy: ModuleType) -> None:
 def test_a_tensor_on_the_device_refuses_host_arrays_by_default(cupy: ModuleType) -> None:
     there = Tensor(np.ones(2, np.float32)).to("cuda")
     assert there.device == "cuda"
-    with pytest.raises(InvalidArgument, match="move one with Tensor.to"):
+    with pytest.raises(InvalidArgument, match="move one with"):
         there * np.ones(2, np.float32)
     assert (there * 2).device == "cuda"
 

@@ -23,11 +23,18 @@ def problems(draw: Any) -> dict[str, Any]:
     kernel, stride, padding, dilation = two(1, 4), two(1, 3), two(0, 3), two(1, 2)
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
     size = tuple(
-        max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 6)) for d, k, p in zip(dilation, kernel, padding, strict=True)
+        max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 6))
+        for d, k, p in zip(dilation, kernel, padding, strict=True)
     )
     channels = (groups * draw(st.integers(1, 4)), groups * draw(st.integers(1, 4)))
     attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return {"n": draw(st.integers(0, 3)), "size": size, "kernel": kernel, "channels": channels, "attrs": attrs}
+    return {
+        "n": draw(st.integers(0, 3)),
+        "size": size,
+        "kernel": kernel,
+        "channels": channels,
+        "attrs": attrs,
+    }
 
 
 @settings(max_examples=150, deadline=None)
@@ -53,7 +60,9 @@ def test_the_three_rows_match_their_definitions(problem: dict[str, Any], last: b
 
 
 @pytest.mark.parametrize(("channels", "width"), [((1, 6), 28), ((3, 16), 32), ((6, 1), 28), ((16, 3), 12)])
-def test_wide_products_change_nothing(channels: tuple[int, int], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_products_change_nothing(
+    channels: tuple[int, int], width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     c, o = channels
     x, w = rng.standard_normal((2, c, width, width)), rng.standard_normal((o, c, 5, 5))
@@ -95,16 +104,23 @@ def test_small_products_without_packing_change_nothing(monkeypatch: pytest.Monke
 
 def test_a_result_does_not_depend_on_the_rest_of_the_batch() -> None:
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((5, 4, 8, 8)).astype(np.float32), rng.standard_normal((6, 4, 3, 3)).astype(np.float32)
+    x, w = (
+        rng.standard_normal((5, 4, 8, 8)).astype(np.float32),
+        rng.standard_normal((6, 4, 3, 3)).astype(np.float32),
+    )
     whole = tensor.conv2d(x, w, padding=1).numpy()
     for i in range(5):
-        np.testing.assert_allclose(tensor.conv2d(x[i : i + 1], w, padding=1).numpy()[0], whole[i], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            tensor.conv2d(x[i : i + 1], w, padding=1).numpy()[0], whole[i], rtol=1e-5, atol=1e-6
+        )
 
 
 def test_third_derivatives() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((1, 2, 4, 4)), rng.standard_normal((3, 2, 2, 2))
-    check_grads(lambda x, w: tensor.conv2d(x, w, stride=2, padding=1) ** 3.0, x, w, order=3, rng=rng, rtol=1e-5)
+    check_grads(
+        lambda x, w: tensor.conv2d(x, w, stride=2, padding=1) ** 3.0, x, w, order=3, rng=rng, rtol=1e-5
+    )
 
 
 def test_nan_and_infinity_reach_the_outputs_that_see_them() -> None:

@@ -73,7 +73,7 @@ def test_a_second_backward_is_refused_unless_the_graph_is_retained() -> None:
     x = leaf(3)
     y = (x * x).sum()
     y.backward()
-    with pytest.raises(InvalidArgument, match="history was released.*retain_graph=True"):
+    with pytest.raises(InvalidArgument, match=r"history was released.*retain_graph=True"):
         y.backward()
     x.zero_grad()
     y = (x * x).sum()

@@ -64,7 +64,7 @@ def test_dlr_is_unchanged_by_shifting_and_scaling() -> None:
 
 
 def test_dlr_needs_three_classes() -> None:
-    with pytest.raises(InvalidArgument, match="at least 3 classes.*use margin"):
+    with pytest.raises(InvalidArgument, match=r"at least 3 classes.*use margin"):
         tensor.dlr(LOGITS[:, :2], LABELS)
 
 

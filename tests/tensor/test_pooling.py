@@ -31,7 +31,9 @@ def test_the_first_maximum_of_a_window_gets_the_gradient() -> None:
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-def test_values_and_gradients_with_many_ties(kernel: Any, stride: Any, extra: Any, last: bool, seed: int) -> None:
+def test_values_and_gradients_with_many_ties(
+    kernel: Any, stride: Any, extra: Any, last: bool, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 3, (2, 3, kernel[0] + extra[0], kernel[1] + extra[1])).astype(float)
     if last:
