@@ -86,7 +86,8 @@ def heat_table(fuzz: FuzzSection | None, model: ModelInfo) -> dict[str, object] 
     caption = (
         f"Guided failures at {fuzz.level}, by true class (rows) and the class they are read as (columns)"
     )
-    return {"heads": [model.label(label) for label in labels], "rows": rows, "caption": caption}
+    heads = [model.label(label) for label in labels]
+    return {"heads": heads, "rows": rows, "caption": caption, "long": max(map(len, heads)) > 3}
 
 
 def class_tables(report: Report) -> list[dict[str, object]]:
