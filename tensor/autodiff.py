@@ -14,14 +14,14 @@ from typing import Any
 from armour.errors import InvalidArgument
 from armour.tensor.backend import get_xp
 from armour.tensor.core import Tensor, backward_pass, grad_enabled, lift, recording
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.shape import stack
 
 _local = threading.local()
 
 # A transform differentiates with respect to an alias of what it was given, so that an outer transform sees
 # through it.
-_alias = op("alias", lambda xp, x: x, (lambda g, y, x: g,), cases=(Case(((2, 3),)), Case(((0,),))))
+_alias: Op = op("alias", lambda xp, x: x, (lambda g, y, x: g,), cases=(Case(((2, 3),)), Case(((0,),))))
 
 
 @contextmanager
@@ -148,13 +148,13 @@ def hvp(fn: Callable[..., Any], x: Any, v: Any) -> Tensor:
     first = grad(fn)
 
     def along(y: Tensor) -> Tensor:
-        g = first(y)
+        g: Tensor = first(y)
         if g.shape != direction.shape:
             raise InvalidArgument(f"expected v of x's shape {g.shape}, got {direction.shape}")
         return (g * direction.astype(g.dtype)).sum()
 
-    result: Tensor = grad(along)(x)
-    return result
+    product: Tensor = grad(along)(x)
+    return product
 
 
 def jacobian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:

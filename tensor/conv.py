@@ -10,7 +10,7 @@ from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
 from armour.tensor.kernels import numpy_kernels as kernels
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 
 Pair = tuple[int, int]
 
@@ -84,7 +84,7 @@ def _b_vjp(g: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor, **attrs: Any) 
 BASIC: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 OTHER: dict[str, Any] = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
 
-_conv2d = op(
+_conv2d: Op = op(
     "conv2d",
     _forward,
     (_x_vjp, _w_vjp, _b_vjp),
@@ -95,7 +95,7 @@ _conv2d = op(
         Case(((0, 3, 5, 4), (4, 3, 3, 3)), BASIC),
     ),
 )
-conv2d_input_grad = op(
+conv2d_input_grad: Op = op(
     "conv2d_input_grad",
     kernels.conv2d_input_grad,
     (
@@ -108,7 +108,7 @@ conv2d_input_grad = op(
         Case(((0, 4, 5, 4), (4, 3, 3, 3)), BASIC | {"size": (5, 4)}),
     ),
 )
-conv2d_weight_grad = op(
+conv2d_weight_grad: Op = op(
     "conv2d_weight_grad",
     kernels.conv2d_weight_grad,
     (

@@ -13,7 +13,7 @@ import numpy as np
 
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.special import erf_values
 
 PAIR = (
@@ -28,7 +28,7 @@ PAIR = (
 RUN, BLOCK = 1 << 13, 1 << 15  # elements of a run of zeros, and of a block that stays in the cache
 
 
-def memory(x: Array) -> Array | None:
+def memory(x: Array) -> Array:
     """All elements of `x` as one flat view in the order they lie in memory; None if they lie apart.
 
     Knows NumPy's own order and that of convolutions, (n, h, w, c).
@@ -100,31 +100,33 @@ def _power_exponent(g: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return g * where(zero, 0.0, y * log(where(zero, 1.0, a)))
 
 
-add = op("add", _add, (lambda g, y, a, b: g, lambda g, y, a, b: g), cases=PAIR)
-subtract = op("subtract", _subtract, (lambda g, y, a, b: g, lambda g, y, a, b: -g), cases=PAIR)
-multiply = op("multiply", _multiply, (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a), cases=PAIR)
-divide = op(
+add: Op = op("add", _add, (lambda g, y, a, b: g, lambda g, y, a, b: g), cases=PAIR)
+subtract: Op = op("subtract", _subtract, (lambda g, y, a, b: g, lambda g, y, a, b: -g), cases=PAIR)
+multiply: Op = op("multiply", _multiply, (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a), cases=PAIR)
+divide: Op = op(
     "divide",
     _divide,
     (lambda g, y, a, b: g / b, lambda g, y, a, b: -(g * y) / b),
     domain=((-2.0, 2.0), (0.5, 2.0)),
     cases=PAIR,
 )
-power = op("power", _power, (_power_base, _power_exponent), domain=((0.3, 2.0), (-2.0, 2.0)), cases=PAIR)
-negative = op("negative", lambda xp, x: xp.negative(x), (lambda g, y, x: -g,))
-abs = op("abs", lambda xp, x: xp.abs(x), (lambda g, y, x: g * sign(x),))
+power: Op = op("power", _power, (_power_base, _power_exponent), domain=((0.3, 2.0), (-2.0, 2.0)), cases=PAIR)
+negative: Op = op("negative", lambda xp, x: xp.negative(x), (lambda g, y, x: -g,))
+abs: Op = op("abs", lambda xp, x: xp.abs(x), (lambda g, y, x: g * sign(x),))
 
 # -- exponentials, logarithms, trigonometry ------------------------------------------------------
 
-exp = op("exp", lambda xp, x: xp.exp(floating(x)), (lambda g, y, x: g * y,))
-log = op("log", lambda xp, x: xp.log(floating(x)), (lambda g, y, x: g / x,), domain=(0.1, 4.0))
-log1p = op("log1p", lambda xp, x: xp.log1p(floating(x)), (lambda g, y, x: g / (x + 1.0),), domain=(-0.8, 4.0))
-expm1 = op("expm1", lambda xp, x: xp.expm1(floating(x)), (lambda g, y, x: g * (y + 1.0),))
-sqrt = op("sqrt", lambda xp, x: xp.sqrt(floating(x)), (lambda g, y, x: g / (y * 2.0),), domain=(0.1, 4.0))
-sin = op("sin", lambda xp, x: xp.sin(floating(x)), (lambda g, y, x: g * cos(x),))
-cos = op("cos", lambda xp, x: xp.cos(floating(x)), (lambda g, y, x: -(g * sin(x)),))
-tanh = op("tanh", lambda xp, x: xp.tanh(floating(x)), (lambda g, y, x: g * (1.0 - y * y),))
-erf = op(
+exp: Op = op("exp", lambda xp, x: xp.exp(floating(x)), (lambda g, y, x: g * y,))
+log: Op = op("log", lambda xp, x: xp.log(floating(x)), (lambda g, y, x: g / x,), domain=(0.1, 4.0))
+log1p: Op = op(
+    "log1p", lambda xp, x: xp.log1p(floating(x)), (lambda g, y, x: g / (x + 1.0),), domain=(-0.8, 4.0)
+)
+expm1: Op = op("expm1", lambda xp, x: xp.expm1(floating(x)), (lambda g, y, x: g * (y + 1.0),))
+sqrt: Op = op("sqrt", lambda xp, x: xp.sqrt(floating(x)), (lambda g, y, x: g / (y * 2.0),), domain=(0.1, 4.0))
+sin: Op = op("sin", lambda xp, x: xp.sin(floating(x)), (lambda g, y, x: g * cos(x),))
+cos: Op = op("cos", lambda xp, x: xp.cos(floating(x)), (lambda g, y, x: -(g * sin(x)),))
+tanh: Op = op("tanh", lambda xp, x: xp.tanh(floating(x)), (lambda g, y, x: g * (1.0 - y * y),))
+erf: Op = op(
     "erf",
     lambda xp, x: erf_values(xp, floating(x)),
     (lambda g, y, x: g * exp(-(x * x)) * (2.0 / math.sqrt(math.pi)),),
@@ -193,25 +195,25 @@ def _silu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return g * (s + y * (1.0 - s))
 
 
-sigmoid = op("sigmoid", _sigmoid, (lambda g, y, x: g * (y * (1.0 - y)),))
-_relu_mask = op(
+sigmoid: Op = op("sigmoid", _sigmoid, (lambda g, y, x: g * (y * (1.0 - y)),))
+_relu_mask: Op = op(
     "relu_grad",
     _relu_grad,
     (lambda gg, r, g, y: _relu_mask(gg, y), None),
     cases=(Case(((2, 3), [[0.0, 1.5, 2.0], [0.5, 0.0, 0.0]])), Case(((0, 3), np.zeros((0, 3))))),
 )
-relu = op("relu", _relu, (lambda g, y, x: _relu_mask(g, y),))
-softplus = op("softplus", _softplus, (lambda g, y, x: g * sigmoid(x),))
-gelu = op("gelu", _gelu, (_gelu_vjp,))
-silu = op("silu", lambda xp, x: floating(x) * _sigmoid(xp, x), (_silu_vjp,))
+relu: Op = op("relu", _relu, (lambda g, y, x: _relu_mask(g, y),))
+softplus: Op = op("softplus", _softplus, (lambda g, y, x: g * sigmoid(x),))
+gelu: Op = op("gelu", _gelu, (_gelu_vjp,))
+silu: Op = op("silu", lambda xp, x: floating(x) * _sigmoid(xp, x), (_silu_vjp,))
 
-_leaky_relu = op(
+_leaky_relu: Op = op(
     "leaky_relu",
     lambda xp, x, slope: xp.where(x > 0, x, x * x.dtype.type(slope)),
     (lambda g, y, x, slope: where(greater(x, 0), g, g * slope),),
     cases=(Case(((3, 4),), {"slope": 0.1}), Case(((0, 2),), {"slope": 0.1})),
 )
-_elu = op(
+_elu: Op = op(
     "elu",
     lambda xp, x, alpha: xp.where(
         x > 0, x, xp.expm1(xp.minimum(x, xp.zeros((), x.dtype))) * x.dtype.type(alpha)
@@ -259,20 +261,20 @@ def _share(xp: Namespace, a: Array, b: Array) -> Array:
     return a.dtype.type(1) - (a < b) * half - (a <= b) * half
 
 
-_max_share = op("max_share", _share, None, cases=PAIR)
-maximum = op(
+_max_share: Op = op("max_share", _share, None, cases=PAIR)
+maximum: Op = op(
     "maximum",
     lambda xp, a, b: xp.maximum(*same_kind(a, b)),
     (lambda g, y, a, b: g * _max_share(a, b), lambda g, y, a, b: g * _max_share(b, a)),
     cases=PAIR,
 )
-minimum = op(
+minimum: Op = op(
     "minimum",
     lambda xp, a, b: xp.minimum(*same_kind(a, b)),
     (lambda g, y, a, b: g * _max_share(b, a), lambda g, y, a, b: g * _max_share(a, b)),
     cases=PAIR,
 )
-where = op(
+where: Op = op(
     "where",
     _where,
     (None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g)),
@@ -282,7 +284,7 @@ where = op(
         Case(([True], (0,), ())),
     ),
 )
-_clip_row = op(
+_clip_row: Op = op(
     "clip",
     _clip,
     (_clip_vjp,),
@@ -301,16 +303,16 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
 
 # -- without gradient ------------------------------------------------------
 
-sign = op("sign", lambda xp, x: xp.sign(x))
-floor = op("floor", lambda xp, x: xp.floor(x))
-less = op("less", lambda xp, a, b: xp.less(a, b), cases=PAIR)
-less_equal = op("less_equal", lambda xp, a, b: xp.less_equal(a, b), cases=PAIR)
-greater = op("greater", lambda xp, a, b: xp.greater(a, b), cases=PAIR)
-greater_equal = op("greater_equal", lambda xp, a, b: xp.greater_equal(a, b), cases=PAIR)
-equal = op("equal", lambda xp, a, b: xp.equal(a, b), cases=PAIR)
-not_equal = op("not_equal", lambda xp, a, b: xp.not_equal(a, b), cases=PAIR)
+sign: Op = op("sign", lambda xp, x: xp.sign(x))
+floor: Op = op("floor", lambda xp, x: xp.floor(x))
+less: Op = op("less", lambda xp, a, b: xp.less(a, b), cases=PAIR)
+less_equal: Op = op("less_equal", lambda xp, a, b: xp.less_equal(a, b), cases=PAIR)
+greater: Op = op("greater", lambda xp, a, b: xp.greater(a, b), cases=PAIR)
+greater_equal: Op = op("greater_equal", lambda xp, a, b: xp.greater_equal(a, b), cases=PAIR)
+equal: Op = op("equal", lambda xp, a, b: xp.equal(a, b), cases=PAIR)
+not_equal: Op = op("not_equal", lambda xp, a, b: xp.not_equal(a, b), cases=PAIR)
 
-_cast = op(
+_cast: Op = op(
     "cast",
     lambda xp, x, dtype: x.astype(dtype),
     (lambda g, y, x, dtype: g.astype(x.dtype),),

@@ -11,7 +11,7 @@ from typing import Any
 
 from armour.tensor.backend import Array, Namespace, get_xp
 from armour.tensor.core import Tensor, grad_enabled
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 
 BLOCK = 1 << 16  # elements of a block: 256 KB of float32, about an L2 cache
 LINE = 1 << 14  # elements of one line of repeated channels at most
@@ -198,7 +198,7 @@ def _scale(xp: Namespace, x: Array, scale: Array) -> Array:
     return out
 
 
-_train = op(
+_train: Op = op(
     "batch_norm_train",
     _train_forward,
     (_x_vjp, _weight_vjp, _bias_vjp),
@@ -207,7 +207,7 @@ _train = op(
         Case(((5, 3), (3,), (3,)), {"eps": 0.1}),
     ),
 )
-scale_channels = op(
+scale_channels: Op = op(
     "scale_channels",
     _scale,
     (
@@ -220,7 +220,7 @@ scale_channels = op(
         Case(((0, 3, 2, 2), (3,))),
     ),
 )
-scale_shift = op(
+scale_shift: Op = op(
     "scale_shift",
     _scale_shift,
     (

@@ -9,7 +9,7 @@ from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
 from armour.tensor.elementwise import same_kind
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.reduce import sum as sum_of
 from armour.tensor.shape import broadcast_to, reshape, transpose
 
@@ -59,7 +59,7 @@ def _matmul(xp: Namespace, a: Array, b: Array) -> Array:
     return xp.matmul(a, b)
 
 
-matmul = op(
+matmul: Op = op(
     "matmul",
     _matmul,
     (_matmul_a, _matmul_b),
@@ -107,7 +107,7 @@ def _rows(t: Tensor) -> Tensor:
     return t if t.ndim == 2 else reshape(t, (math.prod(t.shape[:-1]), t.shape[-1]))
 
 
-_linear = op(
+_linear: Op = op(
     "linear",
     _linear_values,
     (
@@ -163,7 +163,7 @@ def _einsum_vjp(i: int, g: Tensor, y: Tensor, *inputs: Tensor, subscripts: str) 
     return broadcast_to(reshape(part, shape), x.shape)
 
 
-_einsum = op(
+_einsum: Op = op(
     "einsum",
     lambda xp, *xs, subscripts: xp.einsum(subscripts, *xs, optimize=len(xs) > 2),
     _einsum_vjp,

@@ -10,7 +10,7 @@ from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace, asnumpy, get_xp
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import exp, where
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.reduce import log_softmax, softmax
 from armour.tensor.shape import take_along_axis
 
@@ -21,7 +21,7 @@ def _one_hot(xp: Namespace, labels: Array, classes: int, dtype: str) -> Array:
     return (labels.reshape((-1, 1)) == xp.arange(classes, dtype=labels.dtype)).astype(dtype)
 
 
-_one_hot_row = op("one_hot", _one_hot, cases=(Case((LABELS,), {"classes": 4, "dtype": "float64"}),))
+_one_hot_row: Op = op("one_hot", _one_hot, cases=(Case((LABELS,), {"classes": 4, "dtype": "float64"}),))
 
 
 def one_hot(labels: Any, classes: int, dtype: Any = "float32") -> Tensor:
@@ -62,13 +62,13 @@ def _slope_logits(gg: Tensor, r: Tensor, g: Tensor, logits: Tensor, labels: Tens
     return g.reshape((-1, 1)) * (weighted - p * weighted.sum(axis=1, keepdims=True))
 
 
-_cross_entropy_grad = op(
+_cross_entropy_grad: Op = op(
     "cross_entropy_grad",
     _cross_entropy_slope,
     (_slope_g, _slope_logits, None),
     cases=(Case(((3,), (3, 4), LABELS)), Case(((0,), (0, 4), LABELS[:0]))),
 )
-cross_entropy = op(
+cross_entropy: Op = op(
     "cross_entropy",
     _cross_entropy,
     (lambda g, y, logits, labels: _cross_entropy_grad(g, logits, labels), None),
@@ -120,7 +120,7 @@ def dlr(logits: Any, labels: Any) -> Tensor:
     return margin(x, y) / (first - third + 1e-12)
 
 
-_argsort = op("argsort", lambda xp, x: xp.argsort(x, axis=-1), cases=(Case(((3, 4),)), Case(((0, 4),))))
+_argsort: Op = op("argsort", lambda xp, x: xp.argsort(x, axis=-1), cases=(Case(((3, 4),)), Case(((0, 4),))))
 
 
 def mse(prediction: Any, target: Any) -> Tensor:

@@ -11,7 +11,7 @@ from armour.checks import fraction
 from armour.errors import InvalidArgument
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import sqrt
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 
 
 def _scaled(x: Tensor, scale: Tensor | None, shift: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -42,9 +42,10 @@ def batch_norm(
     if mean is None or var is None:
         return _scaled(_normalised(t, (0, *range(2, t.ndim)), eps), weight, bias, shape)
     # Folded into one multiplication and one addition.
-    scale = 1.0 / sqrt(var + eps) if weight is None else weight / sqrt(var + eps)
-    shift = -(mean * scale) if bias is None else bias - mean * scale
-    return t * scale.reshape(shape) + shift.reshape(shape)
+    scale: Tensor = 1.0 / sqrt(var + eps) if weight is None else weight / sqrt(var + eps)
+    shift: Tensor = -(mean * scale) if bias is None else bias - mean * scale
+    out: Tensor = t * scale.reshape(shape) + shift.reshape(shape)
+    return out
 
 
 def layer_norm(
@@ -71,7 +72,7 @@ def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: f
     return _scaled(normalised, weight, bias, (1, c, *(1,) * (t.ndim - 2)))
 
 
-_dropout = op(
+_dropout: Op = op(
     "dropout",
     lambda xp, x, keep, scale: x * keep * x.dtype.type(scale),
     (lambda g, y, x, keep, scale: _dropout(g, keep, scale=scale), None),

@@ -12,7 +12,7 @@ from armour.tensor.backend import Array, Namespace
 from armour.tensor.conv import Pair, pair
 from armour.tensor.core import Tensor
 from armour.tensor.kernels import pool_kernels as kernels
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.reduce import max as max_of
 from armour.tensor.reduce import mean
 from armour.tensor.shape import getitem, pad
@@ -38,20 +38,20 @@ def _max_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
 
 _X, _Y = np.arange(16.0).reshape((1, 1, 4, 4)) % 7, np.array([[[[5.0, 6.0], [6.0, 1.0]]]])
 
-_max_pool2d = op(
+_max_pool2d: Op = op(
     "max_pool2d",
     _max_forward,
     (lambda g, y, x, kernel, stride: _unpool(g, x, y, kernel=kernel, stride=stride),),
     cases=(Case(((2, 3, 4, 6),), PLACED), Case(((2, 3, 5, 4),), OVERLAPPING), Case(((0, 3, 4, 4),), PLACED)),
 )
 # Where the maximum was changes by jumps, so x and y have no gradient here.
-_unpool = op(
+_unpool: Op = op(
     "max_unpool2d",
     kernels.max_unpool2d,
     (lambda gg, r, g, x, y, kernel, stride: _pick(gg, x, y, kernel=kernel, stride=stride), None, None),
     cases=(Case(((1, 1, 2, 2), _X, _Y), PLACED),),
 )
-_pick = op(
+_pick: Op = op(
     "max_pick2d",
     kernels.max_pick2d,
     (lambda g, r, values, x, y, kernel, stride: _unpool(g, x, y, kernel=kernel, stride=stride), None, None),
@@ -93,13 +93,13 @@ def _avg_forward(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
     return kernels.avg_pool2d(xp, x, kernel, stride)
 
 
-_avg_pool2d = op(
+_avg_pool2d: Op = op(
     "avg_pool2d",
     _avg_forward,
     (lambda g, y, x, kernel, stride: _avg_unpool(g, size=x.shape[2:], kernel=kernel, stride=stride),),
     cases=(Case(((2, 3, 4, 6),), PLACED), Case(((2, 3, 5, 4),), OVERLAPPING), Case(((0, 3, 4, 4),), PLACED)),
 )
-_avg_unpool = op(
+_avg_unpool: Op = op(
     "avg_unpool2d",
     kernels.avg_unpool2d,
     (lambda gg, y, g, size, kernel, stride: _avg_pool2d(gg, kernel=kernel, stride=stride),),

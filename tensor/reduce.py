@@ -8,7 +8,7 @@ from typing import Any
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
 from armour.tensor.elementwise import equal, exp, floating, multiply
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.shape import broadcast_to, flip
 
 Axis = int | tuple[int, ...] | None
@@ -86,38 +86,38 @@ def _mean(xp: Namespace, x: Array, axis: Axis = None, keepdims: bool = False) ->
     return xp.mean(floating(x), axis=axis, keepdims=keepdims)
 
 
-_sum = op(
+_sum: Op = op(
     "sum",
     lambda xp, x, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims),
     (_sum_vjp,),
     cases=REDUCTIONS,
 )
-_mean_row = op("mean", _mean, (_mean_vjp,), cases=REDUCTIONS)
-_var_row = op(
+_mean_row: Op = op("mean", _mean, (_mean_vjp,), cases=REDUCTIONS)
+_var_row: Op = op(
     "var",
     _var,
     (_var_vjp,),
     cases=(*REDUCTIONS, Case(((3, 4),), {"axis": 0, "keepdims": False, "ddof": 1})),
 )
-_max = op(
+_max: Op = op(
     "max",
     lambda xp, x, axis=None, keepdims=False: xp.max(x, axis=axis, keepdims=keepdims),
     (_extreme_vjp,),
     cases=REDUCTIONS,
 )
-_min = op(
+_min: Op = op(
     "min",
     lambda xp, x, axis=None, keepdims=False: xp.min(x, axis=axis, keepdims=keepdims),
     (_extreme_vjp,),
     cases=REDUCTIONS,
 )
-_logsumexp_row = op("logsumexp", _logsumexp, (_logsumexp_vjp,), cases=REDUCTIONS)
-_argmax = op(
+_logsumexp_row: Op = op("logsumexp", _logsumexp, (_logsumexp_vjp,), cases=REDUCTIONS)
+_argmax: Op = op(
     "argmax",
     lambda xp, x, axis=None: xp.argmax(x, axis=axis),
     cases=(Case(((3, 4),), {"axis": None}), Case(((2, 3, 4),), {"axis": 1}), Case(((0, 3),), {"axis": 1})),
 )
-_cumsum = op(
+_cumsum: Op = op(
     "cumsum",
     lambda xp, x, axis: xp.cumsum(x, axis=axis),
     (lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis),),
@@ -187,8 +187,8 @@ def _softmax_vjp(g: Tensor, y: Tensor, x: Tensor, axis: int = -1) -> Tensor:
     return gy - y * gy.sum(axis=axis, keepdims=True)
 
 
-_softmax = op("softmax", _softmax_values, (_softmax_vjp,), cases=SOFTMAX)
-_log_softmax = op(
+_softmax: Op = op("softmax", _softmax_values, (_softmax_vjp,), cases=SOFTMAX)
+_log_softmax: Op = op(
     "log_softmax",
     _log_softmax_values,
     (lambda g, y, x, axis=-1: g - exp(y) * g.sum(axis=axis, keepdims=True),),

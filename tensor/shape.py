@@ -11,7 +11,7 @@ import numpy as np
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace, scatter_add
 from armour.tensor.core import Tensor
-from armour.tensor.op import Case, op
+from armour.tensor.op import Case, Op, op
 
 # -- reshape, transpose, broadcast ------------------------------------------------------
 
@@ -21,7 +21,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(order.index(i) for i in range(len(order)))
 
 
-_reshape = op(
+_reshape: Op = op(
     "reshape",
     lambda xp, x, shape: x.reshape(shape),
     (lambda g, y, x, shape: reshape(g, x.shape),),
@@ -31,13 +31,13 @@ _reshape = op(
         Case(((1,),), {"shape": ()}),
     ),
 )
-_transpose = op(
+_transpose: Op = op(
     "transpose",
     lambda xp, x, axes: x.transpose(axes),
     (lambda g, y, x, axes: transpose(g, _inverse(axes)),),
     cases=(Case(((2, 3, 4),), {"axes": (2, 0, 1)}), Case(((0, 3),), {"axes": (1, 0)})),
 )
-_broadcast_to = op(
+_broadcast_to: Op = op(
     "broadcast_to",
     lambda xp, x, shape: xp.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # backward sums it to the input's shape
@@ -47,7 +47,7 @@ _broadcast_to = op(
         Case(((),), {"shape": (2,)}),
     ),
 )
-_flip = op(
+_flip: Op = op(
     "flip",
     lambda xp, x, axis: xp.flip(x, axis),
     (lambda g, y, x, axis: flip(g, axis),),
@@ -115,13 +115,13 @@ INDEXED = (
     Case(((3,),), {"index": np.array([True, False, True])}),
     Case(((0, 4),), {"index": slice(0, 0)}),
 )
-_getitem = op(
+_getitem: Op = op(
     "getitem",
     lambda xp, x, index: x[_index_on(xp, index)],
     (lambda g, y, x, index: _getitem_grad(g, index=index, shape=x.shape),),
     cases=INDEXED,
 )
-_getitem_grad = op(
+_getitem_grad: Op = op(
     "getitem_grad",
     _scatter,
     (lambda gg, y, g, index, shape: _getitem(gg, index=index),),
@@ -152,13 +152,13 @@ def _scatter_along(xp: Namespace, g: Array, indices: Array, axis: int, shape: tu
 
 
 TAKEN = [[0, 2], [1, 1], [3, 0]]
-_take_along_axis = op(
+_take_along_axis: Op = op(
     "take_along_axis",
     lambda xp, x, indices, axis: xp.take_along_axis(x, indices, axis=axis),
     (lambda g, y, x, indices, axis: _take_along_axis_grad(g, indices, axis=axis, shape=x.shape), None),
     cases=(Case(((3, 4), TAKEN), {"axis": 1}), Case(((4, 2), TAKEN), {"axis": 0})),
 )
-_take_along_axis_grad = op(
+_take_along_axis_grad: Op = op(
     "take_along_axis_grad",
     _scatter_along,
     (lambda gg, y, g, indices, axis, shape: take_along_axis(gg, indices, axis), None),
@@ -185,13 +185,13 @@ def _concat_vjp(i: int, g: Tensor, y: Tensor, *inputs: Tensor, axis: int = 0) ->
     return getitem(g, (*(slice(None),) * axis, slice(start, start + inputs[i].shape[axis])))
 
 
-_concat = op(
+_concat: Op = op(
     "concat",
     lambda xp, *xs, axis=0: xp.concatenate(xs, axis=axis),
     _concat_vjp,
     cases=(Case(((2, 3), (1, 3), (0, 3)), {"axis": 0}), Case(((2, 1), (2, 3)), {"axis": -1})),
 )
-_stack = op(
+_stack: Op = op(
     "stack",
     lambda xp, *xs, axis=0: xp.stack(xs, axis=axis),
     lambda i, g, y, *xs, axis=0: getitem(g, (*(slice(None),) * (axis % g.ndim), i)),
@@ -209,7 +209,7 @@ def _pad_vjp(g: Tensor, y: Tensor, x: Tensor, widths: Any, value: float = 0.0) -
     )
 
 
-_pad = op(
+_pad: Op = op(
     "pad",
     lambda xp, x, widths, value=0.0: xp.pad(x, widths, constant_values=value),
     (_pad_vjp,),

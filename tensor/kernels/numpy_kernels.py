@@ -78,7 +78,7 @@ def conv2d_input_grad(
             inner, margins = g, (above, beside)
             if min(*above, *beside) < 0:
                 inner = g[:, :, _inside(above, g.shape[2]), _inside(beside, g.shape[3])]
-                margins = tuple((max(0, a), max(0, b)) for a, b in margins)
+                margins = (max(0, above[0]), max(0, above[1])), (max(0, beside[0]), max(0, beside[1]))
             part = _correlate(xp, inner, some[:, ::-1, ::-1], None, (1, 1), margins, dilation)
             if stride == (1, 1):
                 return part

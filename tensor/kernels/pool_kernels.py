@@ -24,7 +24,7 @@ def max_pool2d(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
     for part in _chunks(xp, x):
         source = _last(xp, x[part])
         # Lines first, whose runs are long; then the pixels of the lines' maxima.
-        lines = source[:, : sh * oh : sh] if kh == 1 else None
+        lines: Array = source[:, : sh * (oh - 1) + 1 : sh] if kh == 1 else None
         for i in range(1, kh):
             first = source[:, : sh * (oh - 1) + 1 : sh] if lines is None else lines
             lines = xp.maximum(first, source[:, i : i + sh * (oh - 1) + 1 : sh], out=lines)
@@ -93,7 +93,7 @@ def _first_places(
     # (n, h, w, c), where the place holds the first maximum, and an array of that shape to work in. The last
     # place takes what is left, so that a window with a NaN has one as well.
     places = list(_places(y.shape[2:], kernel, stride))
-    free = mask = work = None
+    free: Array = None
     for part in _chunks(xp, x):
         source, top = x[part].transpose((0, 2, 3, 1)), _last(xp, y[part])
         if free is None or free.shape != top.shape:
