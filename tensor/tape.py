@@ -1,0 +1,159 @@
+"""The tape: what is recorded, and the iterative backward pass over it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from armour.errors import InvalidArgument, UnsupportedError
+from armour.tensor.op import OPS, Op
+
+if TYPE_CHECKING:
+    from armour.tensor.core import Tensor
+
+
+class State(threading.local):
+    """Per thread: whether operations are recorded, and who is told of each."""
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.observers: list[Callable[..., None]] = []
+
+
+state = State()
+
+
+def grad_enabled() -> bool:
+    """False inside no_grad()."""
+    return state.recording
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Operations inside record nothing, so they keep no inputs alive."""
+    with recording(False):
+        yield
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Operations inside record what they do, or do not; `no_grad` is recording(False)."""
+    before = state.recording
+    state.recording = on
+    try:
+        yield
+    finally:
+        state.recording = before
+
+
+def observers() -> list[Callable[..., None]]:
+    """Functions told of each op as (row, inputs, attrs, output), for tracing. One list per thread."""
+    return state.observers
+
+
+class Node:
+    """What made a tensor: the row of the op table, its inputs and its attributes."""
+
+    __slots__ = ("attrs", "inputs", "op")
+
+    def __init__(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
+        self.op, self.inputs, self.attrs = op, inputs, attrs
+
+
+def backward_pass(
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    targets: Sequence[Tensor] | None,
+    create_graph: bool,
+    retain_graph: bool,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Walk the tape once from the outputs; yields (tensor, gradient) for leaves, or for `targets` if given.
+
+    Only the part of the tape that leads to a target is walked. Without retain_graph each step's history is
+    released as soon as its gradient has been passed on, so activations are freed while the pass runs.
+    """
+    wanted = None if targets is None else {id(t) for t in targets}
+    order, useful = _order(outputs, wanted)
+    pending: dict[int, Tensor] = {}
+    for out, g in zip(outputs, cotangents, strict=True):
+        pending[id(out)] = pending[id(out)] + g if id(out) in pending else g
+    with recording(create_graph):
+        while order:
+            tensor = order.pop()
+            gradient = pending.pop(id(tensor), None)
+            if gradient is None:
+                continue
+            node = tensor.node
+            if node is None if wanted is None else id(tensor) in wanted:
+                yield tensor, gradient
+            if node is None:
+                continue
+            row, inputs = node.op, node.inputs
+            if row is _RELEASED:
+                raise InvalidArgument(
+                    "the history was released by an earlier backward; pass retain_graph=True there"
+                )
+            if create_graph and row.once:
+                raise UnsupportedError(f"op {row.name} cannot be differentiated twice")
+            for i, parent in enumerate(inputs):
+                if id(parent) not in useful:
+                    continue
+                part = row.input_vjp(i, gradient, tensor, inputs, node.attrs)
+                if part is None:
+                    continue
+                if part.data.shape != parent.data.shape:
+                    part = unbroadcast(part, parent.shape)
+                known = pending.get(id(parent))
+                pending[id(parent)] = part if known is None else known + part
+            if not retain_graph:
+                tensor.node = _RELEASED_NODE
+
+
+def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The gradient summed over the axes along which an input of that shape was broadcast."""
+    if gradient.shape == shape:
+        return gradient
+    extra = gradient.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, n in enumerate(shape) if n == 1 and gradient.shape[i + extra] != 1
+    )
+    if axes:
+        gradient = gradient.sum(axis=axes, keepdims=True)
+    if gradient.shape == shape:
+        return gradient
+    if extra > 0 or gradient.size == math.prod(shape):
+        return gradient.reshape(shape)
+    return OPS["broadcast_to"](gradient, shape=shape)  # a rule may return a gradient smaller than its input
+
+
+def _order(outputs: Sequence[Tensor], wanted: set[int] | None) -> tuple[list[Tensor], set[int]]:
+    """Tensors, inputs before what is made of them; and the ids of those that lead to a wanted tensor."""
+    order: list[Tensor] = []
+    useful: set[int] = set()
+    seen: set[int] = set()
+    stack: list[tuple[Tensor, bool]] = [(t, False) for t in outputs if t.requires_grad]
+    while stack:
+        tensor, done = stack.pop()
+        if done:
+            order.append(tensor)
+            if (
+                wanted is None
+                or id(tensor) in wanted
+                or (tensor.node is not None and any(id(p) in useful for p in tensor.node.inputs))
+            ):
+                useful.add(id(tensor))
+            continue
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        stack.append((tensor, True))
+        if tensor.node is not None:
+            stack.extend((p, False) for p in tensor.node.inputs if p.requires_grad and id(p) not in seen)
+    return [t for t in order if id(t) in useful], useful
+
+
+_RELEASED = Op("released", lambda xp: None)
+_RELEASED_NODE = Node(_RELEASED, (), {})
