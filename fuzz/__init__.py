@@ -3,6 +3,7 @@
 from .campaign import Campaign as Campaign
 from .engine import FuzzConfig as FuzzConfig
 from .engine import Fuzzer as Fuzzer
+from .engine import is_empty as is_empty
 from .reading import Corpus as Corpus
 from .result import CampaignResult as CampaignResult
 from .result import Failure as Failure

@@ -126,7 +126,8 @@ class Archive:
             part = recipes[start : start + _REBUILT]
             origin = self.roots.x[[recipe.root for recipe in part]]
             x, ref = apply_steps(origin, origin, [recipe.steps for recipe in part], bounds)
-            self._uses[self._store(x, ref, [recipe.steps for recipe in part])] = 1
+            places = self._store(x, ref, [recipe.steps for recipe in part])
+            self._uses[places] = 1
         self._uses = np.bincount(self.holder[self.holder >= 0], minlength=len(self._uses))
 
     def _store(self, x: np.ndarray, ref: np.ndarray, steps: Sequence[tuple[Step, ...]]) -> np.ndarray:

@@ -31,6 +31,8 @@ from .sections import Profile, SectionMap
 from .triage import Ledger, class_key, pair_key, sha256
 from .validity import ValidityModel
 
+_FIRST_ROUND = 128
+_PALETTE = 32  # mutators on offer in one round, drawn with repetition
 _DEPTH = 3  # further mutations after the first, each with probability 1/2
 _SHRINK_SHARE = 0.1  # of the executions may go into minimising parameters and pixels
 _SIGNATURES = 4  # survivors of a root that only have a new signature
@@ -81,8 +83,10 @@ class Campaign:
 
     def round(self, limit: int | None = None) -> Round:
         """Plan, run and judge one batch; at most `limit` of it, for the last round of a budget."""
-        size = self.setup.round if limit is None else min(limit, self.setup.round)
-        mutants, parents = self._plan()
+        # Small rounds first, so that short runs learn as well.
+        planned = min(self.setup.round, _FIRST_ROUND << min(self.counters.rounds, 20))
+        size = planned if limit is None else min(limit, planned)
+        mutants, parents = self._plan(planned)
         outcome = self.setup.executor.run(mutants.x)[:size]
         number, self.counters.rounds = self.counters.rounds, self.counters.rounds + 1
         start, self.counters.executions = self.counters.executions, self.counters.executions + size
@@ -108,18 +112,19 @@ class Campaign:
         self._grow()
         return Round(number, self.counters.executions, parents.root.tolist(), found, survivors, self.state)
 
-    def _plan(self) -> tuple[Mutants, Parents]:
+    def _plan(self, size: int) -> tuple[Mutants, Parents]:
         setup = self.setup
         bits = np.random.Philox(key=[setup.seed, self.stream], counter=[0, 0, 0, self.counters.rounds])
         rng = np.random.Generator(bits)
-        streams = per_item(rng, setup.round)
-        parents = self.schedule.pick(rng, setup.round)
+        streams = per_item(rng, size)
+        parents = self.schedule.pick(rng, size)
         names = draw_names(
             streams.child(0),
             self.mutators,
             weights=self.schedule.weights(rng),
             extra=_DEPTH,
             probability=2.0,  # the whole stack: what exceeds the depth serves as second attempts
+            palette=_PALETTE,
             recipes=[
                 Recipe(root, own) for root, own in zip(parents.root.tolist(), parents.steps, strict=True)
             ],

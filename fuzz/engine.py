@@ -24,6 +24,7 @@ from armour.model import Model
 from armour.npz import read_arrays
 from armour.rng import generator
 
+from .beside import Beside, beside
 from .campaign import Campaign, Setup
 from .execution import Executor
 from .machine import armour_version, environment, stopping
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 EXECUTIONS = 20_000  # the budget if none is given
 SNAPSHOT_SECONDS = 5.0  # between states on disk; what is lost by a kill, and nothing else depends on it
+SNAPSHOT_SHARE = 0.05  # of the time may go into writing states
 VALIDATOR = "V1: DeepHunter rule and affine limits; V2: SSIM >= 0.5 and density within 99.5 % of the seeds"
 
 
@@ -49,7 +51,8 @@ class FuzzConfig:
 
     schedule: "niche" or "random". validity: level a mutant must reach for a wrong label to count, "V0" to
     "V2". baseline: also run stacked random search, for comparison. sections: bins inside each neuron's
-    profile. batch: rows of a forward pass. round: inputs planned and judged at a time.
+    profile. batch: rows of a forward pass. round: inputs planned and judged at a time, once a run has got
+    going; by default 1024, or 512 for inputs of more than 1024 values.
     """
 
     schedule: str = "niche"
@@ -57,7 +60,7 @@ class FuzzConfig:
     baseline: bool = True
     sections: int = 10
     batch: int = 128
-    round: int = 512
+    round: int | None = None
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -65,8 +68,10 @@ class FuzzConfig:
                 f"unknown schedule {self.schedule!r}{checks.suggest(self.schedule, SCHEDULES.names())}"
             )
         checks.one_of("validity", self.validity, LEVELS[1:])
-        for name in ("sections", "batch", "round"):
-            checks.count(name, getattr(self, name))
+        checks.count("sections", self.sections)
+        checks.count("batch", self.batch)
+        if self.round is not None:
+            checks.count("round", self.round)
 
     @property
     def required(self) -> int:
@@ -108,14 +113,16 @@ class Fuzzer:
         rng: int | np.random.Generator = 0,
         resume: bool = False,
         on_event: OnEvent = None,
+        jobs: int = 1,
     ) -> FuzzResult:
         """Fuzz until `executions` inputs of the guided campaign in all, or for `seconds` of this call.
 
         Neither given: 20,000 executions. The budget of executions counts those before a resume; the baseline
         runs as many again, and `seconds` is for both. rng: seed, or a Generator that gives one. resume: go on
-        with the corpus folder (or start it, if it is empty). Ctrl-C ends the run after the round at
-        hand, with everything saved. The same seed, data, model and machine give the same corpus, however
-        often a run was interrupted or killed.
+        with the corpus folder (or start it, if it is empty). jobs: 2 or more lets the baseline run in a
+        process of its own, at the same time, where the system can fork; the result is the same.
+        Ctrl-C ends the run after the round at hand, with everything saved. The same seed, data, model and
+        machine give the same corpus, however often a run was interrupted or killed.
         Raises NothingEvaluated if the model reads no seed correctly, InvalidArgument if the folder is not
         empty (without resume) or belongs to another model, data or configuration, FormatError if it is
         damaged.
@@ -126,7 +133,7 @@ class Fuzzer:
         limit = None if seconds is None else checks.positive("seconds", seconds)
         seed = _seed(rng)
         with threadpool_limits(1), stopping() as stop:
-            return _Run(self, seed, resume, on_event).go(budget, limit, stop)
+            return _Run(self, seed, resume, on_event).go(budget, limit, stop, checks.count("jobs", jobs))
 
 
 class _Run:
@@ -138,52 +145,61 @@ class _Run:
         emit(on_event, "seeds", 0, len(fuzzer.x), "reading the seeds")
         executor = Executor(fuzzer.model, self.config.batch)
         self.roots, outcome = select(executor, fuzzer.x, fuzzer.y)
-        profile = Profile.fit(outcome.neurons)
         setup = Setup(
             executor=executor,
             roots=self.roots,
             validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds),
-            profile=profile,
+            profile=Profile.fit(outcome.neurons),
             seed=seed,
-            round=self.config.round,
+            round=self.config.round or (1024 if fuzzer.x[0].size <= 1024 else 512),
             required=self.config.required,
             sections=self.config.sections,
         )
         emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(self.roots)} roots")
         self.guided = Campaign(setup, self.config.schedule, stream=0, shrink=True)
-        self.baseline = Campaign(setup, "random", stream=1, shrink=False) if self.config.baseline else None
+        self.random = Campaign(setup, "random", stream=1, shrink=False) if self.config.baseline else None
+        self.baseline: Beside | None = None
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self.before = 0.0
+        self.other: list[float] = []
         self.expected: dict[int, str] = {}
-        self.store = None if fuzzer.corpus is None else self._open(fuzzer.corpus, profile, resume)
+        self.store = None if fuzzer.corpus is None else self._open(fuzzer.corpus, setup, resume)
 
     # -- the loop --------------------------------------------------------------------------------------------
 
-    def go(self, budget: int | None, limit: float | None, stop: threading.Event) -> FuzzResult:
+    def go(self, budget: int | None, limit: float | None, stop: threading.Event, jobs: int) -> FuzzResult:
+        if self.random is not None:
+            self.baseline = beside(self.random, self.fuzzer.model, jobs)
         start = saved = time.monotonic()
-        first = self.guided.counters.executions
+        first, pause = self.guided.counters.executions, SNAPSHOT_SECONDS
         try:
             while not stop.is_set():
                 now = time.monotonic()
                 left = None if budget is None else budget - self.guided.counters.executions
                 if (left is not None and left <= 0) or (limit is not None and now - start >= limit):
                     break
+                if self.baseline is not None:
+                    self.baseline.start(left)
                 one = self.guided.round(left)
                 if self.baseline is not None:
-                    self.baseline.round(left)
+                    self.other = self.baseline.finish()
                 self._note(one, self.before + time.monotonic() - start)
-                if self.store is not None and time.monotonic() - saved >= SNAPSHOT_SECONDS:
-                    self._snapshot(self.before + time.monotonic() - start)
+                if self.store is not None and time.monotonic() - saved >= pause:
+                    now = time.monotonic()
+                    self._snapshot(self.before + now - start)
                     saved = time.monotonic()
+                    pause = max(SNAPSHOT_SECONDS, (saved - now) / SNAPSHOT_SHARE)
                 self._report(budget, limit, first, time.monotonic() - start)
             total = self.before + time.monotonic() - start
             if self.store is not None:
                 self._snapshot(total)
+            return self._result(total, stop.is_set())
         finally:
             if self.store is not None:
                 self.store.close()
-        return self._result(total, stop.is_set())
+            if self.baseline is not None:
+                self.baseline.close()
 
     def _note(self, one: Round, seconds: float) -> None:
         expected = self.expected.pop(one.number, None)
@@ -203,7 +219,6 @@ class _Run:
 
     def _plot(self, seconds: float) -> list[float | str]:
         executions, failures, distinct, classes, roots, valid, coverage = self.guided.curve[-1]
-        other = self.baseline.curve[-1] if self.baseline else None
         row: list[float | str] = [
             int(executions),
             round(seconds, 3),
@@ -212,7 +227,7 @@ class _Run:
             int(classes),
         ]
         row += [int(roots), int(valid), round(coverage, 6)]
-        return row + ([int(other[2]), int(other[3])] if other else ["", ""])
+        return row + ([int(self.other[2]), int(self.other[3])] if self.other else ["", ""])
 
     def _report(self, budget: int | None, limit: float | None, first: int, seconds: float) -> None:
         done = self.guided.counters.executions
@@ -227,13 +242,13 @@ class _Run:
             f"{speed:,.0f}/s",
             failures=len(ledger.inputs),
             classes=len(ledger.classes),
-            baseline=len(self.baseline.ledger.classes) if self.baseline else 0,
             valid=100 * self.guided.valid / done,
+            **({"baseline": self.other[3]} if self.other else {}),
         )
 
     # -- the corpus ------------------------------------------------------------------------------------------
 
-    def _open(self, folder: Path, profile: Profile, resume: bool) -> Store:
+    def _open(self, folder: Path, setup: Setup, resume: bool) -> Store:
         manifest = self._manifest()
         fresh = is_empty(folder)
         if not fresh and not resume:
@@ -245,7 +260,7 @@ class _Run:
         low, high = self.fuzzer.model.bounds
         store = Store(folder, (low, high))
         if fresh or not (folder / "state.npz").is_file():
-            store.begin(manifest, self.roots, profile)
+            store.begin(manifest, self.roots, setup.profile, setup.validity)
             return store
         self._restore(folder, store)
         return store
@@ -256,8 +271,8 @@ class _Run:
         try:
             lengths = json.loads(arrays["lengths"].tobytes())
             self.guided.restore(_part(arrays, "guided."))
-            if self.baseline is not None:
-                self.baseline.restore(_part(arrays, "baseline."))
+            if self.random is not None:
+                self.random.restore(_part(arrays, "baseline."))
             counters = self.guided.counters
             self.expected = store.resume(lengths, counters.survivors, counters.executions)
         except FormatError:
@@ -282,8 +297,8 @@ class _Run:
             self.store.snapshot(arrays, self.guided.coverage.counts, self._stats(seconds))
 
     def _stats(self, seconds: float) -> dict[str, Any]:
-        def figures(campaign: Campaign) -> dict[str, Any]:
-            values = asdict(campaign.result(0.0, points=1))
+        def figures(campaign: Campaign | Beside) -> dict[str, Any]:
+            values = asdict(campaign.result(0.0))
             for name in ("curve", "class_counts", "pair_counts", "seconds"):
                 del values[name]
             return values

@@ -16,7 +16,7 @@ from armour.model import Model
 from .sections import distinct_layers, neurons
 
 UNIT = 1e-4  # margins are rounded to this before they are compared
-_STEP = 32  # small batches are padded to a multiple of this
+_STEP = 16  # small batches are padded to a multiple of this
 _LIMIT = 2**40  # gaps beyond are cut off, so that keys built from them fit 64 bits
 
 
@@ -65,7 +65,7 @@ class Executor:
         self.executions = 0
 
     def run(self, x: np.ndarray) -> Outcome:
-        """The outcome of x (n, c, h, w), in batches of `batch`; the last one padded to a multiple of 32."""
+        """The outcome of x (n, c, h, w), in batches of `batch`; the last one padded to a multiple of 16."""
         parts = [self._batch(x[start : start + self.batch]) for start in range(0, len(x), self.batch)]
         self.executions += len(x)
         if len(parts) == 1:

@@ -1,4 +1,4 @@
-"""Making a batch of mutants: step by step, undoing each step that leaves the required validity level."""
+"""Making a batch of mutants: whole stacks of mutations at once, and step by step where that is not valid."""
 
 from __future__ import annotations
 
@@ -7,40 +7,61 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from armour.bounds import Bounds
-
 from .recipe import Step, apply_steps
 from .schedule import Parents
 from .validity import ValidityModel
 
+Steps = tuple[Step, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Mutants:
-    """n mutants: x, ref (n, c, h, w), all steps from the root on, how many of these are new, level (n,)
-    int8.
+    """n mutants.
+
+    x, ref: (n, c, h, w). steps: all of them from the root on. added: (n,) int64, how many of these are new.
+    level: (n,) int8, validity. undone: mutations taken back in all.
     """
 
     x: np.ndarray
     ref: np.ndarray
-    steps: list[tuple[Step, ...]]
+    steps: list[Steps]
     added: np.ndarray
     level: np.ndarray
     undone: int
 
 
 def mutate(
-    parents: Parents,
-    steps: Sequence[tuple[Step, ...]],
-    depth: np.ndarray,
-    validity: ValidityModel,
-    required: int,
+    parents: Parents, steps: Sequence[Steps], depth: np.ndarray, validity: ValidityModel, required: int
 ) -> Mutants:
-    """Apply up to depth[i] of steps[i] to each parent, keeping the steps after which it is still valid.
+    """Apply the first depth[i] of steps[i] to each parent, or fewer where these leave the required level."""
+    whole = [own[:d] for own, d in zip(steps, depth.tolist(), strict=True)]
+    x, ref = apply_steps(parents.x, parents.ref, whole, validity.bounds)
+    own = [(*before, *new) for before, new in zip(parents.steps, whole, strict=True)]
+    level = validity.level(x, ref, own)
+    made = Mutants(x, ref, own, np.array([len(new) for new in whole], np.int64), level, 0)
+    again = np.flatnonzero(level < required)
+    if not len(again):
+        return made
+    rows = again.tolist()
+    fewer = Parents(
+        parents.root[again], parents.x[again], parents.ref[again], [parents.steps[i] for i in rows]
+    )
+    careful = _stepwise(fewer, [steps[i] for i in rows], depth[again], validity, required)
+    x[again], ref[again], level[again] = careful.x, careful.ref, careful.level
+    made.added[again] = careful.added
+    for i, changed in zip(rows, careful.steps, strict=True):
+        own[i] = changed
+    return Mutants(x, ref, own, made.added, level, careful.undone)
+
+
+def _stepwise(
+    parents: Parents, steps: Sequence[Steps], depth: np.ndarray, validity: ValidityModel, required: int
+) -> Mutants:
+    """Apply up to depth[i] of steps[i] to each parent, taking back each step after which it is not valid.
 
     A parent for which none of them is valid goes on to the rest of its steps until one is; if none is at all,
     its last attempt is taken as it is, invalid, so that it is run and counted as such.
     """
-    bounds: Bounds = validity.bounds
     n = len(parents)
     x, ref, own = parents.x.copy(), parents.ref.copy(), list(parents.steps)
     added, level, undone = np.zeros(n, np.int64), np.full(n, -1, np.int8), 0
@@ -52,7 +73,7 @@ def mutate(
             break
         rows = active.tolist()
         new = [steps[i][slot] for i in rows]
-        moved, moved_ref = apply_steps(x[active], ref[active], [(step,) for step in new], bounds)
+        moved, moved_ref = apply_steps(x[active], ref[active], [(step,) for step in new], validity.bounds)
         reached = validity.level(moved, moved_ref, [(*own[i], s) for i, s in zip(rows, new, strict=True)])
         good = reached >= required
         kept = active[good]

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from armour.bounds import Bounds
 from armour.errors import ArmourError, FormatError
 from armour.npz import read_arrays
 
-from .recipe import Recipe
+from .recipe import Recipe, rebuild
 from .result import Failure
 from .roots import Roots
 from .triage import sha256
@@ -56,6 +57,11 @@ class Corpus:
             )
         return cls(folder, manifest, Roots(x, labels, source, np.zeros((len(x), classes), np.int64)))
 
+    @property
+    def bounds(self) -> Bounds:
+        """The model's bounds."""
+        return Bounds.of(self.manifest["model"]["bounds"])
+
     def records(self) -> list[dict[str, Any]]:
         """The lines of failures/index.jsonl, each checked."""
         path = self.folder / "failures" / "index.jsonl"
@@ -71,9 +77,7 @@ class Corpus:
         folder = self.folder / "failures" / record["class"] / record["id"]
         meta = read_json(folder / "meta.json")
         shape = self.roots.x.shape[1:]
-        images = {
-            name: read_image(folder / f"{name}.npy", shape) for name in ("input", "ref", "min", "min_ref")
-        }
+        images = {name: read_image(folder / f"{name}.npy", shape) for name in ("input", "ref", "min")}
         if sha256(images["input"]) != record["sha256"]:
             raise FormatError(
                 f"{folder / 'input.npy'}: its sha256 is not the one in failures/index.jsonl; it was changed"
@@ -102,7 +106,7 @@ class Corpus:
             reference=images["ref"],
             mutant=images["input"],
             minimised=images["min"],
-            minimised_reference=images["min_ref"],
+            minimised_reference=rebuild(minimised, self.roots.x[record["root"]], self.bounds)[1],
             replay=f"armour corpus replay {self.folder} --case {record['id']}",
         )
 

@@ -16,8 +16,8 @@ class Failure:
     predicted: labels; predicted is -1 if the logits are not finite. root: number of its seed; source: that
     seed's index in the data given. recipe, minimised_recipe: texts that rebuild the mutant from
     the root. validity: "V2" and so on, for the mutant. pair: its D1 key; key: its D2 key; families: operation
-    families after minimisation. confidence: softmax probability of the predicted label; margin: its logit less
-    the true label's. execution: inputs executed by then. root_image, reference, mutant, minimised:
+    families after minimisation. confidence: softmax probability of the predicted label; margin: its logit
+    less the true label's. execution: inputs executed by then. root_image, reference, mutant, minimised:
     (c, h, w) float32; reference is the root after the geometric step alone. minimised_reference: the same for
     the minimised recipe. replay: the command that shows the failure again.
     """
@@ -65,8 +65,8 @@ class CampaignResult:
 
     executions: inputs mutated, judged and run. valid: those that reached the required validity level.
     levels: executions by the level reached, "invalid", "V0", "V1", "V2". Failing executions are counted in
-    `failing`, by the highest level they reached, whether they count as failures or not. At the required level:
-    failures (D0, different inputs), pairs (D1: oracle, true, predicted), classes (D2: pair and families after
+    `failing`, by the highest level they reached, whether they count as failures or not. At the required
+    level: failures (D0, different inputs), pairs (D1: oracle, true, predicted), classes (D2: pair and families after
     minimisation), distinct (root, predicted label), roots (roots broken). class_counts: D2 key -> failures;
     pair_counts: (true, predicted) -> failures. triage_executions: inputs run to minimise, not part of
     `executions`. steps_rejected: mutations undone because they left the required level. coverage: shares by

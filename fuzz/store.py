@@ -26,6 +26,7 @@ from .roots import Roots
 from .rounds import LEVELS, Found, Round, Survivor
 from .sections import Profile
 from .triage import sha256
+from .validity import ValidityModel
 
 SHARD = 1024  # survivors in one file
 GROWING = ("corpus/index.jsonl", "failures/index.jsonl", "journal.jsonl")
@@ -46,7 +47,9 @@ class Store:
 
     # -- starting --------------------------------------------------------------------------------------------
 
-    def begin(self, manifest: Mapping[str, Any], roots: Roots, profile: Profile) -> None:
+    def begin(
+        self, manifest: Mapping[str, Any], roots: Roots, profile: Profile, validity: ValidityModel
+    ) -> None:
         """Write what does not change, the manifest first; whatever an earlier start left is removed."""
         self._clean()
         for name in ("seeds", "corpus", "failures", "coverage"):
@@ -57,6 +60,7 @@ class Store:
         for name in ("seeds", "corpus", "failures", "coverage"):
             (self.folder / name).mkdir()
         save_arrays(self.folder / "seeds" / "roots.npz", x=roots.x, labels=roots.labels, source=roots.source)
+        save_arrays(self.folder / "seeds" / "validity.npz", **validity.arrays())
         rows = zip(roots.x, roots.labels.tolist(), roots.source.tolist(), strict=True)
         lines = [
             _line({"root": i, "sha256": sha256(x), "label": label, "index": index})
@@ -185,14 +189,12 @@ class Store:
         """A failure's folder, made under another name and moved into place whole."""
         final = self.folder / "failures" / one.key / one.digest[:12]
         building = self.folder / "failures" / f".building-{one.digest[:12]}"
-        shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
         small = one.minimised or one.case
         for name, array in (
             ("input", one.case.x),
             ("ref", one.case.ref),
             ("min", small.x),
-            ("min_ref", small.ref),
         ):
             np.save(building / f"{name}.npy", array, allow_pickle=False)
         recipes = {"recipe": str(one.case.recipe), "minimised": str(small.recipe)}
@@ -208,7 +210,8 @@ class Store:
         (building / "meta.json").write_text(_text(meta), encoding="utf-8")
         (building / "preview.png").write_bytes(strip(root, one.case.x, small.x, self.bounds))
         final.parent.mkdir(exist_ok=True)
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(final)
         os.replace(building, final)
 
     def _clean(self) -> None:
@@ -237,8 +240,9 @@ class Store:
         kept = [
             line for line in lines if line.split(b",")[0].isdigit() and int(line.split(b",")[0]) <= executions
         ]
-        self._open["plot.csv"] = path.open("wb")
-        self._open["plot.csv"].write(b"\n".join([_PLOT.strip().encode(), *kept, b""]))
+        with atomic_write(path) as stream:
+            stream.write(b"\n".join([_PLOT.strip().encode(), *kept, b""]))
+        self._open["plot.csv"] = path.open("ab")
 
     def _remove_later_failures(self) -> None:
         stream = self._open["failures/index.jsonl"]

@@ -17,7 +17,9 @@ def digits(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
     return x[:n], y[:n]
 
 
-def centroids(x: np.ndarray, y: np.ndarray, *, sharpness: float = 4.0, bounds: tuple[float, float] = (0, 1)) -> ModuleModel:
+def centroids(
+    x: np.ndarray, y: np.ndarray, *, sharpness: float = 4.0, bounds: tuple[float, float] = (0, 1)
+) -> ModuleModel:
     """The nearest-mean classifier of x (n, c, h, w) as a network with one hidden layer of ReLU units."""
     flat = x.reshape(len(x), -1).astype(np.float64)
     classes = int(y.max()) + 1

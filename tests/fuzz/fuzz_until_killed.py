@@ -1,7 +1,7 @@
 """Run by test_resume: fuzzes a small model into a folder, and kills itself at a chosen file operation.
 
-Arguments: the folder, an .npz with seeds x and labels y, and the number of the file operation to die at (0:
-none; negative: right after it).
+Arguments: the folder, an .npz with seeds x and labels y, and where to die: a part of the paths of the file
+operations meant, and which of them it is (0: none; negative: right after it).
 """
 
 from __future__ import annotations
@@ -16,44 +16,46 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import numpy as np
-import small_models
+import numpy as np  # noqa: E402
+import small_models  # noqa: E402
 
-from armour.fuzz import FuzzConfig, Fuzzer, engine, store
+from armour.fuzz import FuzzConfig, Fuzzer, engine, store  # noqa: E402
 
-engine.SNAPSHOT_SECONDS = 0.1
+engine.SNAPSHOT_SECONDS, engine.SNAPSHOT_SHARE = 0.02, 1.0
 store.SHARD = 128
 CALLS = 0
 
 
-def dying(function: Callable[..., Any], when: int) -> Callable[..., Any]:
-    """`function`, before or after whose n-th call of all the process is killed as by kill -9."""
+def dying(function: Callable[..., Any], where: str, count: int) -> Callable[..., Any]:
+    """`function`, before or after whose n-th call with a path that holds `where` the process is killed."""
 
     def call(*args: Any, **options: Any) -> Any:
         global CALLS  # noqa: PLW0603  # one count over all operations
-        CALLS += 1
-        if when == CALLS:
+        CALLS += any(where in str(arg) for arg in args)
+        if count == CALLS:
             os.kill(os.getpid(), signal.SIGKILL)
         result = function(*args, **options)
-        if when == -CALLS:
+        if count == -CALLS:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
     return call
 
 
-def main(folder: str, seeds: str, when: int) -> None:
+def main(folder: str, seeds: str, where: str, count: int) -> None:
     """Fuzz, resuming whatever is in the folder."""
     with np.load(seeds) as arrays:
         x, y = arrays["x"], arrays["y"]
     model = small_models.centroids(x, y)
-    if when:
-        for name in ("replace", "fsync", "mkdir"):
-            setattr(os, name, dying(getattr(os, name), when))
-    print("ready", flush=True)
+    if count:
+        for name in ("replace", "mkdir"):
+            setattr(os, name, dying(getattr(os, name), where, count))
     config = FuzzConfig(round=128)
-    Fuzzer(model, x, y, corpus=folder, config=config).run(executions=2200, rng=3, resume=True)
+    state = Path(folder, "state.npz")
+    print(int(state.is_file()), flush=True)
+    fuzzer = Fuzzer(model, x, y, corpus=folder, config=config)
+    fuzzer.run(executions=2200, rng=3, resume=True, on_event=lambda event: print(event.done, flush=True))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

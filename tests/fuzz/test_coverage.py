@@ -15,7 +15,7 @@ SAMPLES = np.array([[0.0, -1.0], [10.0, 1.0], [4.9, 0.0], [-0.1, 1.5], [11.0, 0.
 
 def test_kmnc_by_hand() -> None:
     # k = 2. Sections of neuron 0: [0, 5), [5, 10]; of neuron 1: [-1, 0), [0, 1].
-    # Row 0 hits (0, first), (1, first); row 1 both second ones; row 2 nothing new; rows 3 and 4: outside and seen.
+    # Row 0 hits both first ones, row 1 both second ones, row 2 nothing new; rows 3 and 4: outside or seen.
     criterion = KMNC(k=2, profile=PROFILE)
     assert criterion.update({"dense": SAMPLES}).tolist() == [2, 2, 0, 0, 0]
     assert criterion.value == 1.0

@@ -25,9 +25,9 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(folder: Path, seeds: Path, when: int = 0) -> subprocess.Popen[bytes]:
+def start(folder: Path, seeds: Path, where: str = "", count: int = 0) -> subprocess.Popen[bytes]:
     """The script on a folder, dying at a file operation."""
-    command = [sys.executable, str(SCRIPT), str(folder), str(seeds), str(when)]
+    command = [sys.executable, str(SCRIPT), str(folder), str(seeds), where, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -50,24 +50,38 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, seeds: Path) -> dict[s
 
 def test_killed_at_ten_random_moments(undisturbed: dict[str, bytes], seeds: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
-    folder = tmp_path / "corpus"
+    folder, resumed = tmp_path / "corpus", 0
     for _ in range(10):
         run = start(folder, seeds)
         assert run.stdout is not None
-        run.stdout.readline()
-        time.sleep(float(rng.uniform(0.0, 0.5)))
+        resumed += int(run.stdout.readline())
+        # Two events of the seeds, then one of each round: the moment lies somewhere in the round after.
+        for _ in range(int(rng.integers(0, 6))):
+            run.stdout.readline()
+        time.sleep(float(rng.uniform(0.0, 0.1)))
         run.kill()
         run.communicate()
+    assert resumed >= 4, "too few of the runs went on from a stored state"
     assert finish(folder, seeds) == undisturbed
 
 
 def test_killed_in_the_middle_of_writing(undisturbed: dict[str, bytes], seeds: Path, tmp_path: Path) -> None:
-    # The first ones hit the start, later ones failures, shards and the state; negative: just after.
-    folder = tmp_path / "corpus"
-    for when in (1, -1, 4, -7, 17, -30, 41, -52):
-        run = start(folder, seeds, when)
-        run.communicate(timeout=120)
-        assert run.returncode == -signal.SIGKILL, when
+    # The start, then failures, shards, coverage and the state; negative: just after.
+    moments = [("manifest.json", 1), ("seeds", -1), ("roots.npz", 1), (".building", 40), ("state.npz", 1)]
+    moments += [
+        ("state.npz", -2),
+        ("counts.npy", -1),
+        (".building", -3),
+        ("corpus/corpus/0", -1),
+        ("state.npz", 2),
+    ]
+    folder, resumed = tmp_path / "corpus", 0
+    for where, count in moments:
+        run = start(folder, seeds, where, count)
+        output, _ = run.communicate(timeout=120)
+        resumed += int(output.split()[0])
+        assert run.returncode == -signal.SIGKILL, (where, count)
+    assert resumed >= 4, "too few of the runs went on from a stored state"
     assert finish(folder, seeds) == undisturbed
 
 
@@ -76,7 +90,7 @@ def test_ctrl_c_saves_and_says_so(seeds: Path, tmp_path: Path) -> None:
     run = start(folder, seeds)
     assert run.stdout is not None
     run.stdout.readline()
-    time.sleep(0.3)
+    run.stdout.readline()
     os.kill(run.pid, signal.SIGINT)
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0 and b"Traceback" not in errors

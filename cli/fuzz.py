@@ -1,0 +1,291 @@
+"""`armour fuzz MODEL` and `armour corpus`: search for failures, show and replay what was found."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+import armour
+from armour import fuzz as fuzzing
+from armour.cli import fuzz_text
+from armour.cli.attack import choose
+from armour.cli.options import (
+    DURATION,
+    data_option,
+    device_option,
+    json_option,
+    print_json,
+    quiet_option,
+    seed_option,
+)
+from armour.cli.progress import progress
+from armour.contract import Model
+from armour.environment import cores
+from armour.errors import GateFailed, InvalidArgument
+from armour.fuzz import Corpus, FuzzConfig, Fuzzer, FuzzResult
+from armour.fuzz.mutators import names_for
+from armour.fuzz.reading import read_manifest
+from armour.fuzz.replay import model_path
+from armour.fuzz.replay import replay as replay_corpus
+from armour.fuzz.schedule import SCHEDULES
+from armour.report import Provenance, Report
+from armour.report_build import data_info
+
+PAGE, RESULT = "report.html", "report.json"
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    default=None,
+    help="Folder for what is found. Default: MODEL-fuzz, or the next free MODEL-fuzz-2, ...",
+)
+@click.option("--resume", is_flag=True, help="Go on with a corpus; its settings are taken over.")
+@click.option(
+    "--executions",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Inputs to run in all, those before --resume included. Default: 20,000.",
+)
+@click.option(
+    "--seconds", type=DURATION, default=None, help="Time to run: 90, 5m, 1h. Both campaigns share it."
+)
+@click.option(
+    "-n",
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="At most so many seeds, chosen by seed in the classes' proportions.",
+)
+@click.option(
+    "--validity",
+    type=click.Choice(["V0", "V1", "V2"]),
+    default="V2",
+    show_default=True,
+    help="Level that a mutant must reach for a wrong label to count.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES.names()),
+    default="niche",
+    show_default=True,
+    help="How seeds are chosen.",
+)
+@click.option(
+    "--no-baseline", is_flag=True, help="Leave out the stacked random search beside the guided one."
+)
+@click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if a failure was found.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Processes: with 2 the baseline has its own. The result is the same. Default: 2 on 2 cores or more.",
+)
+@data_option
+@seed_option
+@device_option
+@json_option
+@quiet_option
+@click.pass_context
+def fuzz(
+    context: click.Context,
+    model: Path,
+    corpus: Path | None,
+    resume: bool,
+    executions: int | None,
+    seconds: float | None,
+    samples: int,
+    validity: str,
+    schedule: str,
+    no_baseline: bool,
+    fail_on_finding: bool,
+    jobs: int | None,
+    data: str | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Search for valid inputs that MODEL gets wrong, starting from inputs it gets right.
+
+    The seeds are the test part of the data set that MODEL records, or of --data. Stacked random mutation runs
+    beside the guided search with as many executions, and both are reported. Ctrl-C saves what was found;
+    --resume goes on with it.
+    """
+    folder = corpus or default_folder(model, resume)
+    settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
+    settings |= {"schedule": schedule, "baseline": not no_baseline}
+    if resume:
+        settings |= _recorded(context, folder)
+    elif not fuzzing.is_empty(folder):
+        raise InvalidArgument(_occupied(model, folder))
+    target = armour.load(model, device=device)
+    with progress(quiet, as_json) as on_event:
+        at, chosen = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
+        source = {
+            "model": os.path.relpath(model, folder.resolve().parent),
+            "data": settings["data"] or chosen.name,
+            "samples": settings["samples"],
+        }
+        if not quiet and not as_json and settings["data"] is None:
+            click.echo(
+                f"seeds: {len(at)} of the test images of {chosen.name}, which {model} records", err=True
+            )
+        config = FuzzConfig(**{name: settings[name] for name in ("schedule", "validity", "baseline")})
+        result = Fuzzer(target, chosen.x, chosen.y, corpus=folder, config=config, source=source).run(
+            executions=executions,
+            seconds=seconds,
+            rng=settings["seed"],
+            resume=resume,
+            on_event=on_event,
+            jobs=jobs or min(2, cores()),
+        )
+    command = _command(model, folder, result, settings)
+    _report(result, target, chosen, folder, command)
+    if as_json:
+        print_json(fuzz_text.figures(result, folder / PAGE, command))
+    elif not quiet:
+        click.echo(fuzz_text.summary(result, target.name, folder / PAGE, command))
+    if result.interrupted:
+        click.echo(f"interrupted; go on with: {command} --resume", err=True)
+        context.exit(INTERRUPTED)
+    if fail_on_finding and result.guided.failures:
+        raise GateFailed(
+            f"{result.guided.failures} failing inputs in {result.classes} classes at {result.validity}; "
+            f"see them with: armour corpus replay {shlex.quote(str(folder))}"
+        )
+
+
+@click.group()
+def corpus() -> None:
+    """Show or replay what fuzzing found."""
+
+
+@corpus.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@json_option
+def stats(folder: Path, as_json: bool) -> None:
+    """Counts of the corpus in DIR: executions, failures by class, coverage."""
+    found = fuzz_text.corpus_stats(Corpus.read(folder))
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(fuzz_text.stats_table(found))
+
+
+@corpus.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--case", metavar="ID", default=None, help="Only the failure whose id begins so.")
+@click.option(
+    "--model",
+    "other",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Ask this model instead of the one that the corpus records.",
+)
+@click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if any failure still fails.")
+@device_option
+@json_option
+@quiet_option
+def replay(
+    folder: Path,
+    case: str | None,
+    other: Path | None,
+    fail_on_finding: bool,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Rebuild the failures in DIR from their recipes and ask the model again.
+
+    Exits with 0 whether or not they still fail, unless --fail-on-finding says otherwise.
+    """
+    found = Corpus.read(folder)
+    model = armour.load(other or model_path(found), bounds=None, device=device)
+    with progress(quiet, as_json) as on_event:
+        cases = replay_corpus(found, model, case, on_event)
+    changed = model.fingerprint != found.manifest["model"]["fingerprint"]
+    if as_json:
+        print_json(fuzz_text.replay_figures(cases, changed))
+    elif not quiet:
+        click.echo(fuzz_text.replay_table(cases, changed, model, single=case is not None))
+    failing = sum(one.fails for one in cases)
+    if fail_on_finding and failing:
+        raise GateFailed(f"{failing} of {len(cases)} failures in {folder} still fail")
+
+
+def default_folder(model: Path, resume: bool) -> Path:
+    """MODEL-fuzz or the next free number; with resume the last one that is there."""
+    number, folder = 1, Path(f"{model.stem}-fuzz")
+    while True:
+        following = Path(f"{model.stem}-fuzz-{number + 1}")
+        if fuzzing.is_empty(folder) or (resume and fuzzing.is_empty(following)):
+            return folder
+        number, folder = number + 1, following
+
+
+def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
+    """Settings of a corpus that is gone on with, where the command line does not state them."""
+    if fuzzing.is_empty(folder):
+        return {}
+    manifest = read_manifest(folder)
+    source = manifest.get("source", {})
+    known = {**(source if isinstance(source, dict) else {}), **manifest["config"]}
+    names = {"samples": int, "data": str, "seed": int, "validity": str, "schedule": str, "baseline": bool}
+    given = {name: context.get_parameter_source(name) != ParameterSource.DEFAULT for name in names}
+    given["baseline"] = context.get_parameter_source("no_baseline") != ParameterSource.DEFAULT
+    return {
+        name: known[name]
+        for name, kind in names.items()
+        if not given[name] and isinstance(known.get(name), kind)
+    }
+
+
+def _occupied(model: Path, folder: Path) -> str:
+    start = f"armour fuzz {shlex.quote(str(model))} --corpus"
+    number = 2
+    while not fuzzing.is_empty(folder.with_name(f"{folder.name}-{number}")):
+        number += 1
+    other = folder.with_name(f"{folder.name}-{number}")
+    return (
+        f"{folder} is not empty; go on with it: {start} {shlex.quote(str(folder))} --resume, "
+        f"or start another: {start} {shlex.quote(str(other))}"
+    )
+
+
+def _command(model: Path, folder: Path, result: FuzzResult, settings: dict[str, Any]) -> str:
+    parts = ["armour", "fuzz", str(model), "--corpus", str(folder), "--seed", str(result.seed)]
+    parts += ["--executions", str(result.executions), "-n", str(settings["samples"])]
+    if settings["data"] is not None:
+        parts += ["--data", settings["data"]]
+    for name, default in (("validity", "V2"), ("schedule", "niche")):
+        if settings[name] != default:
+            parts += [f"--{name}", settings[name]]
+    if not settings["baseline"]:
+        parts.append("--no-baseline")
+    return shlex.join(parts)
+
+
+def _report(result: FuzzResult, model: Model, chosen: Any, folder: Path, command: str) -> None:
+    replayed = f"armour corpus replay {shlex.quote(str(folder))}"
+    report = Report.from_fuzz(
+        result,
+        model,
+        data=data_info(chosen, f"test part, stratified by class, chosen by seed {result.seed}"),
+        mutators=tuple(names_for(chosen.x.shape[1:])),
+        provenance=Provenance(command=command, seed=result.seed, reproduce=(replayed, command)),
+        title=f"Fuzzing of {model.name}",
+    )
+    report.save(folder / RESULT)
+    report.to_html(folder / PAGE)
