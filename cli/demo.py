@@ -14,12 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+from threadpoolctl import threadpool_limits
 
 from armour import attacks, data, training
 from armour.cli import demo_text, train
 from armour.cli.options import data_option, json_option, output_option, print_json, quiet_option, seed_option
 from armour.cli.progress import progress
 from armour.data import Dataset
+from armour.environment import cores
 from armour.errors import Interrupted, InvalidArgument
 from armour.events import OnEvent
 from armour.files import writable_folder
@@ -48,7 +50,7 @@ class DemoSettings:
     epochs: int | None = None
     samples: tuple[int, int] = (4_000, 1_000)
     steps: int = 40
-    epsilons: tuple[float, ...] = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+    epsilons: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3)
     headline: float = 0.1
     executions: int = 20_000
 
@@ -85,8 +87,10 @@ def demo(output: Path | None, data: str | None, seed: int, as_json: bool, quiet:
 def run(
     folder: Path, source: str, seed: int, settings: DemoSettings, on_event: OnEvent
 ) -> tuple[Report, float]:
-    """Do it all; the report and the seconds it took. The four results appear in `folder` at the end, or not
-    at all."""
+    """Do it all: the report and the seconds it took.
+
+    The four results appear in `folder` at the end, or not at all.
+    """
     start = time.monotonic()
     folder = writable_folder(folder)
     _check_corpus(folder / CORPUS)
@@ -94,17 +98,19 @@ def run(
         _drawn(part, most, seed)
         for part, most in zip(data.load_split(source, on_event=on_event), settings.samples, strict=True)
     )
-    with _workshop(folder) as work:
+    # One BLAS thread: small products gain nothing from two, and their last bits would depend on the number.
+    with threadpool_limits(1, user_api="blas"), _workshop(folder) as work:
         config = training.recipe(settings.arch, epochs=settings.epochs)
         arguments = (samples, test, settings.arch, config, seed, work / MODEL, False, on_event)
         model, _ = train.run(*arguments)
         attacked = _attack(model, test, seed, settings, on_event)
-        result = Fuzzer(
-            model, test.x, test.y, corpus=work / CORPUS, source={"model": MODEL, "data": source}
-        ).run(executions=settings.executions, rng=seed, on_event=on_event)
+        origin = {"model": MODEL, "data": source, "samples": len(test)}
+        result = Fuzzer(model, test.x, test.y, corpus=work / CORPUS, source=origin).run(
+            executions=settings.executions, rng=seed, on_event=on_event, jobs=min(2, cores())
+        )
         if result.interrupted:
             raise KeyboardInterrupt
-        report = _report(attacked, _moved(result, work, folder), model, test, source, seed, folder)
+        report = _report(attacked, _moved(result, folder), model, test, source, seed, folder)
         report.save(work / RESULT)
         report.to_html(work / PAGE)
         _publish(work, folder)
@@ -161,10 +167,10 @@ def _drawn(part: Dataset, most: int, seed: int) -> Dataset:
     return part if len(part) <= most else data.split_dataset(part, most / len(part), seed)[1]
 
 
-def _moved(result: FuzzResult, work: Path, folder: Path) -> FuzzResult:
+def _moved(result: FuzzResult, folder: Path) -> FuzzResult:
     """The result with replay commands for where the corpus is going to be."""
-    old, new = str(work / CORPUS), shlex.quote(str(folder / CORPUS))
-    failures = tuple(replace(failure, replay=failure.replay.replace(old, new)) for failure in result.failures)
+    command = f"armour corpus replay {shlex.quote(str(folder / CORPUS))} --case"
+    failures = tuple(replace(failure, replay=f"{command} {failure.id}") for failure in result.failures)
     return replace(result, failures=failures, corpus=folder / CORPUS)
 
 
