@@ -53,7 +53,6 @@ from armour.tensor.elementwise import subtract as subtract
 from armour.tensor.elementwise import tanh as tanh
 from armour.tensor.elementwise import where as where
 from armour.tensor.linalg import einsum as einsum
-from armour.tensor.linalg import linear as linear
 from armour.tensor.linalg import matmul as matmul
 from armour.tensor.losses import cross_entropy as cross_entropy
 from armour.tensor.losses import dlr as dlr

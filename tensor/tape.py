@@ -106,6 +106,8 @@ def backward_pass(
                     continue
                 if part.data.shape != parent.data.shape:
                     part = unbroadcast(part, parent.shape)
+                if part.data.dtype != parent.data.dtype:  # a float32 input beside a float64 one
+                    part = part.astype(parent.data.dtype)
                 known = pending.get(id(parent))
                 pending[id(parent)] = part if known is None else known + part
             if not retain_graph:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,6 +163,15 @@ def test_float32_survives_numbers_and_integer_arrays(other: Any) -> None:
     assert x.grad.dtype == np.float32
 
 
+def test_a_gradient_has_the_dtype_of_its_tensor() -> None:
+    single, double = Tensor(np.ones(3, np.float32), requires_grad=True), leaf(3)
+    y = (single * double).sum()
+    assert y.dtype == np.float64
+    y.backward()
+    assert single.grad.dtype == np.float32
+    assert double.grad.dtype == np.float64
+
+
 def test_integers_stay_integers_and_become_float32_in_functions() -> None:
     i = Tensor(np.arange(3))
     assert (i + 1).dtype == np.int64
@@ -234,6 +246,12 @@ def test_results_in_channels_last_memory_are_ordinary_tensors() -> None:
     y = tensor.conv2d(x, w)
     assert y.shape == (2, 6, 3, 3)
     np.testing.assert_array_equal(y.reshape(-1).numpy(), np.ascontiguousarray(y.numpy()).reshape(-1))
+
+
+def test_importing_the_engine_loads_no_scipy_and_no_cupy() -> None:
+    code = "import sys, armour.tensor; assert not {'scipy', 'cupy', 'torch', 'numba'} & set(sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
 def test_observers_are_told_of_each_operation() -> None:
