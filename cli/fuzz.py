@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 import armour
-from armour import fuzz as fuzzing
 from armour.cli import fuzz_text
 from armour.cli.attack import choose
 from armour.cli.options import (
@@ -28,8 +27,8 @@ from armour.contract import Model
 from armour.environment import cores
 from armour.errors import GateFailed, InvalidArgument
 from armour.fuzz import Corpus, FuzzConfig, Fuzzer, FuzzResult
+from armour.fuzz.manifest import is_empty, read_manifest
 from armour.fuzz.mutators import names_for
-from armour.fuzz.reading import read_manifest
 from armour.fuzz.replay import model_path
 from armour.fuzz.replay import replay as replay_corpus
 from armour.fuzz.schedule import SCHEDULES
@@ -128,7 +127,7 @@ def fuzz(
     settings |= {"schedule": schedule, "baseline": not no_baseline}
     if resume:
         settings |= _recorded(context, folder)
-    elif not fuzzing.is_empty(folder):
+    elif not is_empty(folder):
         raise InvalidArgument(_occupied(model, folder))
     target = armour.load(model, device=device)
     with progress(quiet, as_json) as on_event:
@@ -230,14 +229,14 @@ def default_folder(model: Path, resume: bool) -> Path:
     number, folder = 1, Path(f"{model.stem}-fuzz")
     while True:
         following = Path(f"{model.stem}-fuzz-{number + 1}")
-        if fuzzing.is_empty(folder) or (resume and fuzzing.is_empty(following)):
+        if is_empty(folder) or (resume and is_empty(following)):
             return folder
         number, folder = number + 1, following
 
 
 def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     """Settings of a corpus that is gone on with, where the command line does not state them."""
-    if fuzzing.is_empty(folder):
+    if is_empty(folder):
         return {}
     manifest = read_manifest(folder)
     source = manifest.get("source", {})
@@ -255,7 +254,7 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
 def _occupied(model: Path, folder: Path) -> str:
     start = f"armour fuzz {shlex.quote(str(model))} --corpus"
     number = 2
-    while not fuzzing.is_empty(folder.with_name(f"{folder.name}-{number}")):
+    while not is_empty(folder.with_name(f"{folder.name}-{number}")):
         number += 1
     other = folder.with_name(f"{folder.name}-{number}")
     return (

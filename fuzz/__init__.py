@@ -1,9 +1,8 @@
 """Coverage-guided fuzzing of models: Fuzzer(model, x, y, corpus=...).run(...) -> FuzzResult."""
 
 from .campaign import Campaign as Campaign
-from .engine import FuzzConfig as FuzzConfig
+from .config import FuzzConfig as FuzzConfig
 from .engine import Fuzzer as Fuzzer
-from .engine import is_empty as is_empty
 from .reading import Corpus as Corpus
 from .result import CampaignResult as CampaignResult
 from .result import Failure as Failure

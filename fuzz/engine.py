@@ -1,16 +1,9 @@
-"""Fuzzer: guided search for failures of a model beside stacked random search, with a corpus that can be
-resumed.
-"""
+"""Fuzzer: guided search for failures of a model beside stacked random search."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import threading
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,65 +11,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from armour import checks
-from armour.errors import ArmourError, FormatError, InvalidArgument
-from armour.events import OnEvent, emit
+from armour.errors import InvalidArgument
+from armour.events import OnEvent
 from armour.model import Model
-from armour.npz import read_arrays
 from armour.rng import generator
 
-from .beside import Beside, beside
-from .campaign import Campaign, Setup
-from .execution import Executor
-from .machine import armour_version, environment, stopping
-from .reading import FORMAT, KIND, Corpus, read_manifest
-from .result import Failure, FuzzResult
-from .roots import digest, select
-from .rounds import LEVELS, Round
-from .schedule import SCHEDULES
-from .sections import Profile
-from .store import Store
-from .validity import ValidityModel
-
-log = logging.getLogger(__name__)
+from .config import FuzzConfig
+from .lockstep import Lockstep
+from .machine import stopping
+from .result import FuzzResult
 
 EXECUTIONS = 20_000  # the budget if none is given
-SNAPSHOT_SECONDS = 5.0  # between states on disk; what is lost by a kill, and nothing else depends on it
-SNAPSHOT_SHARE = 0.05  # of the time may go into writing states
-VALIDATOR = "V1: DeepHunter rule and affine limits; V2: SSIM >= 0.5 and density within 99.5 % of the seeds"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FuzzConfig:
-    """Settings of a campaign; all of them are part of what a resumed corpus must agree with.
-
-    schedule: "niche" or "random". validity: level a mutant must reach for a wrong label to count, "V0" to
-    "V2". baseline: also run stacked random search, for comparison. sections: bins inside each neuron's
-    profile. batch: rows of a forward pass. round: inputs planned and judged at a time, once a run has got
-    going; by default 1024, or 512 for inputs of more than 1024 values.
-    """
-
-    schedule: str = "niche"
-    validity: str = "V2"
-    baseline: bool = True
-    sections: int = 10
-    batch: int = 128
-    round: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise InvalidArgument(
-                f"unknown schedule {self.schedule!r}{checks.suggest(self.schedule, SCHEDULES.names())}"
-            )
-        checks.one_of("validity", self.validity, LEVELS[1:])
-        checks.count("sections", self.sections)
-        checks.count("batch", self.batch)
-        if self.round is not None:
-            checks.count("round", self.round)
-
-    @property
-    def required(self) -> int:
-        """The validity level as a number, 0 to 2."""
-        return LEVELS.index(self.validity) - 1
 
 
 class Fuzzer:
@@ -133,254 +78,7 @@ class Fuzzer:
         limit = None if seconds is None else checks.positive("seconds", seconds)
         seed = _seed(rng)
         with threadpool_limits(1), stopping() as stop:
-            return _Run(self, seed, resume, on_event).go(budget, limit, stop, checks.count("jobs", jobs))
-
-
-class _Run:
-    """One call of Fuzzer.run: both campaigns in lock-step, and the corpus they write."""
-
-    def __init__(self, fuzzer: Fuzzer, seed: int, resume: bool, on_event: OnEvent) -> None:
-        self.fuzzer, self.config, self.seed, self.on_event = fuzzer, fuzzer.config, seed, on_event
-        self.data = digest(fuzzer.x, fuzzer.y)
-        emit(on_event, "seeds", 0, len(fuzzer.x), "reading the seeds")
-        executor = Executor(fuzzer.model, self.config.batch)
-        self.roots, outcome = select(executor, fuzzer.x, fuzzer.y)
-        setup = Setup(
-            executor=executor,
-            roots=self.roots,
-            validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds),
-            profile=Profile.fit(outcome.neurons),
-            seed=seed,
-            round=self.config.round or (1024 if fuzzer.x[0].size <= 1024 else 512),
-            required=self.config.required,
-            sections=self.config.sections,
-        )
-        emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(self.roots)} roots")
-        self.guided = Campaign(setup, self.config.schedule, stream=0, shrink=True)
-        self.random = Campaign(setup, "random", stream=1, shrink=False) if self.config.baseline else None
-        self.baseline: Beside | None = None
-        self.failures: list[Failure] = []
-        self.notes: list[str] = []
-        self.before = 0.0
-        self.other: list[float] = []
-        self.expected: dict[int, str] = {}
-        self.store = None if fuzzer.corpus is None else self._open(fuzzer.corpus, setup, resume)
-
-    # -- the loop --------------------------------------------------------------------------------------------
-
-    def go(self, budget: int | None, limit: float | None, stop: threading.Event, jobs: int) -> FuzzResult:
-        if self.random is not None:
-            self.baseline = beside(self.random, self.fuzzer.model, jobs)
-        start = saved = time.monotonic()
-        first, pause = self.guided.counters.executions, SNAPSHOT_SECONDS
-        try:
-            while not stop.is_set():
-                now = time.monotonic()
-                left = None if budget is None else budget - self.guided.counters.executions
-                if (left is not None and left <= 0) or (limit is not None and now - start >= limit):
-                    break
-                if self.baseline is not None:
-                    self.baseline.start(left)
-                one = self.guided.round(left)
-                if self.baseline is not None:
-                    self.other = self.baseline.finish()
-                self._note(one, self.before + time.monotonic() - start)
-                if self.store is not None and time.monotonic() - saved >= pause:
-                    now = time.monotonic()
-                    self._snapshot(self.before + now - start)
-                    saved = time.monotonic()
-                    pause = max(SNAPSHOT_SECONDS, (saved - now) / SNAPSHOT_SHARE)
-                self._report(budget, limit, first, time.monotonic() - start)
-            total = self.before + time.monotonic() - start
-            if self.store is not None:
-                self._snapshot(total)
-            return self._result(total, stop.is_set())
-        finally:
-            if self.store is not None:
-                self.store.close()
-            if self.baseline is not None:
-                self.baseline.close()
-
-    def _note(self, one: Round, seconds: float) -> None:
-        expected = self.expected.pop(one.number, None)
-        if expected is not None and expected != one.state:
-            self.expected.clear()
-            self.notes.append(
-                f"round {one.number} gave another result than before the interruption: another environment"
-            )
-            log.warning("%s", self.notes[-1])
-        folder = self.fuzzer.corpus
-        for found in one.found:
-            if found.first:
-                replay = "" if folder is None else f"armour corpus replay {folder} --case {found.digest[:12]}"
-                self.failures.append(found.failure(self.roots, replay))
-        if self.store is not None:
-            self.store.add(one, self._plot(seconds), self.roots)
-
-    def _plot(self, seconds: float) -> list[float | str]:
-        executions, failures, distinct, classes, roots, valid, coverage = self.guided.curve[-1]
-        row: list[float | str] = [
-            int(executions),
-            round(seconds, 3),
-            int(failures),
-            int(distinct),
-            int(classes),
-        ]
-        row += [int(roots), int(valid), round(coverage, 6)]
-        return row + ([int(self.other[2]), int(self.other[3])] if self.other else ["", ""])
-
-    def _report(self, budget: int | None, limit: float | None, first: int, seconds: float) -> None:
-        done = self.guided.counters.executions
-        speed = (done - first) / max(seconds, 1e-9)
-        ledger = self.guided.ledger
-        by_time = budget is None and limit is not None
-        emit(
-            self.on_event,
-            "fuzz",
-            min(int(seconds), int(limit)) if by_time and limit is not None else done,
-            int(limit) if by_time and limit is not None else budget,
-            f"{speed:,.0f}/s",
-            failures=len(ledger.inputs),
-            classes=len(ledger.classes),
-            valid=100 * self.guided.valid / done,
-            **({"baseline": self.other[3]} if self.other else {}),
-        )
-
-    # -- the corpus ------------------------------------------------------------------------------------------
-
-    def _open(self, folder: Path, setup: Setup, resume: bool) -> Store:
-        manifest = self._manifest()
-        fresh = is_empty(folder)
-        if not fresh and not resume:
-            raise InvalidArgument(
-                f"expected an empty folder for a new corpus, got {folder}; resume it, or name another folder"
-            )
-        if not fresh:
-            check_same(folder, read_manifest(folder), manifest)
-        low, high = self.fuzzer.model.bounds
-        store = Store(folder, (low, high))
-        if fresh or not (folder / "state.npz").is_file():
-            store.begin(manifest, self.roots, setup.profile, setup.validity)
-            return store
-        self._restore(folder, store)
-        return store
-
-    def _restore(self, folder: Path, store: Store) -> None:
-        path = folder / "state.npz"
-        arrays = read_arrays(path, FormatError)
-        try:
-            lengths = json.loads(arrays["lengths"].tobytes())
-            self.guided.restore(_part(arrays, "guided."))
-            if self.random is not None:
-                self.random.restore(_part(arrays, "baseline."))
-            counters = self.guided.counters
-            self.expected = store.resume(lengths, counters.survivors, counters.executions)
-        except FormatError:
-            raise
-        except (ArmourError, KeyError, ValueError, TypeError, IndexError) as error:
-            reason = " ".join(str(error).split())[:100]
-            raise FormatError(
-                f"{path}: not a state of this campaign ({reason}); start a new corpus"
-            ) from error
-        self.failures = Corpus.read(folder).failures()
-        self.before = _seconds(folder / "stats.json")
-        if read_manifest(folder).get("environment") != environment():
-            self.notes.append(
-                "resumed in another environment than the corpus was started in (see manifest.json)"
-            )
-
-    def _snapshot(self, seconds: float) -> None:
-        arrays = {f"guided.{name}": array for name, array in self.guided.arrays().items()}
-        if self.baseline is not None:
-            arrays |= {f"baseline.{name}": array for name, array in self.baseline.arrays().items()}
-        if self.store is not None:
-            self.store.snapshot(arrays, self.guided.coverage.counts, self._stats(seconds))
-
-    def _stats(self, seconds: float) -> dict[str, Any]:
-        def figures(campaign: Campaign | Beside) -> dict[str, Any]:
-            values = asdict(campaign.result(0.0))
-            for name in ("curve", "class_counts", "pair_counts", "seconds"):
-                del values[name]
-            return values
-
-        return {
-            "seconds": round(seconds, 3),
-            "executions_per_second": round(self.guided.counters.executions / max(seconds, 1e-9), 1),
-            "guided": figures(self.guided),
-            "baseline": None if self.baseline is None else figures(self.baseline),
-        }
-
-    def _manifest(self) -> dict[str, Any]:
-        model = self.fuzzer.model
-        return {
-            "kind": KIND,
-            "format": FORMAT,
-            "armour": armour_version(),
-            "model": {
-                "name": model.name,
-                "fingerprint": model.fingerprint,
-                "input_shape": list(self.fuzzer.x.shape[1:]),
-                "num_classes": int(self.roots.gaps.shape[1]),
-                "bounds": list(model.bounds),
-            },
-            "data": {"sha256": self.data, "seeds": len(self.fuzzer.x), "roots": len(self.roots)},
-            "config": {**asdict(self.config), "seed": self.seed},
-            "mutators": self.guided.mutators,
-            "source": self.fuzzer.source,
-            "environment": environment(),
-        }
-
-    def _result(self, seconds: float, interrupted: bool) -> FuzzResult:
-        share = seconds / 2 if self.baseline is not None else seconds
-        guided = self.guided.result(share)
-        return FuzzResult(
-            failures=tuple(self.failures),
-            executions=guided.executions,
-            classes=guided.classes,
-            seconds=seconds,
-            guided=guided,
-            baseline=None if self.baseline is None else self.baseline.result(share),
-            validity=self.config.validity,
-            validator=VALIDATOR,
-            seeds=len(self.fuzzer.x),
-            roots=len(self.roots),
-            skipped=len(self.fuzzer.x) - len(self.roots),
-            seed=self.seed,
-            corpus=self.fuzzer.corpus,
-            data_sha256=self.data,
-            fingerprint=self.fuzzer.model.fingerprint,
-            interrupted=interrupted,
-            notes=tuple(self.notes),
-        )
-
-
-def is_empty(folder: Path) -> bool:
-    """True if there is no such folder, or nothing in it but files that a killed process left half-written."""
-    if not folder.exists():
-        return True
-    return folder.is_dir() and all(
-        p.name.startswith(".") and p.name.endswith(".tmp") for p in folder.iterdir()
-    )
-
-
-def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """InvalidArgument, naming what differs, unless both manifests are of one model, data and settings."""
-    names = {"model": "model", "data": "data", "config": "configuration", "mutators": "mutators"}
-    for key, name in names.items():
-        if stored.get(key) != now[key]:
-            raise InvalidArgument(
-                f"{folder} was made with another {name}{_difference(stored.get(key), now[key])}; "
-                "resume it with the same, or name another folder"
-            )
-
-
-def _difference(stored: Any, now: Any) -> str:
-    if isinstance(stored, dict) and isinstance(now, dict):
-        for name in now:
-            if stored.get(name) != now[name]:
-                was, is_ = str(stored.get(name))[:40], str(now[name])[:40]
-                return f" ({name} {was}, now {is_})"
-    return ""
+            return Lockstep(self, seed, resume, on_event).go(budget, limit, stop, checks.count("jobs", jobs))
 
 
 def _seed(rng: int | np.random.Generator) -> int:
@@ -390,14 +88,3 @@ def _seed(rng: int | np.random.Generator) -> int:
     if int(rng) >= 2**64:
         raise InvalidArgument(f"expected a seed below 2**64, got {rng}")
     return int(rng)
-
-
-def _seconds(path: Path) -> float:
-    try:
-        return max(0.0, float(json.loads(path.read_text(encoding="utf-8"))["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
-
-
-def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

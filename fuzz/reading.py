@@ -16,14 +16,12 @@ from armour.bounds import Bounds
 from armour.errors import ArmourError, FormatError
 from armour.npz import read_arrays
 
+from .manifest import read_json, read_manifest
 from .recipe import Recipe, rebuild
 from .result import Failure
 from .roots import Roots
 from .triage import sha256
 
-FORMAT = 1
-KIND = "armour-fuzz-corpus"
-_MAX_JSON = 1 << 20
 _MAX_LINES = 64 << 20  # bytes of one .jsonl file
 _MAX_ARRAY = 64 << 20  # bytes of one .npy file
 _MAX_ROOTS = 4 << 30
@@ -123,48 +121,6 @@ class Corpus:
         if not plain or not 0 <= record["root"] < len(self.roots):
             raise FormatError(f"{path}, line {number}: id, class or root is none that this corpus can have")
         return record
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """manifest.json of a corpus folder; FormatError if there is none or it is of another kind or version."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise FormatError(f"{folder}: expected a corpus folder with a manifest.json; check the path")
-    manifest = read_json(path)
-    if manifest.get("kind") != KIND or manifest.get("format") != FORMAT:
-        raise FormatError(
-            f"{path}: expected kind {KIND!r} and format {FORMAT}, got {str(manifest.get('kind'))[:40]!r} and "
-            f"{str(manifest.get('format'))[:20]}; another version of armour wrote it"
-        )
-    model, config = manifest.get("model"), manifest.get("config")
-    shape = model.get("input_shape") if isinstance(model, dict) else None
-    if (
-        not isinstance(model, dict)
-        or not isinstance(config, dict)
-        or not isinstance(shape, list)
-        or not all(isinstance(side, int) and 0 < side < 1 << 20 for side in shape)
-        or not isinstance(model.get("num_classes"), int)
-        or not isinstance(model.get("fingerprint"), str)
-    ):
-        raise FormatError(f"{path}: expected model and config as armour writes them; the file is damaged")
-    return manifest
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of at most 1 MiB; FormatError otherwise."""
-    try:
-        if path.stat().st_size > _MAX_JSON:
-            raise FormatError(f"{path}: expected at most {_MAX_JSON:,} bytes, got {path.stat().st_size:,}")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}; the corpus is not whole") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(
-            f"{path}: not JSON ({' '.join(str(error).split())[:80]}); the file is damaged"
-        ) from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

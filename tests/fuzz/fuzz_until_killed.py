@@ -19,9 +19,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import numpy as np  # noqa: E402
 import small_models  # noqa: E402
 
-from armour.fuzz import FuzzConfig, Fuzzer, engine, store  # noqa: E402
+from armour.fuzz import FuzzConfig, Fuzzer, lockstep, store  # noqa: E402
 
-engine.SNAPSHOT_SECONDS, engine.SNAPSHOT_SHARE = 0.02, 1.0
+lockstep.SNAPSHOT_SECONDS, lockstep.SNAPSHOT_SHARE = 0.02, 1.0
 store.SHARD = 128
 CALLS = 0
 

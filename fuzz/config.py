@@ -1,0 +1,45 @@
+"""Settings of a fuzzing campaign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from armour import checks
+from armour.errors import InvalidArgument
+
+from .rounds import LEVELS
+from .schedule import SCHEDULES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzConfig:
+    """Settings of a campaign; all of them are part of what a resumed corpus must agree with.
+
+    schedule: "niche" or "random". validity: level a mutant must reach for a wrong label to count, "V0" to
+    "V2". baseline: also run stacked random search, for comparison. sections: bins inside each neuron's
+    profile. batch: rows of a forward pass. round: inputs planned and judged at a time, once a run has got
+    going; by default 1024, or 512 for inputs of more than 1024 values.
+    """
+
+    schedule: str = "niche"
+    validity: str = "V2"
+    baseline: bool = True
+    sections: int = 10
+    batch: int = 128
+    round: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise InvalidArgument(
+                f"unknown schedule {self.schedule!r}{checks.suggest(self.schedule, SCHEDULES.names())}"
+            )
+        checks.one_of("validity", self.validity, LEVELS[1:])
+        checks.count("sections", self.sections)
+        checks.count("batch", self.batch)
+        if self.round is not None:
+            checks.count("round", self.round)
+
+    @property
+    def required(self) -> int:
+        """The validity level as a number, 0 to 2."""
+        return LEVELS.index(self.validity) - 1
