@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from armour.report import Report
 from armour.report_sections import Example, Failure, FuzzSection
-from armour.verdict import epsilon_text, interval_text, norm_text, percent, plural
+from armour.verdict import epsilon_text, fuzz_speed, interval_text, norm_text, percent, plural
 
 
 class Figure(NamedTuple):
@@ -138,8 +138,8 @@ def _fuzz_figures(fuzz: FuzzSection) -> list[Figure]:
         Figure("Distinct failures", f"{guided.distinct:,}", distinct),
         Figure("Failure classes (D2)", f"{guided.classes:,}", classes),
     ]
-    if guided.seconds > 0:
-        speed = guided.executions / guided.seconds
+    speed = fuzz_speed(fuzz)
+    if speed is not None:
         found.append(Figure("Inputs tested a second", f"{speed:,.0f}", "mutated, validity-checked, judged"))
     return found
 

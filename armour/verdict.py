@@ -96,6 +96,13 @@ def fuzz_sentence(section: FuzzSection) -> str:
     return " ".join(fuzz_verdict(section))
 
 
+def fuzz_speed(section: FuzzSection) -> float | None:
+    """Executions a second of both campaigns together; None if no time was taken."""
+    both = [section.guided, *([section.baseline] if section.baseline else [])]
+    seconds = sum(campaign.seconds for campaign in both)
+    return sum(campaign.executions for campaign in both) / seconds if seconds > 0 else None
+
+
 def baseline_sentence(section: FuzzSection) -> str:
     """The guided campaign beside stacked random at equal executions; says so when guidance did not help."""
     guided, base, level = section.guided, section.baseline, section.level

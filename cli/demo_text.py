@@ -14,6 +14,7 @@ from armour.verdict import (
     attack_sentence,
     baseline_sentence,
     fuzz_sentence,
+    fuzz_speed,
     interval_text,
     percent,
     printable,
@@ -61,11 +62,6 @@ def _rows(report: Report, seconds: float) -> list[tuple[str, str]]:
     attack, fuzz = report.attacks[0], report.fuzz
     assert fuzz is not None
     head, detail = attack_sentence(attack), fuzz_sentence(fuzz)
-    speed = (
-        f"{fuzz.guided.executions / fuzz.guided.seconds:,.0f} a second"
-        if fuzz.guided.seconds
-        else "not measured"
-    )
     return [
         (
             "network",
@@ -75,7 +71,7 @@ def _rows(report: Report, seconds: float) -> list[tuple[str, str]]:
         ("under attack", head),
         ("under fuzzing", detail),
         ("", baseline_sentence(fuzz)),
-        ("fuzzing speed", f"{speed}, one core, each input mutated, checked for validity and judged"),
+        ("fuzzing speed", f"{fuzz_speed(fuzz) or 0:,.0f} inputs a second mutated, validity-checked, judged"),
         ("time", f"{seconds:.0f} s"),
     ]
 
