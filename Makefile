@@ -6,6 +6,7 @@ VENV ?= .venv
 DEV ?= .venv-dev
 PARITY ?= .venv-parity
 WORKERS ?= 2
+BENCH ?= forward_grad
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
 # One BLAS thread per process: the test workers share the cores, and benchmarks measure one thread.
@@ -37,8 +38,8 @@ format: $(DEV)/.stamp  ## format the source
 # PyTorch's own time depends on the history of malloc; these give it (and us) the best case every time.
 MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
-bench: $(PARITY)/.stamp  ## speed against PyTorch in the same process, one thread; figures in build/bench/
-	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.forward_grad $(ARGS)
+bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=attacks, mutation: others)
+	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
 	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(ARGS)
