@@ -380,6 +380,8 @@ def apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:
             host = False
         if t.requires_grad:
             record = True
+    for check in state.guards:
+        check(row, arrays, attrs)
     try:
         data = row.forward(np if host else get_xp(*arrays), *arrays, **attrs)
     except (ValueError, IndexError, TypeError) as error:

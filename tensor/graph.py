@@ -7,6 +7,7 @@ hostile JSON.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import math
@@ -24,8 +25,8 @@ from armour.tensor.layers import LAYERS, check_config
 from armour.tensor.op import OPS
 
 VERSION = 1
-MAX_NODES = 100_000
-MAX_REFERENCES = 1_000_000
+MAX_NODES = 20_000
+MAX_REFERENCES = 200_000
 MAX_CONSTANT = 1_000_000  # elements of one constant
 MAX_TEXT = 64 * 2**20  # characters of JSON
 MAX_NAME = 300
@@ -329,9 +330,14 @@ def _check_type(node: Node, layers: dict[str, Node]) -> None:
     if not any(isinstance(v, str) for v in node.inputs):
         raise InvalidArgument("expected at least one named value among the inputs of an op")
     try:
-        inspect.signature(OPS[node.type].forward).bind(None, *node.inputs, **node.attrs)
+        _signature(node.type).bind(None, *node.inputs, **node.attrs)
     except TypeError as error:
         raise InvalidArgument(f"op {node.type} cannot be called with this: {error}") from error
+
+
+@functools.cache
+def _signature(row: str) -> inspect.Signature:
+    return inspect.signature(OPS[row].forward)
 
 
 def _one_of(what: str, value: Any, allowed: Any) -> None:

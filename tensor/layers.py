@@ -72,10 +72,7 @@ def check_config(cls: type[Layer], config: Mapping[str, Any]) -> dict[str, Any]:
                 f"layer {cls.__name__} expects {name} of type {expected}, got {describe(name, value)}"
             )
         checked[name] = value
-    required = [
-        n for n, p in inspect.signature(cls).parameters.items() if n in hints and p.default is p.empty
-    ]
-    for name in required:
+    for name in _required(cls):
         if name not in checked:
             raise InvalidArgument(f"layer {cls.__name__} needs the argument {name!r}, which is missing")
     return checked
@@ -265,6 +262,12 @@ def _hints(cls: type[Layer]) -> dict[str, Any]:
         names = inspect.signature(cls).parameters if hints else ()
         _known_hints[cls] = {name: hints[name] for name in names if name != "rng"}
     return _known_hints[cls]
+
+
+@functools.cache
+def _required(cls: type[Layer]) -> tuple[str, ...]:
+    parameters = inspect.signature(cls).parameters
+    return tuple(name for name in _hints(cls) if parameters[name].default is inspect.Parameter.empty)
 
 
 def _tuples(value: Any) -> Any:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class State(threading.local):
-    """Per thread: whether operations are recorded, and who is told of each."""
+    """Per thread: whether operations are recorded, who may refuse one, and who is told of each."""
 
     def __init__(self) -> None:
         self.recording = True
+        self.guards: list[Callable[..., None]] = []  # (row, arrays, attrs), before it runs
         self.observers: list[Callable[..., None]] = []
 
 
