@@ -156,8 +156,9 @@ def _correlate(
         else:
             target[...] = xp.matmul(part, matrix).transpose((1, 0, 2)).reshape(target.shape)
         if row is not None:
-            target = target.reshape((-1, row.shape[0]))
-            target += row
+            run = row if target.size % row.shape[0] == 0 else row[: ow * groups * og]
+            target = target.reshape((-1, run.shape[0]))
+            target += run
     return out.reshape((n, oh, ow, groups * og)).transpose((0, 3, 1, 2))
 
 
@@ -233,41 +234,36 @@ def _columns(
     item, cg = x.dtype.itemsize, c // groups
     if block > 1:
         ow, kw, sw = ow // block, (block - 1) * sw + kw, block * sw
-    chunk = _chunk(xp, n, oh * ow * kh * kw * c * item)
-    contiguous = x.flags.c_contiguous
-    direct = contiguous and not (top or below or left or right)
+    limit = DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK
+    line_bytes = max(1, ow * kh * kw * c * item)
+    chunk = max(1, min(n, limit // (line_bytes * oh)))
+    # A sample whose columns are far larger than a chunk is taken in groups of output lines.
+    lines = oh if line_bytes * oh <= 2 * limit else max(1, limit // line_bytes)
+    direct = x.flags.c_contiguous and not (top or below or left or right)
     hp, wp = h + top + below, w + left + right
     padded = x if direct else xp.zeros((chunk, hp, wp, c), x.dtype)
-    columns = xp.empty((groups, chunk, oh, ow, kh, kw, cg), x.dtype)
-    run = groups == 1 and dw == 1  # a window's row is then one run
+    columns = xp.empty((groups, chunk, lines, ow, kh, kw, cg), x.dtype)
+    image, line, pixel = hp * wp * c * item, wp * c * item, c * item
     for start in range(0, n, chunk):
         m = min(chunk, n - start)
-        if direct:
-            source = x[start : start + m]
-        else:
-            source = padded[:m]
+        source = x[start : start + m] if direct else padded[:m]
+        if not direct:
             source[:, top : top + h, left : left + w] = x[start : start + m]
-        image, line, pixel = hp * wp * c * item, wp * c * item, c * item
-        if run:
-            view = strided(
-                xp, source, (m, oh, ow, kh, kw * c), (image, line * sh, pixel * sw, line * dh, item)
-            )
-            columns[:, :m].reshape((m, oh, ow, kh, kw * c))[...] = view
-        else:
-            view = strided(
-                xp,
-                source,
-                (groups, m, oh, ow, kh, kw, cg),
-                (cg * item, image, line * sh, pixel * sw, line * dh, pixel * dw, item),
-            )
-            columns[:, :m] = view
-        yield start * oh * ow, columns[:, :m].reshape((groups, m * oh * ow, kh * kw * cg))
+        for first in range(0, oh, lines):
+            count = min(lines, oh - first)
+            part = columns[:, :m, :count]
+            base = source[:, first * sh :] if first else source  # only where m is 1: contiguous
+            if groups == 1 and dw == 1:  # a window's row is one run
+                strides = (image, line * sh, pixel * sw, line * dh, item)
+                part.reshape((m, count, ow, kh, kw * c))[...] = strided(
+                    xp, base, (m, count, ow, kh, kw * c), strides
+                )
+            else:
+                apart = (cg * item, image, line * sh, pixel * sw, line * dh, pixel * dw, item)
+                part[...] = strided(xp, base, (groups, m, count, ow, kh, kw, cg), apart)
+            rows = (start * oh + first) * ow
+            yield rows, part.reshape((groups, m * count * ow, kh * kw * cg))
 
 
 def _both(padding: Pair) -> Margins:
     return (padding[0], padding[0]), (padding[1], padding[1])
-
-
-def _chunk(xp: Namespace, n: int, bytes_each: int) -> int:
-    limit = DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK
-    return max(1, min(n, limit // max(1, bytes_each)))

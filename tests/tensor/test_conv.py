@@ -84,14 +84,20 @@ def test_wide_products_change_nothing(
             np.testing.assert_allclose(a, b, atol=1e-10)
 
 
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("attrs", [{"padding": 1}, {"stride": (2, 1)}, {"groups": 5, "padding": 1}])
+@pytest.mark.parametrize("limit", [1, 2 * 8 * 45 * 8, 3 * 9 * 8 * 45 * 8])
+def test_chunks_change_nothing(attrs: dict[str, Any], limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Columns of one line of output at a time, of a few lines, of three samples.
     rng = np.random.default_rng(0)
-    x, w, b = rng.standard_normal((7, 5, 9, 8)), rng.standard_normal((4, 5, 3, 3)), rng.standard_normal(4)
-    whole = tensor.conv2d(x, w, b, padding=1).numpy()
-    monkeypatch.setattr(numpy_kernels, "HOST_CHUNK", 3 * 9 * 8 * 45 * 8)
-    np.testing.assert_allclose(tensor.conv2d(x, w, b, padding=1).numpy(), whole, atol=1e-13)
-    monkeypatch.setattr(numpy_kernels, "HOST_CHUNK", 1)
-    np.testing.assert_allclose(tensor.conv2d(x, w, b, padding=1).numpy(), whole, atol=1e-13)
+    x, b = rng.standard_normal((7, 5, 9, 8)), rng.standard_normal(10)
+    w = rng.standard_normal((10, 5 // attrs.get("groups", 1), 3, 3))
+    both = lambda x, w, b: (tensor.conv2d(x, w, b, **attrs) ** 2.0).sum()  # noqa: E731
+    whole = tensor.value_and_grad(both, (0, 1, 2))(x, w, b)
+    monkeypatch.setattr(numpy_kernels, "HOST_CHUNK", limit)
+    value, grads = tensor.value_and_grad(both, (0, 1, 2))(x, w, b)
+    assert value.item() == pytest.approx(whole[0].item(), rel=1e-12)
+    for a, c in zip(whole[1], grads, strict=True):
+        np.testing.assert_allclose(a.numpy(), c.numpy(), rtol=1e-10, atol=1e-10)
 
 
 def test_small_products_without_packing_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
