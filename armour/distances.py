@@ -30,7 +30,7 @@ Index: TypeAlias = NDArray[np.bool_] | NDArray[np.int64] | slice
 # moving all leaves nearly all of them to the projection. Tramer and Boneh, 2019,
 # https://arxiv.org/abs/1904.13000, move 1 to 5 %.
 _L1_DENSITY = 0.02
-# Points are projected this little inside the ball, so that float32 rounding seldom takes them out of it again.
+# Points are projected a little further inside, so that float32 rounding seldom takes them out again.
 _SHY = 1 - 5e-7
 # Standard deviation, as a fraction of epsilon, of the noise whose projection starts an l1 search.
 _L1_START = 0.1
