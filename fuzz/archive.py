@@ -115,11 +115,18 @@ class Archive:
         }
 
     def restore(self, arrays: dict[str, np.ndarray], bounds: Bounds) -> None:
-        """Take over what arrays() gave; descendants are rebuilt from their recipes, bit for bit."""
+        """Take over what arrays() gave; descendants are rebuilt from their recipes, bit for bit.
+
+        ValueError if they cannot be.
+        """
         self.gaps, self.picks = arrays["gaps"].copy(), arrays["picks"].copy()
         self.open, self.holder = arrays["open"].copy(), arrays["holder"].copy()
         text = arrays["recipes"].tobytes().decode()
         recipes = [Recipe.parse(line) for line in text.split("\n")] if text else []
+        if self.holder.min() < -1 or self.holder.max() >= len(recipes):
+            raise ValueError(f"expected holders among {len(recipes)} recipes")
+        if any(recipe.root >= len(self.roots) for recipe in recipes):
+            raise ValueError(f"expected recipes of {len(self.roots)} roots")
         self._uses = np.zeros(0, np.int64)
         self._x, self._ref, self._steps = self.roots.x[:0].copy(), self.roots.x[:0].copy(), []
         for start in range(0, len(recipes), _REBUILT):

@@ -17,7 +17,7 @@ import numpy as np
 from armour.rng import per_item
 
 from .draw import draw_names, draw_steps
-from .execution import Executor, Outcome
+from .execution import UNIT, Executor, Outcome
 from .minimize import Case, Minimiser
 from .mutation import Mutants, mutate
 from .mutators import names_for
@@ -179,8 +179,7 @@ class Campaign:
         start: int,
     ) -> list[Found]:
         found: list[Found] = []
-        rows: list[int] = []
-        confidence = outcome.confidence()
+        confidence, gaps = outcome.confidence(), outcome.gaps(labels)
         for name, row in ORACLES.items():
             for i in np.flatnonzero(hits[name] & (valid | (not row.needs_validity))).tolist():
                 digest = sha256(mutants.x[i])
@@ -195,8 +194,6 @@ class Campaign:
                     x=mutants.x[i],
                     ref=mutants.ref[i],
                 )
-                margin = float(outcome.logits[i, case.predicted] - outcome.logits[i, case.label])
-                rows.append(i)
                 found.append(
                     Found(
                         case=case,
@@ -204,7 +201,7 @@ class Campaign:
                         pair=pair_key(name, case.label, case.predicted),
                         key="",
                         confidence=float(confidence[i]),
-                        margin=margin if case.predicted >= 0 else float("nan"),
+                        margin=-UNIT * gaps[i, case.predicted] if case.predicted >= 0 else float("nan"),
                         execution=start + i,
                         first=False,
                     )
@@ -347,15 +344,31 @@ class Campaign:
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what arrays() gave."""
+        """Take over what arrays() gave; ValueError, KeyError or TypeError for what is no state of this one."""
+        _check(arrays, self.arrays())
         head = json.loads(arrays["head"].tobytes())
-        self.counters, self.state = Counters(**head["counters"]), head["state"]
+        self.counters, self.state = Counters.of(head["counters"]), str(head["state"])
         self.coverage.counts[:] = arrays["coverage"]
         self.signatures = set(arrays["signatures"].tolist())
         self.per_root = arrays["per_root"].copy()
         self.curve = arrays["curve"].tolist()
         self.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
         self.schedule.restore(_part(arrays, "schedule."), self.setup.validity.bounds)
+
+
+# Arrays whose length says how much has been found; all others have one shape.
+_GROWING = ("head", "signatures", "curve", "ledger.inputs", "ledger.keys", "schedule.recipes")
+
+
+def _check(arrays: dict[str, np.ndarray], fresh: dict[str, np.ndarray]) -> None:
+    """ValueError unless `arrays` have the names, types and shapes that a state has."""
+    if arrays.keys() != fresh.keys():
+        raise ValueError(f"expected the arrays {sorted(fresh)}, got {sorted(arrays)}")
+    for name, array in arrays.items():
+        like = fresh[name]
+        same = array.shape[1:] == like.shape[1:] if name in _GROWING else array.shape == like.shape
+        if array.dtype != like.dtype or array.ndim != like.ndim or not same:
+            raise ValueError(f"expected {name} as {like.dtype} {like.shape}, got {array.dtype} {array.shape}")
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -82,7 +82,7 @@ class Executor:
             x = np.concatenate([x, np.repeat(x[:1], padded - n, axis=0)])
         logits, taps = self.model.tapped(x)
         if self.layers is None:
-            self.layers = distinct_layers(taps)
+            self.layers = distinct_layers(taps, x)
         values = np.zeros((len(x), 0), np.float32)
         if self.layers:
             with np.errstate(invalid="ignore", over="ignore"):

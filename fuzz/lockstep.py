@@ -163,10 +163,14 @@ class Lockstep:
             check_same(folder, read_manifest(folder), manifest)
         low, high = self.fuzzer.model.bounds
         store = Store(folder, (low, high))
-        if fresh or not (folder / "state.npz").is_file():
-            store.begin(manifest, self.roots, setup.profile, setup.validity)
-            return store
-        self._restore(folder, store)
+        try:
+            if fresh or not (folder / "state.npz").is_file():
+                store.begin(manifest, self.roots, setup.profile, setup.validity)
+            else:
+                self._restore(folder, store)
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def _restore(self, folder: Path, store: Store) -> None:

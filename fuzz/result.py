@@ -64,13 +64,13 @@ class CampaignResult:
     """What one schedule found.
 
     executions: inputs mutated, judged and run. valid: those that reached the required validity level.
-    levels: executions by the level reached, "invalid", "V0", "V1", "V2". Failing executions are counted in
-    `failing`, by the highest level they reached, whether they count as failures or not. At the required
-    level: failures (D0, different inputs), pairs (D1: oracle, true, predicted), classes (D2: pair and
-    families after minimisation), distinct (root, predicted label), roots (roots broken). class_counts: D2 key ->
-    failures; pair_counts: (true, predicted) -> failures. triage_executions: inputs run to minimise, not part
-    of `executions`. steps_rejected: mutations undone because they left the required level. coverage: shares
-    by criterion.
+    levels: executions by the level reached, "invalid", "V0", "V1", "V2". Failing executions are counted
+    in `failing`, by the highest level they reached, whether they count as failures or not. At the
+    required level: failures (D0, different inputs), pairs (D1: oracle, true, predicted), classes (D2:
+    pair and families after minimisation), distinct (root, predicted label), roots (broken ones).
+    class_counts: failures by D2 key. pair_counts: failures by (true, predicted). triage_executions:
+    inputs run to minimise, not part of `executions`. steps_rejected: mutations undone because they left
+    the required level. coverage: shares by criterion.
     """
 
     schedule: str

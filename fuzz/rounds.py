@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -95,3 +96,16 @@ class Counters:
     survivors: int = 0
     levels: list[int] = field(default_factory=lambda: [0] * 4)
     failing: list[int] = field(default_factory=lambda: [0] * 4)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Counters:
+        """Counters as stored; ValueError or TypeError for values that none can have."""
+        counters = cls(**values)
+        numbers = [value for name, value in values.items() if name not in ("levels", "failing")]
+        for levels in (counters.levels, counters.failing):
+            if not isinstance(levels, list) or len(levels) != 4:
+                raise ValueError("expected four counts, one of each level")
+            numbers += levels
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("expected counts at or above 0")
+        return counters

@@ -75,7 +75,7 @@ class Schedule(ABC):
         """The state as arrays."""
         return {}
 
-    def restore(self, arrays: dict[str, np.ndarray], bounds: Bounds) -> None:  # noqa: B027  # no state, nothing to do
+    def restore(self, arrays: dict[str, np.ndarray], bounds: Bounds) -> None:  # noqa: B027
         """Take over what arrays() gave; bounds: to rebuild inputs from their recipes."""
 
 

@@ -54,20 +54,32 @@ def _columns(name: str, values: np.ndarray) -> np.ndarray:
     return (values.reshape(n * channels, area) @ weights).reshape(n, channels)
 
 
-def distinct_layers(activations: Values) -> list[str]:
-    """Layers whose output is not merely another shape of the layer before it (flatten, identity, dropout)."""
+def distinct_layers(activations: Values, x: np.ndarray) -> list[str]:
+    """Layers whose output is neither the layer before it in another shape nor the scaled input.
+
+    x: (n, ...) inputs of the model. Such layers are flatten, identity and dropout; a unit of theirs is no
+    neuron.
+    """
     kept: list[str] = []
-    previous: np.ndarray | None = None
+    previous = scaled = _standard(x)
     for name, values in activations.items():
         flat = np.asarray(values).reshape(len(values), -1)
-        if (
-            previous is None
-            or flat.shape != previous.shape
-            or not np.array_equal(flat, previous, equal_nan=True)
-        ):
+        same = flat.shape == previous.shape and np.array_equal(flat, previous, equal_nan=True)
+        if not same and flat.shape == scaled.shape:
+            same = np.allclose(_standard(flat.reshape(x.shape)), scaled, atol=1e-3)
+        if not same:
             kept.append(name)
         previous = flat
     return kept
+
+
+def _standard(x: np.ndarray) -> np.ndarray:
+    """(n, size): x (n, c, ...) with mean 0 and standard deviation 1 in each channel."""
+    axes = (0, *range(2, x.ndim))
+    with np.errstate(invalid="ignore", over="ignore"):
+        centred = x - x.mean(axis=axes, keepdims=True)
+        scaled: np.ndarray = centred / (centred.std(axis=axes, keepdims=True) + 1e-12)
+    return scaled.reshape(len(x), -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,8 +94,12 @@ class Ledger:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Ledger:
-        """The ledger that arrays() gave."""
+        """The ledger that arrays() gave; ValueError if it cannot be."""
         groups, pairs, classes = json.loads(arrays["keys"].tobytes())
+        if not all(isinstance(key, str) and key in classes for key in groups.values()):
+            raise ValueError("expected groups of known classes")
+        if not all(type(n) is int and n > 0 for n in (*pairs.values(), *classes.values())):
+            raise ValueError("expected counts above 0")
         return cls(
             inputs=set(arrays["inputs"].tolist()),
             groups=groups,

@@ -45,8 +45,11 @@ def test_non_finite_activations_show_in_the_neurons() -> None:
 
 def test_reshapes_are_not_counted_twice() -> None:
     maps = np.random.default_rng(1).normal(size=(2, 3, 2, 2)).astype(np.float32)
-    layers = {"conv": maps, "flatten": maps.reshape(2, 12), "dropout": maps.reshape(2, 12), "relu": maps * 2}
-    assert distinct_layers(layers) == ["conv", "relu"]
+    layers = {"conv": maps, "flatten": maps.reshape(2, 12), "dropout": maps.reshape(2, 12), "relu": maps**2}
+    assert distinct_layers(layers, maps[:, :1]) == ["conv", "relu"]
+    # Neither is the input, normalised or not.
+    layers = {"scaled": maps * 2 - 3, "flat": maps.reshape(2, 12), "square": maps**2}
+    assert distinct_layers(layers, maps) == ["square"]
 
 
 def test_profile_leaves_out_what_is_not_finite() -> None:
