@@ -191,7 +191,7 @@ def _check_labels(name: str, x: np.ndarray, y: np.ndarray, classes: int) -> None
 def _checked_inputs(name: str, x: np.ndarray, bounds: Bounds) -> np.ndarray:
     if x.dtype.kind != "f":
         raise DataError(
-            f"{name}: expected floats in {tuple(bounds)} or uint8 pixels, got dtype {x.dtype}; convert before saving"
+            f"{name}: expected floats in {tuple(bounds)} or uint8 pixels, got dtype {x.dtype}; convert it"
         )
     x = np.ascontiguousarray(x, np.float32)
     if not bounds.contains(x):

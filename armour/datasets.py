@@ -130,7 +130,7 @@ def fashion_mnist(on_event: OnEvent = None) -> tuple[Dataset, Dataset]:
 
 @DATASETS.register("cifar10")
 def cifar10(on_event: OnEvent = None) -> tuple[Dataset, Dataset]:
-    """CIFAR-10, 32 x 32 colour images (Krizhevsky 2009); a subset in ARMOUR_DATA serves if nothing else does."""
+    """CIFAR-10, 32 x 32 colour images (Krizhevsky 2009); a subset in ARMOUR_DATA serves otherwise."""
     found = _local("cifar10", ("cifar10.npz",), _CIFAR)
     if found is not None:
         return found
