@@ -1,30 +1,25 @@
-"""Distances l0, l1, l2 and linf, and the region an attack may search: a ball cut with the bounds.
+"""Distances l0, l1, l2 and linf: the only norm arithmetic of the project (its solvers are in projections.py).
 
-The only norm arithmetic of the project (its solvers are in projections.py). Inputs and perturbed inputs are
-float32 (n, ...); a distance is float64 (n,), over all axes but the first. Every float32 point handed out is
-inside the ball as it stands, not only before it was rounded.
+Inputs and perturbed inputs are float32 (n, ...); a distance is float64 (n,), over all axes but the first.
+Methods that take (n, d) work on flattened differences. `Distance.region` gives the set that an attack searches.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from armour import projections
 from armour.bounds import Bounds
 from armour.checks import describe, one_of
 from armour.errors import InvalidArgument, UnsupportedError
+from armour.regions import F32, F64, Array, BoxRegion, Region, column, inward, rows
 from armour.rng import Streams
 
 Norm: TypeAlias = Literal["l0", "l1", "l2", "linf"]
-F32: TypeAlias = NDArray[np.float32]
-F64: TypeAlias = NDArray[np.float64]
-Array: TypeAlias = NDArray[np.floating[Any]]  # differences: float32 on the way, float64 to measure
-Index: TypeAlias = NDArray[np.bool_] | NDArray[np.int64] | slice
 
 # Share of the coordinates that an l1 step moves. Moving only the steepest is short-sighted on a network, and
 # moving all leaves nearly all of them to the projection. Tramer and Boneh, 2019,
@@ -69,7 +64,7 @@ class Distance(ABC):
         """Distance (n,) between the rows of two arrays (n, ...)."""
         if x.shape != adv.shape:
             raise InvalidArgument(f"expected two arrays of one shape, got {x.shape} and {adv.shape}")
-        return self.norm(_rows(np.subtract(adv, x, dtype=np.float64)))
+        return self.norm(rows(np.subtract(adv, x, dtype=np.float64)))
 
     def region(self, x: F32, epsilon: float | F64, bounds: Bounds) -> Region:
         """The balls of radius epsilon (a number, or one per row) around x (n, ...), cut with the bounds."""
@@ -84,102 +79,16 @@ class Distance(ABC):
     def _region(self, x: F32, epsilon: F64, low: F32, high: F32) -> Region:
         return Region(self, x, epsilon, low, high)
 
-    def _project(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def nearest(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
+        """The points (n, d) nearest to delta with this norm at most epsilon and low <= point <= high."""
         raise UnsupportedError(f"no projection onto the {self.name} ball")
 
-    def _furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
+        """The points (n, d) of that set with the largest inner product with the gradient."""
         raise UnsupportedError(f"no furthest point in the {self.name} ball")
 
     def __repr__(self) -> str:
         return self.name
-
-
-class Region:
-    """Where an attack may go: within epsilon of x and inside the bounds; region[index] is for some rows.
-
-    x, low, high: float32 (n, ...), low and high the ends of a box; epsilon: float64 (n,). All methods take
-    and return float32 (n, ...).
-    """
-
-    __slots__ = ("distance", "epsilon", "high", "low", "x")
-
-    def __init__(self, distance: Distance, x: F32, epsilon: F64, low: F32, high: F32) -> None:
-        self.distance, self.x, self.epsilon, self.low, self.high = distance, x, epsilon, low, high
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: Index) -> Region:
-        return type(self)(
-            self.distance, self.x[index], self.epsilon[index], self.low[index], self.high[index]
-        )
-
-    def start(self, streams: Streams) -> F32:
-        """A random point to start from, one from each stream."""
-        delta = self.distance.start(streams, math.prod(self.x.shape[1:]), self.epsilon)
-        return self.project(self.x + delta.astype(np.float32).reshape(self.x.shape))
-
-    def project(self, adv: F32) -> F32:
-        """The nearest point of the region, written to `adv` and returned."""
-        boxed = np.minimum(np.maximum(adv, self.low), self.high)
-        outside = self.distance.measure(self.x, boxed) > self.epsilon
-        if outside.any():
-            part = self[outside]
-            boxed[outside] = part._nearest(_rows(adv[outside] - part.x))
-        adv[...] = boxed
-        return adv
-
-    def step(self, adv: F32, gradient: F32, length: float) -> F32:
-        """The nearest point of the region to `adv` moved by length * epsilon along the steepest direction."""
-        move = self.distance.steepest(_rows(gradient), _rows(self.low - adv), _rows(self.high - adv))
-        move *= (length * self.epsilon).astype(np.float32)[:, None]
-        move += _rows(adv)
-        move -= _rows(self.x)
-        return self._nearest(move)
-
-    def furthest(self, gradient: F32) -> F32:
-        """The point of the region at which a linear function with that gradient is largest."""
-        return self._add(self.distance._furthest(_rows(gradient), *self._room(), self.epsilon))
-
-    def _nearest(self, delta: Array) -> F32:
-        return self._add(self.distance._project(delta, *self._room(), self.epsilon))
-
-    def _room(self) -> tuple[Array, Array]:
-        return _rows(self.low - self.x), _rows(self.high - self.x)
-
-    def _add(self, delta: Array) -> F32:
-        adv: F32 = self.x + delta.astype(np.float32, copy=False).reshape(self.x.shape)
-        np.maximum(adv, self.low, out=adv)
-        np.minimum(adv, self.high, out=adv)
-        return self._fit(adv)
-
-    def _fit(self, adv: F32) -> F32:
-        """`adv` with rows that rounding has left outside the ball drawn towards x until they are in it."""
-        length = self.distance.measure(self.x, adv)
-        over = length > self.epsilon
-        if over.any():
-            x = self.x[over]
-            ratio = _column((self.epsilon[over] / length[over]), x.ndim)
-            adv[over] = _inward(x, np.subtract(adv[over], x, dtype=np.float64) * ratio)
-        return adv
-
-
-class _Box(Region):
-    """The linf region: the ball is a box too, so that everything is clipping."""
-
-    __slots__ = ()
-
-    def project(self, adv: F32) -> F32:
-        return np.clip(adv, self.low, self.high, out=adv)
-
-    def step(self, adv: F32, gradient: F32, length: float) -> F32:
-        moved = np.sign(gradient)
-        moved *= _column((length * self.epsilon).astype(np.float32), moved.ndim)
-        moved += adv
-        return self.project(moved)
-
-    def furthest(self, gradient: F32) -> F32:
-        return np.where(gradient > 0, self.high, np.where(gradient < 0, self.low, self.x))
 
 
 class Linf(Distance):
@@ -200,9 +109,9 @@ class Linf(Distance):
         return np.sign(gradient)
 
     def _region(self, x: F32, epsilon: F64, low: F32, high: F32) -> Region:
-        reach = _column(epsilon, x.ndim)
-        return _Box(
-            self, x, epsilon, np.maximum(low, _inward(x, -reach)), np.minimum(high, _inward(x, reach))
+        reach = column(epsilon, x.ndim)
+        return BoxRegion(
+            self, x, epsilon, np.maximum(low, inward(x, -reach)), np.minimum(high, inward(x, reach))
         )
 
 
@@ -235,10 +144,10 @@ class L2(Distance):
         length = largest * np.sqrt(np.einsum("nd,nd->n", free, free))[:, None]
         return gradient / np.where(length > 0, length, np.inf)
 
-    def _project(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def nearest(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.project_l2(delta, low, high, epsilon * _SHY)
 
-    def _furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.furthest_l2(gradient, low, high, epsilon * _SHY)
 
 
@@ -279,10 +188,10 @@ class L1(Distance):
         total = free.sum(axis=1)[:, None]
         return moving / np.where(total > 0, total, np.inf)
 
-    def _project(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def nearest(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.project_l1(delta, low, high, epsilon * _SHY)
 
-    def _furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.furthest_l1(gradient, low, high, epsilon * _SHY)
 
 
@@ -303,7 +212,7 @@ class L0(Distance):
     def steepest(self, gradient: Array, low: Array, high: Array) -> Array:
         raise UnsupportedError("an l0 ball has no steepest direction; use l1, l2 or linf")
 
-    def _project(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
+    def nearest(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.project_l0(delta, low, high, epsilon)
 
 
@@ -337,25 +246,8 @@ def parse_epsilon(value: float | str) -> float:
     return number
 
 
-def _rows(array: Array) -> Array:
-    """(n, ...) as (n, d)."""
-    return array.reshape(len(array), math.prod(array.shape[1:]))
-
-
-def _column(values: Array, ndim: int) -> Array:
-    """(n,) as (n, 1, ..., 1) with `ndim` axes."""
-    return values.reshape(len(values), *(1,) * (ndim - 1))
-
-
 def _free(gradient: Array, low: Array, high: Array) -> Array:
     """(n, d) size of the gradient where the coordinate can follow it, 0 where it is at its bound."""
     least = np.float32(1e-6) * (high - low)  # rounding leaves a coordinate just short of its bound
     up, down = (gradient > 0) & (high > least), (gradient < 0) & (low < -least)
     return np.abs(gradient) * (up | down)
-
-
-def _inward(x: F32, reach: Array) -> F32:
-    """x + reach in float32, rounded towards x."""
-    end = (x + reach).astype(np.float32)
-    over = np.abs(np.subtract(end, x, dtype=np.float64)) > np.abs(reach)
-    return np.nextafter(end, x, out=end, where=over)

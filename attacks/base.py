@@ -20,9 +20,10 @@ from armour.bounds import Bounds
 from armour.checks import describe, one_of
 from armour.contract import Model
 from armour.criteria import Criterion, Misclassified
-from armour.distances import F32, F64, Distance, Norm, distance, parse_epsilon
+from armour.distances import Distance, Norm, distance, parse_epsilon
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.events import OnEvent, emit
+from armour.regions import F32, F64
 from armour.registry import Registry
 from armour.rng import Streams, by_content, generator
 

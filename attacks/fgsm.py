@@ -10,7 +10,8 @@ import numpy as np
 from armour.checks import fraction
 from armour.contract import Model
 from armour.criteria import LOSSES, Criterion, Loss
-from armour.distances import F32, Norm
+from armour.distances import Norm
+from armour.regions import F32
 from armour.rng import Streams
 
 from .base import ATTACKS, FixedBudgetAttack

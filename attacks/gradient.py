@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from armour.contract import Model
 from armour.criteria import Criterion, Loss
-from armour.distances import F32, Region
+from armour.regions import F32, Region
 from armour.tensor.core import Tensor, no_grad
 
 

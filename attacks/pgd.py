@@ -9,8 +9,8 @@ import numpy as np
 from armour.checks import count, positive
 from armour.contract import Model
 from armour.criteria import Criterion, Loss
-from armour.distances import F32
 from armour.errors import InvalidArgument
+from armour.regions import F32
 from armour.rng import Streams
 
 from .base import ATTACKS, FixedBudgetAttack
