@@ -7,7 +7,8 @@ DEV ?= .venv-dev
 PARITY ?= .venv-parity
 WORKERS ?= 2
 BENCH ?= forward_grad
-PIP_FLAGS ?= --quiet --disable-pip-version-check
+# Compiling every module of every dependency takes half of an installation; Python compiles what it imports.
+PIP_FLAGS ?= --quiet --no-compile --disable-pip-version-check
 
 # One BLAS thread per process: the test workers share the cores, and benchmarks measure one thread.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
