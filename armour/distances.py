@@ -1,7 +1,7 @@
 """Distances l0, l1, l2 and linf: the only norm arithmetic of the project (its solvers are in projections.py).
 
 Inputs and perturbed inputs are float32 (n, ...); a distance is float64 (n,), over all axes but the first.
-Methods that take (n, d) work on flattened differences. `Distance.region` gives the set that an attack searches.
+Methods that take (n, d) work on flattened differences. `Distance.region` is the set that an attack searches.
 """
 
 from __future__ import annotations

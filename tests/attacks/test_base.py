@@ -10,6 +10,7 @@ from pathlib import Path
 import linear
 import numpy as np
 import pytest
+import small_models
 
 from armour import attacks, criteria
 from armour.attacks import Attack, FixedBudgetAttack
@@ -389,3 +390,18 @@ assert False, "asserts are off"
     )
     assert done.stdout.split() == ["InvalidArgument"] * 7
     assert issubclass(InvalidArgument, ArmourError)
+
+
+@every
+def test_batch_size_does_not_matter_to_blas_either(name, norm):
+    """A matrix product of another shape rounds otherwise; what breaks and what does not stays the same."""
+    data, labels = small_models.digits(120)
+    net = small_models.centroids(data, labels)
+    budget = BUDGET[norm] / 2
+    results = []
+    for size in (256, 7):
+        net.batch_size = size
+        results.append(make(name, norm).attack(net, data, labels, budget, rng=1))
+    np.testing.assert_array_equal(results[0].success, results[1].success)
+    assert (np.abs(results[0].adv - results[1].adv) < 1e-4).mean() > 0.999
+    assert 0.05 < results[0].success.mean() < 1
