@@ -26,6 +26,7 @@ from armour.cli.progress import progress
 from armour.contract import Model
 from armour.environment import cores
 from armour.errors import GateFailed, InvalidArgument
+from armour.files import writable_folder
 from armour.fuzz import Corpus, FuzzConfig, Fuzzer, FuzzResult
 from armour.fuzz.manifest import is_empty, read_manifest
 from armour.fuzz.mutators import names_for
@@ -130,6 +131,7 @@ def fuzz(
     elif not is_empty(folder):
         raise InvalidArgument(_occupied(model, folder))
     target = armour.load(model, device=device)
+    _check_place(folder)
     with progress(quiet, as_json) as on_event:
         at, chosen = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
         source = {
@@ -232,6 +234,14 @@ def default_folder(model: Path, resume: bool) -> Path:
         if is_empty(folder) or (resume and is_empty(following)):
             return folder
         number, folder = number + 1, following
+
+
+def _check_place(folder: Path) -> None:
+    """InvalidArgument, before any work, if the folder cannot be made or written to."""
+    new = not folder.exists()
+    writable_folder(folder)
+    if new:
+        folder.rmdir()
 
 
 def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:

@@ -344,7 +344,7 @@ class Campaign:
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what arrays() gave; ValueError, KeyError or TypeError for what is no state of this one."""
+        """Take over what arrays() gave; ValueError, KeyError or TypeError for what is no state of it."""
         _check(arrays, self.arrays())
         head = json.loads(arrays["head"].tobytes())
         self.counters, self.state = Counters.of(head["counters"]), str(head["state"])

@@ -1,0 +1,229 @@
+"""`armour fuzz` and `armour corpus` from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_models
+from click.testing import CliRunner, Result
+
+import armour
+from armour.cli.main import main
+from armour.report import Report
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small network that records digits as its data."""
+    x, y = small_models.digits(1797)
+    model = small_models.centroids(x, y)
+    model.provenance["data"] = {"name": "digits"}
+    path = tmp_path_factory.mktemp("model") / "small.ckpt"
+    armour.save(model, path)
+    return path
+
+
+def run(folder: Path, *arguments: object) -> Result:
+    """The command in a folder, its exit code and output."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        return CliRunner().invoke(main, [str(a) for a in arguments], standalone_mode=True)
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def done(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A folder in which `armour fuzz MODEL --executions 1200 --json` was run, and what it printed."""
+    folder = tmp_path_factory.mktemp("done")
+    result = run(folder, "fuzz", checkpoint, "--executions", 1200, "--json", "-n", 150)
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout)
+
+
+def test_the_json_object(done: tuple[Path, dict[str, object]]) -> None:
+    folder, found = done
+    assert found["executions"] == 1200 and found["corpus"] == "small-fuzz"
+    assert isinstance(found["seconds"], float) and found["seconds"] > 0
+    assert isinstance(found["failures"], int) and isinstance(found["classes"], int)
+    assert found["failures"] >= found["classes"] > 0
+    baseline = found["baseline"]
+    assert isinstance(baseline, dict) and baseline["executions"] == 1200
+    assert baseline["schedule"] == "random" and baseline["failures"] >= baseline["classes"]
+    assert (
+        len(list((folder / "small-fuzz").glob("failures/*/*/meta.json")))
+        == found["stored"]
+        == found["classes"]
+    )
+
+
+def test_the_report_is_written(done: tuple[Path, dict[str, object]]) -> None:
+    folder, found = done
+    report = Report.load(folder / "small-fuzz" / "report.json")
+    assert report.fuzz is not None and report.fuzz.guided.executions == 1200
+    assert report.fuzz.baseline is not None and report.provenance.seed == 0
+    page = (folder / "small-fuzz" / "report.html").read_text(encoding="utf-8")
+    assert "label-flip" in page and str(found["failures"]) in page.replace(",", "")
+
+
+def test_the_model_alone_is_enough(checkpoint: Path, tmp_path: Path) -> None:
+    one = run(tmp_path, "fuzz", checkpoint, "--executions", 300)
+    assert one.exit_code == 0, one.output
+    assert "test images of digits, which" in one.stderr
+    assert "failure classes (D2)" in one.stdout and "random" in one.stdout
+    assert "armour corpus replay small-fuzz" in one.stdout
+    # The next one takes the next free folder.
+    two = run(tmp_path, "fuzz", checkpoint, "--executions", 300, "-q")
+    assert two.exit_code == 0 and two.stdout == ""
+    assert (tmp_path / "small-fuzz-2" / "manifest.json").is_file()
+
+
+def test_resume_takes_over_the_settings(checkpoint: Path, tmp_path: Path) -> None:
+    first = (
+        "fuzz",
+        checkpoint,
+        "--corpus",
+        "c",
+        "--seed",
+        5,
+        "-n",
+        80,
+        "--validity",
+        "V1",
+        "--data",
+        "digits",
+    )
+    assert run(tmp_path, *first, "--executions", 300, "-q").exit_code == 0
+    more = run(tmp_path, "fuzz", checkpoint, "--corpus", "c", "--resume", "--executions", 600, "--json")
+    assert more.exit_code == 0, more.output
+    found = json.loads(more.stdout)
+    assert found["executions"] == 600 and found["seed"] == 5 and found["validity"] == "V1"
+    assert found["seeds"] == 80 and found["notes"] == []
+    assert "--seed 5" in found["command"] and "--validity V1" in found["command"]
+    other = run(tmp_path, "fuzz", checkpoint, "--corpus", "c", "--resume", "--validity", "V2")
+    assert other.exit_code == 2 and other.stderr.count("\n") == 1
+    assert "another configuration (validity V1, now V2)" in other.stderr
+
+
+def test_resume_of_nothing_starts(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(tmp_path, "fuzz", checkpoint, "--resume", "--executions", 200, "-n", 60, "-q")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "small-fuzz" / "state.npz").is_file()
+
+
+def test_a_folder_with_something_in_it_needs_a_word(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine.txt").write_text("x")
+    result = run(tmp_path, "fuzz", checkpoint, "--corpus", "c")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert f"armour fuzz {checkpoint} --corpus c --resume" in result.stderr
+    assert f"armour fuzz {checkpoint} --corpus c-2" in result.stderr
+    resumed = run(tmp_path, "fuzz", checkpoint, "--corpus", "c", "--resume")
+    assert resumed.exit_code == 2 and "manifest.json" in resumed.stderr
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["mine.txt"]
+
+
+def test_finding_one_may_fail_the_command(checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--executions", 400, "-n", 100, "--fail-on-finding")
+    result = run(tmp_path, "fuzz", checkpoint, *options, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["failures"] > 0
+    assert "armour corpus replay small-fuzz" in result.stderr
+
+
+def test_no_baseline(checkpoint: Path, tmp_path: Path) -> None:
+    result = run(tmp_path, "fuzz", checkpoint, "--executions", 256, "-n", 60, "--no-baseline", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["baseline"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fuzz", "none.ckpt"), "none.ckpt"),
+        (("fuzz", "MODEL", "--executions", "0"), "--executions"),
+        (("fuzz", "MODEL", "--seconds", "soon"), "length of time"),
+        (("fuzz", "MODEL", "--data", "digitz"), "digits"),
+        (("fuzz", "MODEL", "--validity", "V9"), "V9"),
+        (("fuzz", "MODEL", "--corpus", "file.txt"), "file.txt"),
+        (("fuzz", "MODEL", "--corpus", "/proc/none/here"), "/proc/none/here"),
+        (("corpus", "replay", "nowhere"), "nowhere"),
+        (("corpus", "stats", "."), "manifest.json"),
+    ],
+)
+def test_bad_input_is_one_line(
+    checkpoint: Path, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "file.txt").write_text("x")
+    result = run(tmp_path, *(str(checkpoint) if a == "MODEL" else a for a in arguments))
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1 and words in result.stderr
+
+
+def test_data_that_does_not_fit(checkpoint: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "wide.npz", x=np.zeros((20, 1, 9, 9), np.float32), y=np.zeros(20, np.int64))
+    result = run(tmp_path, "fuzz", checkpoint, "--data", "wide.npz")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1 and "(n, 1, 8, 8)" in result.stderr
+    assert not (tmp_path / "small-fuzz").exists()
+
+
+def test_corpus_stats(done: tuple[Path, dict[str, object]]) -> None:
+    folder, found = done
+    text = run(folder, "corpus", "stats", "small-fuzz")
+    assert text.exit_code == 0 and "largest classes" in text.stdout and "1,200" in text.stdout
+    stats = json.loads(run(folder, "corpus", "stats", "small-fuzz", "--json").stdout)
+    for name in ("failures", "classes", "pairs", "distinct", "class_counts"):
+        assert stats[name] == found[name]
+    assert stats["stats"]["guided"]["roots"] == stats["roots_broken"] == found["roots"]
+
+
+def test_corpus_replay(done: tuple[Path, dict[str, object]], checkpoint: Path) -> None:
+    folder, found = done
+    everything = run(folder, "corpus", "replay", "small-fuzz", "--json")
+    assert everything.exit_code == 0, everything.output
+    counts = json.loads(everything.stdout)
+    assert (
+        counts["failures"]
+        == counts["still_fail"]
+        == counts["same_label"]
+        == counts["rebuilt"]
+        == found["failures"]
+    )
+    assert counts["minimised_still_fail"] == counts["minimised"] == found["classes"]
+    assert counts["model_changed"] is False
+    case = counts["cases"][0]["id"]
+    # The command in meta.json works from within the corpus.
+    inside = run(folder / "small-fuzz", "corpus", "replay", ".", "--case", case)
+    assert inside.exit_code == 0 and case in inside.stdout and "fails" in inside.stdout
+    gate = run(folder, "corpus", "replay", "small-fuzz", "--fail-on-finding", "-q")
+    assert gate.exit_code == 1
+    unknown = run(folder, "corpus", "replay", "small-fuzz", "--case", "zz")
+    assert unknown.exit_code == 2 and unknown.stderr.count("\n") == 1
+
+
+def test_replay_with_another_model(done: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
+    x, y = small_models.digits(300)
+    armour.save(small_models.centroids(x, y, sharpness=2.0), tmp_path / "other.ckpt")
+    result = run(done[0], "corpus", "replay", "small-fuzz", "--model", tmp_path / "other.ckpt")
+    assert result.exit_code == 0 and "not the one the corpus was made with" in result.stdout
+
+
+def test_replay_without_the_model(checkpoint: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "away"
+    moved.mkdir()
+    copy = moved / "copy.ckpt"
+    copy.write_bytes(checkpoint.read_bytes())
+    assert run(moved, "fuzz", copy, "--executions", 200, "-n", 60, "-q").exit_code == 0
+    copy.unlink()
+    result = run(moved, "corpus", "replay", "copy-fuzz")
+    assert result.exit_code == 2 and "--model" in result.stderr
+
+
+def test_no_pause_in_help() -> None:
+    for command in (("fuzz",), ("corpus",), ("corpus", "replay"), ("corpus", "stats")):
+        result = CliRunner().invoke(main, [*command, "--help"])
+        assert result.exit_code == 0 and result.stdout.startswith("Usage: ")
