@@ -113,7 +113,8 @@ class Model(ABC):
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """(n,) int64 labels: the first largest logit."""
-        return self.logits(x).argmax(axis=1)
+        labels: np.ndarray = self.logits(x).argmax(axis=1)
+        return labels
 
     def loss_gradient(
         self, x: np.ndarray, y: np.ndarray, loss: Loss = "cross_entropy", targeted: bool = False
@@ -131,8 +132,13 @@ class Model(ABC):
         y = self.check_labels(y, len(x))
         values, gradients = [np.zeros(0, np.float32)], [np.zeros((0, *x.shape[1:]), np.float32)]
         for rows in self._chunks(len(x)):
-            labels = to_device(y[rows], self.device)
-            value, gradient, _ = self._pullback(x[rows], lambda z, labels=labels: sign * function(z, labels))
+            own = to_device(y[rows], self.device)
+
+            def signed(z: Tensor, labels: Any = own) -> Tensor:
+                loss: Tensor = sign * function(z, labels)
+                return loss
+
+            value, gradient, _ = self._pullback(x[rows], signed)
             values.append(value)
             gradients.append(gradient)
         self.counter.add(len(x), len(x))
@@ -162,7 +168,12 @@ class Model(ABC):
         slope = input_gradient(value, top).data
         gradient = np.empty_like(x)
         for rows in self._chunks(n):
-            gradient[rows] = self._pullback(x[rows], lambda z, rows=rows: (z * slope[rows]).sum(axis=1))[1]
+
+            def along(z: Tensor, slope: Any = slope[rows]) -> Tensor:
+                weighted: Tensor = z * slope
+                return weighted.sum(axis=1)
+
+            gradient[rows] = self._pullback(x[rows], along)[1]
         self.counter.add(gradients=n)
         return asnumpy(value.data), gradient, logits
 

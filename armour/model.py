@@ -97,7 +97,7 @@ class ModuleModel(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         """Differentiable logits of x (n, *input_shape); nothing is checked, counted or chunked."""
-        out = self.module(self._normalise(x))
+        out: Tensor = self.module(self._normalise(x))
         return (out + 1e-12).log() if self._log_outputs else out
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
@@ -131,7 +131,9 @@ class ModuleModel(Model):
             if len(self.mean) > 1 or len(self.std) > 1:
                 mean, std = mean.reshape(shape), std.reshape(shape)
             self._shift = to_device(1 / std, self.device), to_device(-mean / std, self.device)
-        return x * self._shift[0] + self._shift[1]
+        scale, offset = self._shift
+        scaled: Tensor = x * scale + offset
+        return scaled
 
     def _probe(self) -> None:
         """One forward pass on two inputs: finds a wrong class count, and outputs that are probabilities."""
@@ -202,7 +204,8 @@ class CallableModel(Model):
         if self._outputs == "probabilities":
             self.provenance["outputs"] = "probabilities; their logarithm is used as logits"
             with np.errstate(all="ignore"):
-                return np.log(np.maximum(out, np.float32(1e-12)))
+                logs: np.ndarray = np.log(np.maximum(out, np.float32(1e-12)))
+            return logs
         self.provenance["outputs"] = "logits"
         return out
 

@@ -228,7 +228,8 @@ def shifted(x: np.ndarray, share: float, fill: float, rng: np.random.Generator) 
         return x
     padded = np.full((n, c, h + 2 * up, w + 2 * left), fill, x.dtype)
     padded[:, :, up : up + h, left : left + w] = x
-    rows = rng.integers(0, 2 * up + 1, n)[:, None] + np.arange(h)
-    columns = rng.integers(0, 2 * left + 1, n)[:, None] + np.arange(w)
+    rows = rng.integers(0, 2 * up + 1, size=(n, 1)) + np.arange(h)
+    columns = rng.integers(0, 2 * left + 1, size=(n, 1)) + np.arange(w)
     item, channel = np.arange(n)[:, None, None, None], np.arange(c)[None, :, None, None]
-    return padded[item, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    moved: np.ndarray = padded[item, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    return moved
