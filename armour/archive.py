@@ -52,7 +52,7 @@ def open_zip(
         archive = zipfile.ZipFile(path)
     except _DAMAGE as damage:
         raise error(
-            f"{path}: not a readable zip file ({_reason(damage)}); it is truncated or damaged"
+            f"{path}: not a readable zip file ({_reason(damage)}); it is truncated or damaged, get it again"
         ) from damage
     with archive:
         _check_listing(path, archive, error, max_total)
@@ -102,7 +102,10 @@ def _check_count(path: Path, size: int, error: type[FormatError]) -> None:
         tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _TAIL.size:
-        raise error(f"{path}: not a readable zip file (no directory at its end); it is truncated or damaged")
+        raise error(
+            f"{path}: not a readable zip file (no directory at its end); "
+            "it is truncated or damaged, get it again"
+        )
     members = _TAIL.unpack_from(tail, at)[4]
     if members > _MAX_MEMBERS:
         raise error(f"{path}: expected at most {_MAX_MEMBERS:,} members in the zip, got {members:,} or more")
@@ -121,11 +124,11 @@ def _check_listing(path: Path, archive: zipfile.ZipFile, error: type[FormatError
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
             raise error(f"{path}: the zip member {name!r} points outside the file; it is forged")
         if info.flag_bits & 0x1:
-            raise error(f"{path}: {name} is encrypted; decrypt the file first")
+            raise error(f"{path}: {name!r} is encrypted; decrypt the file first")
         total += info.file_size
         if info.file_size > _SMALL and info.file_size > _MAX_RATIO * max(info.compress_size, 1):
             raise error(
-                f"{path}: {name} expands from {info.compress_size:,} to {info.file_size:,} bytes, "
+                f"{path}: {name!r} expands from {info.compress_size:,} to {info.file_size:,} bytes, "
                 "which no real array does (a zip bomb)"
             )
     if total > max_total:

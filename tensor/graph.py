@@ -343,4 +343,5 @@ def _signature(row: str) -> inspect.Signature:
 def _one_of(what: str, value: Any, allowed: Any) -> None:
     if not isinstance(value, str) or value not in allowed:
         near = suggest(value[:60], allowed) if isinstance(value, str) else ""
-        raise InvalidArgument(f"unknown {what} {show(value)}{near}")
+        # A list of all rows would be no clear line.
+        raise InvalidArgument(f"unknown {what} {show(value)}{near if len(near) < 200 else ''}")

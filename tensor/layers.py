@@ -253,6 +253,7 @@ def _bias(wanted: bool, size: int) -> Parameter | None:
 
 
 _known_hints: dict[type[Layer], dict[str, Any]] = {}
+_known_required: dict[type[Layer], tuple[str, ...]] = {}
 
 
 def _hints(cls: type[Layer]) -> dict[str, Any]:
@@ -264,10 +265,13 @@ def _hints(cls: type[Layer]) -> dict[str, Any]:
     return _known_hints[cls]
 
 
-@functools.cache
 def _required(cls: type[Layer]) -> tuple[str, ...]:
-    parameters = inspect.signature(cls).parameters
-    return tuple(name for name in _hints(cls) if parameters[name].default is inspect.Parameter.empty)
+    if cls not in _known_required:
+        parameters = inspect.signature(cls).parameters
+        _known_required[cls] = tuple(
+            n for n in _hints(cls) if parameters[n].default is inspect.Parameter.empty
+        )
+    return _known_required[cls]
 
 
 def _tuples(value: Any) -> Any:

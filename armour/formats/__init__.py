@@ -31,31 +31,27 @@ def load(
 ) -> Model:
     """The model in a file.
 
-    bounds: range of the inputs, needed if the file does not state it. device: "cpu" or "cuda". Raises CheckpointError, in
-    one line, for a file that is missing, damaged, hostile or of another kind; nothing in the file is ever executed.
+    bounds: range of the inputs, needed if the file does not state it. device: "cpu" or "cuda". Raises
+    CheckpointError, in one line, for a file that is missing, damaged, hostile or of another kind; nothing in
+    the file is ever executed.
     """
     from armour.formats import ckpt
 
     path = Path(path)
-    size = file_size(path, CheckpointError)
-    if size > _MAX_BYTES:
-        raise CheckpointError(f"{path}: expected at most {_MAX_BYTES:,} bytes, got {size:,}")
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD)
-    if head[:2] != b"PK":
-        raise CheckpointError(f"{path}: {_describe(head, size)}")
-    with open_zip(path, CheckpointError) as archive:
-        foreign = _foreign_zip(archive)
-    if foreign is not None:
-        raise CheckpointError(f"{path}: {foreign}")
-    return ckpt.read(path, bounds, device)
+    try:
+        _check_kind(path)
+        return ckpt.read(path, bounds, device)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a network as a checkpoint, atomically: the file is whole or not there.
 
-    Raises UnsupportedError for a black box or another suffix, CheckpointError for weights that are not finite, and OSError
-    if the place cannot be written.
+    Raises UnsupportedError for a black box or another suffix, CheckpointError for weights that are not
+    finite, InvalidArgument for what could not be read again, and OSError if the place cannot be written.
     """
     from armour.formats import ckpt
 
@@ -66,6 +62,20 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     ckpt.write(model, path)
 
 
+def _check_kind(path: Path) -> None:
+    size = file_size(path, CheckpointError)
+    if size > _MAX_BYTES:
+        raise CheckpointError(f"{path}: expected at most {_MAX_BYTES:,} bytes, got {size:,}; check the path")
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    if head[:2] != b"PK":
+        raise CheckpointError(f"{path}: {_describe(head, size)}")
+    with open_zip(path, CheckpointError, max_total=_MAX_BYTES) as archive:
+        foreign = _foreign_zip(archive)
+    if foreign is not None:
+        raise CheckpointError(f"{path}: {foreign}")
+
+
 def _describe(head: bytes, size: int) -> str:
     if size == 0:
         return "the file is empty; write or download it again"
@@ -73,8 +83,18 @@ def _describe(head: bytes, size: int) -> str:
         if head.startswith(first):
             return f"this is {what}, not an armour checkpoint; {advice}"
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
-        return "this is a pickle, which can run code when it is read; it is never opened. Save the weights without pickle"
-    return "expected an armour checkpoint (a zip of manifest.json and weights.safetensors), got other content"
+        return (
+            "this is a pickle, which can run code when it is read; it is never opened. "
+            "Save the weights without pickle"
+        )
+    if head[8:9] == b"{":
+        return (
+            "this is a safetensors file, which holds weights without a network; armour checkpoints hold both"
+        )
+    return (
+        "expected an armour checkpoint (a zip of manifest.json and weights.safetensors), got other content; "
+        "check the path"
+    )
 
 
 def _foreign_zip(archive: zipfile.ZipFile) -> str | None:

@@ -1,65 +1,57 @@
-"""armour's own checkpoint: a zip of manifest.json (the network as data) and weights.safetensors. No pickle anywhere.
+"""armour's own checkpoint: a zip of manifest.json and weights.safetensors. No pickle anywhere.
 
-The manifest alone rebuilds the network; it also says the input's shape and bounds, mean and std, class names, the data set,
-and how the weights came to be. Writing is atomic, and equal models give equal bytes. Reading takes the file as hostile:
-names, sizes and ratios are checked before anything is unpacked, then the hash, then every weight against the graph.
+The manifest alone rebuilds the network; it also says the input's shape and bounds, mean and std, class names,
+the data set, and how the weights came to be. Writing is atomic, and equal models give equal bytes. Reading
+takes the file as hostile: names and sizes are checked before anything is unpacked, then the manifest, the
+hash, every weight against the graph, and what the network would need before it first runs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
+import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from armour.archive import open_zip, read_member
+from armour.archive import GIB, open_zip, read_member
 from armour.bounds import Bounds
-from armour.errors import ArmourError, CheckpointError, UnsupportedError
+from armour.errors import ArmourError, CheckpointError, InvalidArgument, UnsupportedError
 from armour.files import atomic_write
-from armour.formats import safetensors
+from armour.formats import manifest, safetensors
 from armour.model import Model, ModuleModel
-from armour.tensor.ir import Graph, GraphModule, parse_json
+from armour.tensor.ir import Graph, GraphModule
+from armour.tensor.limits import limited
 
-FORMAT = "armour-ckpt/1"
 MEMBERS = ("manifest.json", "weights.safetensors")
-_MAX_MANIFEST = 16 << 20
-_MAX_WEIGHTS = 4 << 30
-_EPOCH = (
-    1980,
-    1,
-    1,
-    0,
-    0,
-    0,
-)  # the first time a zip can state: files do not differ by when they were written
+MAX_MANIFEST = 8 << 20
+MAX_WEIGHTS = 4 * GIB
+MAX_MEMORY = 512 << 20  # bytes that two samples may take inside the network
+MAX_SECONDS = 6.0  # that they may take on a slow core
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can state: files do not differ by when they were made
 
 
 def write(model: Model, path: str | Path) -> None:
-    """Write the model to `path`; UnsupportedError for a black box, CheckpointError for weights that are not finite."""
+    """Write the model to `path`, atomically.
+
+    Raises UnsupportedError for a black box, CheckpointError for weights that are not finite, and
+    InvalidArgument for anything else that could not be read again.
+    """
     if not isinstance(model, ModuleModel):
         raise UnsupportedError(f"{model.name} is a black box; only networks can be saved as a checkpoint")
     arrays = model.state_dict()
     _check_finite(str(path), arrays)
-    weights = safetensors.dump(arrays)
-    manifest = {
-        "format": FORMAT,
-        "graph": model.graph.to_dict(),
-        "input_shape": None if model.input_shape is None else list(model.input_shape),
-        "num_classes": model.num_classes,
-        "class_names": list(model.class_names),
-        "bounds": list(model.bounds),
-        "mean": list(model.mean),
-        "std": list(model.std),
-        "name": model.name,
-        "provenance": model.provenance,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    text = json.dumps(manifest, allow_nan=False, indent=1, sort_keys=True).encode()
+    graph = model.graph
+    try:
+        _check_fit(graph, GraphModule(graph), arrays)
+        weights = safetensors.dump(arrays)
+        tree = manifest.describe(model, graph, hashlib.sha256(weights).hexdigest())
+        text = manifest.dump(tree, MAX_MANIFEST)
+    except CheckpointError as error:
+        raise InvalidArgument(f"{model.name} cannot be saved: {error}") from error
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, raw in zip(MEMBERS, (text, weights), strict=True):
@@ -76,111 +68,113 @@ def read(
 ) -> ModuleModel:
     """The model in a checkpoint; CheckpointError, in one line, for anything that is not one.
 
-    bounds: range of the inputs; needed only if the manifest does not state one, and must agree with it otherwise.
+    bounds: range of the inputs; needed only if the manifest does not state one, and must agree with it
+    otherwise.
     """
     path = Path(path)
-    with open_zip(path, CheckpointError, max_total=_MAX_MANIFEST + _MAX_WEIGHTS) as archive:
-        names = sorted(archive.namelist())
-        if names != sorted(MEMBERS):
-            raise CheckpointError(
-                f"{path}: expected a checkpoint with exactly {' and '.join(MEMBERS)}, got {', '.join(names)[:120]}"
-            )
-        manifest = _manifest(path, read_member(path, archive, MEMBERS[0], CheckpointError, _MAX_MANIFEST))
-        weights = read_member(path, archive, MEMBERS[1], CheckpointError, _MAX_WEIGHTS)
+    with open_zip(path, CheckpointError, max_total=MAX_MANIFEST + MAX_WEIGHTS) as archive:
+        _check_members(path, archive)
+        text = read_member(path, archive, MEMBERS[0], CheckpointError, MAX_MANIFEST)
+        try:
+            tree = manifest.parse(text, MAX_MANIFEST)
+            graph = Graph.from_dict(tree["graph"])
+            manifest.check_ends(graph, tree["input_shape"])
+            module = GraphModule(graph)
+        except ArmourError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        # What the network needs is known now, so that a larger member is refused before it is unpacked.
+        room = sum(_bytes(t.data) for _, t in module.named_tensors()) + safetensors.MAX_HEADER + 8
+        weights = read_member(path, archive, MEMBERS[1], CheckpointError, min(room, MAX_WEIGHTS))
     digest = hashlib.sha256(weights).hexdigest()
-    if digest != manifest["weights_sha256"]:
+    if digest != tree["weights_sha256"]:
         raise CheckpointError(
             f"{path}: the weights have sha256 {digest[:12]}..., the manifest says "
-            f"{manifest['weights_sha256'][:12]}...; the file was changed after it was written, get it again"
+            f"{tree['weights_sha256'][:12]!r}...; the file was changed after it was written, get it again"
         )
     arrays = safetensors.parse(weights, f"{path} ({MEMBERS[1]})")
+    del weights
     _check_finite(str(path), arrays)
+    limits = _bounds(path, tree["bounds"], bounds)
     try:
-        graph = Graph.from_dict(manifest["graph"])
-        module = GraphModule(graph)
+        _check_fit(graph, module, arrays)
         module.load_state_dict(arrays)
-        return ModuleModel(
-            module,
-            graph=graph,
-            mean=manifest["mean"],
-            std=manifest["std"],
-            bounds=_bounds(path, manifest["bounds"], bounds),
-            input_shape=manifest["input_shape"],
-            num_classes=manifest["num_classes"],
-            class_names=manifest["class_names"],
-            name=manifest["name"],
-            provenance=manifest["provenance"],
-            device=device,
-        )
+        with limited(MAX_MEMORY, MAX_SECONDS):
+            return ModuleModel(
+                module,
+                graph=graph,
+                mean=tree["mean"],
+                std=tree["std"],
+                bounds=limits,
+                input_shape=tree["input_shape"],
+                num_classes=tree["num_classes"],
+                class_names=tree["class_names"],
+                name=tree["name"],
+                provenance=tree["provenance"],
+                device=device,
+            )
     except CheckpointError as error:
-        raise error if str(error).startswith(str(path)) else CheckpointError(f"{path}: {error}") from error
-    except ArmourError as error:
-        raise CheckpointError(f"{path}: the manifest does not describe a usable model ({error})") from error
+        raise CheckpointError(f"{path}: {error}") from error
+    except InvalidArgument as error:
+        raise CheckpointError(f"{path}: the network cannot be used: {error}") from error
 
 
-def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
-    try:
-        tree = parse_json(raw, _MAX_MANIFEST)
-    except ArmourError as error:
-        raise CheckpointError(f"{path}: manifest.json cannot be read ({error})") from error
-    if not isinstance(tree, dict) or not isinstance(tree.get("format"), str):
-        raise CheckpointError(f"{path}: manifest.json does not state its format; expected {FORMAT!r}")
-    if tree["format"] != FORMAT:
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    names = sorted(archive.namelist())
+    if names != sorted(MEMBERS):
         raise CheckpointError(
-            f"{path}: expected format {FORMAT!r}, got {tree['format'][:40]!r}; "
-            "it was written by another version of armour, use that one"
+            f"{path}: expected a checkpoint with exactly {' and '.join(MEMBERS)}, got {ascii(names)[:120]}; "
+            "it is damaged or not ours, get it again"
         )
-    kinds: dict[str, Any] = {
-        "graph": dict,
-        "input_shape": (list, type(None)),
-        "num_classes": (int, type(None)),
-        "class_names": list,
-        "bounds": (list, type(None)),
-        "mean": list,
-        "std": list,
-        "name": str,
-        "provenance": dict,
-        "weights_sha256": str,
-    }
-    for key, kind in kinds.items():
-        if key in ("bounds", "mean", "std") and tree.get(key) is None:
-            if key == "bounds":
-                tree[key] = None
-                continue
+    # armour never compresses weights; a file that does can expand to 200 times its size.
+    if archive.getinfo(MEMBERS[1]).compress_type != zipfile.ZIP_STORED:
+        raise CheckpointError(
+            f"{path}: expected {MEMBERS[1]} uncompressed; the file was packed again, save the model anew"
+        )
+
+
+def _bytes(array: np.ndarray) -> int:
+    return math.prod(array.shape) * array.dtype.itemsize
+
+
+def _check_fit(graph: Graph, module: GraphModule, arrays: Mapping[str, np.ndarray]) -> None:
+    """The arrays are exactly the weights that the graph asks for: no casts, nothing missing, nothing more."""
+    own = {name: tensor.data for name, tensor in module.named_tensors()}
+    for name in sorted(own.keys() ^ arrays.keys()):
+        what = "has no values" if name in own else "belongs to no layer"
+        raise CheckpointError(f"the weight {ascii(name)[:80]} {what}; graph and weights are of two networks")
+    for name, array in arrays.items():
+        if (array.shape, array.dtype) != (own[name].shape, own[name].dtype):
             raise CheckpointError(
-                f"{path}: the manifest does not state {key}; a wrong normalisation makes every epsilon wrong, "
-                "so save the model again with it"
+                f"the weight {ascii(name)[:80]} is {array.shape} {array.dtype}, the graph says "
+                f"{own[name].shape} {own[name].dtype}; graph and weights do not belong together"
             )
-        if key not in tree or not isinstance(tree[key], kind):
-            raise CheckpointError(
-                f"{path}: the manifest's {key!r} is missing or of the wrong kind; the file is damaged"
-            )
-    for key in ("mean", "std", "bounds"):
-        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in tree[key] or ()):
-            raise CheckpointError(
-                f"{path}: the manifest's {key!r} is not a list of numbers; the file is damaged"
-            )
-    return tree
 
 
 def _bounds(path: Path, stated: list[float] | None, given: Bounds | Sequence[float] | None) -> Bounds:
-    if stated is None and given is None:
-        raise CheckpointError(
-            f"{path}: the manifest does not state the bounds of the inputs; say them, as in bounds=(0, 1) or --bounds 0,1"
-        )
+    wanted = None if given is None else Bounds.of(given)
     if stated is None:
-        return Bounds.of(given)  # type: ignore[arg-type]
-    if given is not None and Bounds.of(given) != Bounds.of(stated):
+        if wanted is None:
+            raise CheckpointError(
+                f"{path}: the manifest does not state the bounds of the inputs, and a wrong range makes "
+                "every epsilon wrong; say them, as in bounds=(0, 1) or --bounds 0,1"
+            )
+        return wanted
+    try:
+        known = Bounds.of(stated)
+    except InvalidArgument as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if wanted is not None and wanted != known:
         raise CheckpointError(
-            f"{path}: the checkpoint says bounds {tuple(stated)}, got {tuple(Bounds.of(given))}; leave them out"
+            f"{path}: the checkpoint says bounds {tuple(known)}, got {tuple(wanted)}; leave them out"
         )
-    return Bounds.of(stated)
+    return known
 
 
-def _check_finite(path: str, arrays: dict[str, np.ndarray]) -> None:
+def _check_finite(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = int(array.size - np.isfinite(array).sum())
             raise CheckpointError(
-                f"{path}: weight {name!r} has {bad} values that are NaN or infinite; train again or restore an older file"
+                f"{path}: the weight {ascii(name)[:80]} has {bad:,} values that are NaN or infinite; "
+                "train again or restore an older file"
             )

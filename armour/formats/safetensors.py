@@ -1,7 +1,7 @@
 """The safetensors layout: a JSON header that names the arrays, then their bytes; read as hostile input.
 
-Layout: https://github.com/huggingface/safetensors#format. Everything the header says is checked against the bytes that are
-there before an array is made, so nothing is allocated from the file's own numbers.
+Layout: https://github.com/huggingface/safetensors#format. Everything the header says is checked against the
+bytes that are there before an array is made, so nothing is allocated from the file's own numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DTYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
-_MAX_HEADER = 32 << 20
+MAX_HEADER = 8 << 20
 _MAX_AXES = 32
 _LENGTH = struct.Struct("<Q")
 
@@ -34,7 +34,9 @@ def dump(arrays: Mapping[str, np.ndarray]) -> bytes:
     for name, array in sorted(arrays.items()):
         dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
         if dtype not in _NAMES:
-            raise CheckpointError(f"array {name!r} has dtype {array.dtype}, which safetensors cannot hold")
+            raise CheckpointError(
+                f"array {name!r} has dtype {array.dtype}, which safetensors cannot hold; convert it"
+            )
         parts.append(np.ascontiguousarray(array, dtype).tobytes())
         end = offset + len(parts[-1])
         header[name] = {"dtype": _NAMES[dtype], "shape": list(array.shape), "data_offsets": [offset, end]}
@@ -47,8 +49,9 @@ def dump(arrays: Mapping[str, np.ndarray]) -> bytes:
 def parse(raw: bytes, source: str) -> dict[str, np.ndarray]:
     """Arrays by name, each a copy of its own.
 
-    source: what to call the file in messages. bfloat16 becomes float32. CheckpointError for a header longer than the file,
-    offsets out of order, overlapping or with holes, unknown dtypes, and sizes that do not fit their shapes.
+    source: what to call the file in messages. bfloat16 becomes float32. CheckpointError for a header longer
+    than the file, offsets out of order, overlapping or with holes, unknown dtypes, and sizes that do not fit
+    their shapes.
     """
 
     def refuse(reason: str) -> CheckpointError:
@@ -57,7 +60,7 @@ def parse(raw: bytes, source: str) -> dict[str, np.ndarray]:
     if len(raw) < _LENGTH.size:
         raise refuse(f"{len(raw)} bytes are too few for a header")
     (length,) = _LENGTH.unpack_from(raw)
-    if length > min(_MAX_HEADER, len(raw) - _LENGTH.size):
+    if length > min(MAX_HEADER, len(raw) - _LENGTH.size):
         raise refuse(f"the header states {length:,} bytes, the file has {len(raw):,}")
     body = memoryview(raw)[_LENGTH.size + length :]
     try:
@@ -74,9 +77,9 @@ def parse(raw: bytes, source: str) -> dict[str, np.ndarray]:
     arrays, position = {}, 0
     for start, end, dtype, shape, name in entries:
         if start != position:
-            raise refuse(f"array {name!r} starts at {start:,} instead of {position:,}")
+            raise refuse(f"array {name[:80]!r} starts at {start:,} instead of {position:,}")
         if end > len(body):
-            raise refuse(f"array {name!r} ends at {end:,}, the data at {len(body):,}")
+            raise refuse(f"array {name[:80]!r} ends at {end:,}, the data at {len(body):,}")
         arrays[name] = _array(body[start:end], dtype, shape)
         position = end
     if position != len(body):
