@@ -14,7 +14,8 @@ import click
 import numpy as np
 
 import armour
-from armour.cli.options import json_option, print_json
+from armour.bounds import Bounds
+from armour.cli.options import bounds_option, json_option, print_json
 from armour.files import sha256_file
 from armour.formats import safetensors
 from armour.model import ModuleModel
@@ -27,13 +28,14 @@ _TUPLE = re.compile(r"\((\d+(?:, \d+)+)\)")
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@bounds_option
 @json_option
-def info(model: Path, as_json: bool) -> None:
+def info(model: Path, bounds: Bounds | None, as_json: bool) -> None:
     """Show MODEL: its network, parameters, input shape and bounds, provenance and hashes.
 
     Nothing in the file is executed but its network, on two made-up inputs, to see the shapes of its layers.
     """
-    loaded = armour.load(model)
+    loaded = armour.load(model, bounds=bounds)
     facts = describe(loaded, model) if isinstance(loaded, ModuleModel) else _outside(loaded, model)
     if as_json:
         print_json(facts)
@@ -137,12 +139,17 @@ def _provenance(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if isinstance(training, dict):
         accuracy, n = training.get("test_accuracy"), training.get("test_samples")
         if isinstance(accuracy, float) and math.isfinite(accuracy) and isinstance(n, int):
-            lines.append(
-                ("accuracy", f"{accuracy:.2%} on {n:,} test samples, as recorded when it was trained")
-            )
+            lines.append(("accuracy", f"{accuracy:.2%} on {n:,} test samples{_interval(training)}"))
         if isinstance(training.get("command"), str):
             lines.append(("trained by", _plain(training["command"])))
     return lines + [(_plain(key), _plain(value)) for key, value in rest.items()]
+
+
+def _interval(training: dict[str, Any]) -> str:
+    pair = training.get("test_interval")
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(v, float) for v in pair):
+        return ", as recorded when it was trained"
+    return f" (95 % interval {pair[0]:.2%} to {pair[1]:.2%}), as recorded when it was trained"
 
 
 def _plain(value: Any) -> str:

@@ -7,11 +7,14 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from armour.errors import ArmourError
+
+if TYPE_CHECKING:
+    from armour.bounds import Bounds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +58,28 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # generic only i
         return seconds
 
 
+class BoundsType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer click
+    """The range of a model's inputs: 0,1 or 0,255; gives Bounds."""
+
+    name = "bounds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bounds:
+        """The Bounds; a usage error if they are none."""
+        from armour.bounds import Bounds
+
+        if isinstance(value, Bounds):
+            return value
+        try:
+            low, high = (float(part) for part in str(value).strip("()[] ").split(","))
+            return Bounds(low, high)
+        except ValueError:  # also what Bounds raises
+            self.fail(
+                f"expected two numbers such as 0,1 or -1,1, the lower one first, got {value!r}", param, ctx
+            )
+
+
 EPSILON = EpsilonType()
+BOUNDS = BoundsType()
 DURATION = DurationType()
 
 
@@ -67,6 +91,17 @@ def data_option(function: F) -> F:
         default=None,
         help="Data set: digits, mnist, ..., or a .npz, .csv, idx file or folder of images. "
         "Default: the one the checkpoint records.",
+    )(function)
+
+
+def bounds_option(function: F) -> F:
+    """--bounds: the range of the inputs, for a model file that does not state it; default None."""
+    return click.option(
+        "--bounds",
+        type=BOUNDS,
+        metavar="LOW,HIGH",
+        default=None,
+        help="Range of the model's inputs, if its file does not state it.",
     )(function)
 
 
