@@ -45,7 +45,7 @@ def campaign_table(fuzz: FuzzSection, model: ModelInfo) -> dict[str, object]:
     ]
     rows.append(row("Executions", "", lambda c: f"{c.executions:,}"))
     if any(campaign.seconds for campaign in both):
-        rows.append(row("Seconds", "", lambda c: f"{c.seconds:,.1f}"))
+        rows.append(row("Seconds", "share of the run", lambda c: f"{c.seconds:,.1f}"))
     heads = [f"guided ({fuzz.guided.schedule})", *(["stacked random"] if fuzz.baseline else [])]
     return {
         "heads": heads,
