@@ -48,12 +48,13 @@ def identify(
 ) -> dict[str, Any]:
     """What must be equal for a run to go on: data, configuration, network, seed, as plain JSON values."""
     shapes = {name: list(value.shape) for name, value in module.state_dict().items()}
+    # The first difference is what is told: another network or seed also draws another validation part.
     return {
         "format": _FORMAT,
-        "data": [train.digest, validation.digest, [list(part) for part in normalisation]],
         "network": hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest(),
         "config": asdict(config),
         "root": root,
+        "data": [train.digest, validation.digest, [list(part) for part in normalisation]],
     }
 
 
