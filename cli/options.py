@@ -124,12 +124,12 @@ def quiet_option(function: F) -> F:
 
 def output_option(help: str = "Where to write the result.", *, required: bool = False) -> Callable[[F], F]:
     """-o, --output: gives `output`, a Path or None. Use armour.files.check_writable before long work."""
+    # No default=None: click 8.3 takes it for an answer to a required option.
     return click.option(
         "-o",
         "--output",
         type=click.Path(path_type=Path),
         metavar="PATH",
-        default=None,
         required=required,
         help=help,
     )

@@ -19,6 +19,7 @@ from armour.data import Dataset
 from armour.errors import Interrupted, InvalidArgument
 from armour.events import OnEvent
 from armour.files import check_writable
+from armour.formats import check_target
 from armour.model import ModuleModel
 from armour.rng import generator
 from armour.stats import wilson
@@ -61,7 +62,7 @@ def train(
     are looked at once, at the end. Ctrl-C keeps the finished epochs: the same command with --resume goes on
     from there and ends with the same network as if it had not been interrupted.
     """
-    check_writable(output)
+    check_target(output)
     with showing(quiet, as_json) as on_event:
         samples, test = data.load_split(source, on_event=on_event)
         config = training.recipe(arch, epochs=epochs, batch_size=batch_size, lr=lr)

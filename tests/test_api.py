@@ -30,7 +30,7 @@ PUBLIC = {
         InvalidArgument NothingEvaluated UnsoundEvidence UnsupportedError
     """,
     "armour.formats": """
-        load save
+        check_target load save
     """,
     "armour.fuzz": """
         Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint

@@ -55,11 +55,21 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     """
     from armour.formats import ckpt
 
+    path = check_target(path)
+    ckpt.write(model, path)
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """The path, if `save` could write there now; ask before hours of training.
+
+    Raises UnsupportedError for a suffix that is not written, InvalidArgument for a place that cannot be.
+    """
     path = Path(path)
     if path.suffix not in (".ckpt", ""):
-        raise UnsupportedError(f"cannot write {path.suffix} files; use the suffix .ckpt")
-    check_writable(path)
-    ckpt.write(model, path)
+        raise UnsupportedError(
+            f"cannot write {path}: {path.suffix} files are not written; use the suffix .ckpt"
+        )
+    return check_writable(path)
 
 
 def _check_kind(path: Path) -> None:
