@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,9 @@ def _open(path: Path):  # type: ignore[no-untyped-def]  # Pillow is imported on 
     from PIL import Image, UnidentifiedImageError
 
     try:
-        return Image.open(path)
+        with warnings.catch_warnings():
+            # _MAX_PIXELS is below the size from which Pillow warns.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path)
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a readable image; remove it or convert it to PNG") from error
