@@ -20,7 +20,7 @@ from armour.npz import read_arrays
 from .beside import Beside, beside
 from .campaign import Campaign, Setup
 from .execution import Executor
-from .machine import environment
+from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
 from .reading import Corpus
 from .result import Failure, FuzzResult
@@ -192,7 +192,8 @@ class Lockstep:
             ) from error
         self.failures = Corpus.read(folder).failures()
         self.before = _seconds(folder / "stats.json")
-        if read_manifest(folder).get("environment") != environment():
+        manifest = read_manifest(folder)
+        if (manifest.get("environment"), manifest.get("armour")) != (environment(), armour_version()):
             self.notes.append(
                 "resumed in another environment than the corpus was started in (see manifest.json)"
             )

@@ -96,11 +96,11 @@ def is_empty(folder: Path) -> bool:
 
 def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """InvalidArgument, naming what differs, unless both manifests are of one model, data and settings."""
-    names = {"model": "model", "data": "data", "config": "configuration", "mutators": "mutators"}
-    for key, name in names.items():
+    names = {"model": "another model", "data": "other data", "config": "other settings"}
+    for key, name in {**names, "mutators": "other mutators"}.items():
         if stored.get(key) != now[key]:
             raise InvalidArgument(
-                f"{folder} was made with another {name}{_difference(stored.get(key), now[key])}; "
+                f"{folder} was made with {name}{_difference(stored.get(key), now[key])}; "
                 "resume it with the same, or name another folder"
             )
 

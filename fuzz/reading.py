@@ -4,6 +4,7 @@ unpickled.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from .result import Failure
 from .roots import Roots
 from .triage import sha256
 
-_MAX_LINES = 64 << 20  # bytes of one .jsonl file
+_MAX_LINE = 1 << 20  # bytes of one line of a .jsonl file
 _MAX_ARRAY = 64 << 20  # bytes of one .npy file
 _MAX_ROOTS = 4 << 30
 
@@ -124,21 +125,28 @@ class Corpus:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a .jsonl file of at most 64 MiB; a last line without its end is left out."""
+    """(line number, object) of a .jsonl file; a last line without its end is left out."""
     try:
-        if path.stat().st_size > _MAX_LINES:
-            raise FormatError(f"{path}: expected at most {_MAX_LINES:,} bytes, got {path.stat().st_size:,}")
-        lines = path.read_bytes().split(b"\n")[:-1]
+        with path.open("rb") as stream:
+            for number in itertools.count(1):
+                line = stream.readline(_MAX_LINE)
+                if not line.endswith(b"\n"):
+                    if len(line) == _MAX_LINE:
+                        raise FormatError(f"{path}, line {number}: expected at most {_MAX_LINE:,} bytes")
+                    return
+                yield number, _object(path, number, line)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; the corpus is not whole") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{path}, line {number}: not JSON; the file is damaged") from error
-        if not isinstance(value, dict):
-            raise FormatError(f"{path}, line {number}: expected an object, got {type(value).__name__}")
-        yield number, value
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}, line {number}: not JSON; the file is damaged") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}, line {number}: expected an object, got {type(value).__name__}")
+    return value
 
 
 def read_image(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Does guidance find more? Repeated campaigns of the niche schedule against stacked random, at equal executions.
+"""Does guidance find more? Campaigns of the niche schedule against stacked random, at equal executions.
 
-`PYTHONPATH=.:tests python -m benchmarks.fuzz_study MODEL.ckpt [--seeds 10] [--executions 20000] [--ablation]`.
+`PYTHONPATH=.:tests python -m benchmarks.fuzz_study MODEL.ckpt [--seeds 10] [--executions 20000]`.
 Prints the median of each count over the seeds, A12 with its bootstrap interval, and the Mann-Whitney p, and
 writes all of it to build/bench/fuzz_study.json. The counts are those of CampaignResult: `distinct` (root,
 label) pairs are what the schedule works towards; classes (D2), label pairs and roots it does not count.

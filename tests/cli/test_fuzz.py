@@ -107,7 +107,7 @@ def test_resume_takes_over_the_settings(checkpoint: Path, tmp_path: Path) -> Non
     assert "--seed 5" in found["command"] and "--validity V1" in found["command"]
     other = run(tmp_path, "fuzz", checkpoint, "--corpus", "c", "--resume", "--validity", "V2")
     assert other.exit_code == 2 and other.stderr.count("\n") == 1
-    assert "another configuration (validity V1, now V2)" in other.stderr
+    assert "other settings (validity V1, now V2)" in other.stderr
 
 
 def test_resume_of_nothing_starts(checkpoint: Path, tmp_path: Path) -> None:

@@ -134,11 +134,11 @@ def test_resume_needs_the_same_model_data_and_settings(
     other = small_models.centroids(x, y, sharpness=5.0)
     with pytest.raises(InvalidArgument, match="another model"):
         go(Fuzzer(other, x, y, corpus=copy, config=CONFIG))
-    with pytest.raises(InvalidArgument, match="another data"):
+    with pytest.raises(InvalidArgument, match="other data"):
         go(Fuzzer(model, x[:-1], y[:-1], corpus=copy, config=CONFIG))
-    with pytest.raises(InvalidArgument, match=r"another configuration \(validity V2, now V1\)"):
+    with pytest.raises(InvalidArgument, match=r"other settings \(validity V2, now V1\)"):
         go(Fuzzer(model, x, y, corpus=copy, config=FuzzConfig(round=256, validity="V1")))
-    with pytest.raises(InvalidArgument, match=r"another configuration \(seed 0, now 4\)"):
+    with pytest.raises(InvalidArgument, match=r"other settings \(seed 0, now 4\)"):
         go(Fuzzer(model, x, y, corpus=copy, config=CONFIG), rng=4)
     with pytest.raises(InvalidArgument, match="expected an empty folder"):
         go(Fuzzer(model, x, y, corpus=copy, config=CONFIG), resume=False)
