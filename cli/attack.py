@@ -12,8 +12,10 @@ import numpy as np
 import armour
 from armour import attacks, data
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
+from armour.bounds import Bounds
 from armour.cli.options import (
     EPSILON,
+    bounds_option,
     data_option,
     device_option,
     json_option,
@@ -60,6 +62,7 @@ from armour.subset import stratified_order
     help="At most so many samples, chosen by seed in the classes' proportions.",
 )
 @data_option
+@bounds_option
 @output_option("Write inputs, labels and adversarial inputs to this .npz file.")
 @seed_option
 @device_option
@@ -76,6 +79,7 @@ def attack(
     loss: str | None,
     samples: int,
     data: str | None,
+    bounds: Bounds | None,
     output: Path | None,
     seed: int,
     device: str,
@@ -92,7 +96,7 @@ def attack(
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
     if output is not None:
         check_writable(output)
-    target = armour.load(model, device=device)
+    target = armour.load(model, bounds=bounds, device=device)
     with showing(quiet, as_json) as on_event:
         samples_at, chosen_data = choose(target, data, samples, seed, on_event)
         result = chosen.attack(

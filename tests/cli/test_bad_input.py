@@ -244,6 +244,16 @@ def test_data_with_one_class(folder: Path, y: np.ndarray) -> None:
         assert result.exit_code in (0, 2)
 
 
+def test_bounds_that_the_file_does_not_state_are_an_option(folder: Path, valid: bytes) -> None:
+    (folder / "m.ckpt").write_bytes(hostile.without("bounds")(valid))
+    for command in ("info", "attack"):
+        assert "--bounds 0,1" in refused(folder, command, "m.ckpt", *MODEL_COMMANDS[command])
+        arguments = [command, "m.ckpt", *MODEL_COMMANDS[command], "--bounds", "0,1"]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.stderr
+        assert refused(folder, command, "good.ckpt", *arguments[2:-1], "0,2").endswith("leave them out\n")
+
+
 # -- options -----------------------------------------------------------------------------------------------
 
 
