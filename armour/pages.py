@@ -81,9 +81,14 @@ def shown_failures(report: Report, limit: int) -> list[Shown]:
     ]
 
 
-def specimen(shown: list[Shown]) -> Shown | None:
-    """The failure to open the page with: the one the model is surest of."""
-    return max(shown, key=lambda item: item.failure.figures.get("confidence", 0.0), default=None)
+def specimen(shown: list[Shown], bounds: tuple[float, float]) -> Shown | None:
+    """The failure to open the page with: one the model is sure of, and whose pixels changed little."""
+    span = (bounds[1] - bounds[0]) or 1.0
+
+    def worth(item: Shown) -> float:
+        return item.failure.figures.get("confidence", 0.0) - item.failure.example.largest / (2 * span)
+
+    return max(shown, key=worth, default=None)
 
 
 def shown_examples(report: Report, limit: int) -> list[Adversarial]:

@@ -55,7 +55,7 @@ def _page(report: Report, failures: int, examples: int) -> str:
         "class_tables": page_tables.class_tables(report),
         "gallery": {
             "failures": shown,
-            "specimen": pages.specimen(shown),
+            "specimen": pages.specimen(shown, report.model.bounds),
             "examples": pages.shown_examples(report, examples),
             "note": _gallery_note(report, len(shown)),
         },
