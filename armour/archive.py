@@ -65,7 +65,7 @@ def read_member(
     """The bytes of one member, at most `max_bytes`; its real size must be what the listing states."""
     info = archive.getinfo(name)
     if info.file_size > max_bytes:
-        raise error(f"{path}: {name} expands to {info.file_size:,} bytes, above the limit of {max_bytes:,}")
+        raise error(f"{path}: {name!r} expands to {info.file_size:,} bytes, above the limit of {max_bytes:,}")
     out = bytearray()
     step = 1 << 20 if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else _READ
     try:
@@ -73,16 +73,20 @@ def read_member(
             while part := stream.read(step):
                 out += part
                 if len(out) > info.file_size:
-                    raise error(f"{path}: {name} is larger than the {info.file_size:,} bytes it states")
+                    raise error(f"{path}: {name!r} is larger than the {info.file_size:,} bytes it states")
     except _DAMAGE as damage:
-        raise error(f"{path}: {name} cannot be unpacked ({_reason(damage)}); the file is damaged") from damage
+        raise error(
+            f"{path}: {name!r} cannot be unpacked ({_reason(damage)}); the file is damaged"
+        ) from damage
     except Exception as damage:
         # LZMAError is known only where Python was built with lzma.
         if type(damage).__name__ != "LZMAError":
             raise
-        raise error(f"{path}: {name} cannot be unpacked ({_reason(damage)}); the file is damaged") from damage
+        raise error(
+            f"{path}: {name!r} cannot be unpacked ({_reason(damage)}); the file is damaged"
+        ) from damage
     if len(out) != info.file_size:
-        raise error(f"{path}: {name} has {len(out):,} bytes instead of the {info.file_size:,} it states")
+        raise error(f"{path}: {name!r} has {len(out):,} bytes instead of the {info.file_size:,} it states")
     return bytes(out)
 
 

@@ -6,12 +6,16 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from armour.archive import file_size, open_zip
 from armour.bounds import Bounds
-from armour.errors import CheckpointError, UnsupportedError
+from armour.errors import CheckpointError, InvalidArgument, UnsupportedError
 from armour.files import check_writable
 from armour.model import Model
+
+if TYPE_CHECKING:
+    from armour.tensor import nn
 
 _MAX_BYTES = 4 << 30
 _HEAD = 16
@@ -27,19 +31,37 @@ _FOREIGN = (
 
 
 def load(
-    path: str | os.PathLike[str], *, bounds: Bounds | Sequence[float] | None = None, device: str = "cpu"
+    path: str | os.PathLike[str],
+    *,
+    arch: str | nn.Module | None = None,
+    bounds: Bounds | Sequence[float] | None = None,
+    input_shape: Sequence[int] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    device: str = "cpu",
 ) -> Model:
     """The model in a file.
 
-    bounds: range of the inputs, needed if the file does not state it. device: "cpu" or "cuda". Raises
-    CheckpointError, in one line, for a file that is missing, damaged, hostile or of another kind; nothing in
-    the file is ever executed.
+    bounds: range of the inputs, needed if the file does not state it. device: "cpu" or "cuda". For weights
+    without a network (.safetensors, .npz) `arch` names it (or is a module), and input_shape, bounds, mean and
+    std must be stated too; a checkpoint holds all of them. Raises CheckpointError, in one line, for a file
+    that is missing, damaged, hostile or of another kind; nothing in the file is ever executed.
     """
-    from armour.formats import ckpt
+    from armour.formats import arrays, ckpt
 
     path = Path(path)
     try:
+        if arch is not None and not _is_checkpoint(path):
+            return arrays.read(
+                path, arch, input_shape=input_shape, bounds=bounds, mean=mean, std=std, device=device
+            )
+        stated = {"arch": arch, "input_shape": input_shape, "mean": mean, "std": std}
+        told = [f"{name}=" for name, value in stated.items() if value is not None]
         _check_kind(path)
+        if told:
+            raise InvalidArgument(
+                f"{path}: a checkpoint holds its network and its inputs; leave out {', '.join(told)}"
+            )
         return ckpt.read(path, bounds, device)
     except OSError as error:
         raise CheckpointError(
@@ -72,6 +94,15 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return check_writable(path)
 
 
+def _is_checkpoint(path: Path) -> bool:
+    file_size(path, CheckpointError)
+    with path.open("rb") as stream:
+        if stream.read(2) != b"PK":
+            return False
+    with open_zip(path, CheckpointError, max_total=_MAX_BYTES) as archive:
+        return "manifest.json" in archive.namelist()
+
+
 def _check_kind(path: Path) -> None:
     size = file_size(path, CheckpointError)
     if size > _MAX_BYTES:
@@ -98,9 +129,7 @@ def _describe(head: bytes, size: int) -> str:
             "Save the weights without pickle"
         )
     if head[8:9] == b"{":
-        return (
-            "this is a safetensors file, which holds weights without a network; armour checkpoints hold both"
-        )
+        return "this is a safetensors file, which holds weights without a network; name it with arch="
     return (
         "expected an armour checkpoint (a zip of manifest.json and weights.safetensors), got other content; "
         "check the path"
@@ -116,7 +145,7 @@ def _foreign_zip(archive: zipfile.ZipFile) -> str | None:
             "this is a PyTorch file, which holds a pickle; it is never unpickled. Export the network as ONNX"
         )
     if names and all(name.endswith(".npy") for name in names):
-        return "this is an .npz of arrays without a network; armour checkpoints hold both"
+        return "this is an .npz of arrays without a network; name it with arch="
     if "model.weights.h5" in names:
         return "this is a Keras file, not an armour checkpoint; export the network as ONNX"
     return None
