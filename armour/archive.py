@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -50,7 +51,9 @@ def open_zip(
     try:
         _check_count(path, size, error)
         archive = zipfile.ZipFile(path)
-    except _DAMAGE as damage:
+    except (*_DAMAGE, OSError) as damage:
+        if isinstance(damage, OSError) and not _no_fault_of_the_disk(damage):
+            raise
         raise error(
             f"{path}: not a readable zip file ({_reason(damage)}); it is truncated or damaged, get it again"
         ) from damage
@@ -80,7 +83,7 @@ def read_member(
         ) from damage
     except Exception as damage:
         # LZMAError is known only where Python was built with lzma.
-        if type(damage).__name__ != "LZMAError":
+        if type(damage).__name__ != "LZMAError" and not _no_fault_of_the_disk(damage):
             raise
         raise error(
             f"{path}: {name!r} cannot be unpacked ({_reason(damage)}); the file is damaged"
@@ -139,6 +142,11 @@ def _check_listing(path: Path, archive: zipfile.ZipFile, error: type[FormatError
         raise error(
             f"{path}: its members expand to {total:,} bytes, above the limit of {max_total:,} (a zip bomb?)"
         )
+
+
+def _no_fault_of_the_disk(error: Exception) -> bool:
+    """True for the OSErrors that damaged content causes: a seek before the start, an invalid bzip2 stream."""
+    return isinstance(error, OSError) and error.errno in (None, errno.EINVAL)
 
 
 def _reason(damage: BaseException) -> str:
