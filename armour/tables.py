@@ -34,12 +34,11 @@ def read_csv(path: Path, bounds: Bounds | None = None, name: str | None = None) 
     if numbers is not None:
         return _build(title, numbers[:, :-1], numbers[:, -1].astype(np.int64), (), bounds)
     rows = _rows(path, raw)
-    header = _header(rows[0])
+    header, width = _header(rows[0]), len(rows[0])
     if header is not None:
         rows = rows[1:]
     if not rows:
         raise DataError(f"{path}: expected at least one row of numbers, got none")
-    width = len(rows[0])
     for i, row in enumerate(rows):
         if len(row) != width:
             raise DataError(

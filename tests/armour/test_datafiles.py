@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import idx_files
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from armour import data
 from armour.bounds import Bounds
@@ -175,6 +178,47 @@ def test_other_files(tmp_path: Path, raw: bytes, message: str) -> None:
         data.load(path)
     assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
     assert not hasattr(builtins, "unpickled")
+
+
+def whole_files() -> dict[str, bytes]:
+    """A valid data set of each kind, in one file."""
+    small, packed = io.BytesIO(), io.BytesIO()
+    np.savez(small, x=PIXELS[:4, :2, :2], y=LABELS[:4])
+    np.savez_compressed(
+        packed, x=PIXELS[:4].astype(np.float32) / 255, y=LABELS[:4], bounds=np.array([0.0, 1.0])
+    )
+    table = "a,b,class\n0.5,1,cat\n0.25,0,dog\n0.125,1,cat\n"
+    pixels = "\n".join(",".join(map(str, [*row.reshape(-1)[:16], 1])) for row in PIXELS[:3])
+    return {
+        "npz": small.getvalue(),
+        "npz deflate": packed.getvalue(),
+        "idx": idx_files.packed(PIXELS[:4]),
+        "idx gzip": gzip.compress(idx_files.packed(PIXELS[:4])),
+        "csv": table.encode(),
+        "csv of pixels": pixels.encode(),
+        "csv gzip": gzip.compress(table.encode()),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(whole_files()))
+@given(draw=st.data())
+def test_bytes_changed_at_random_are_refused_in_one_line_or_read(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, draw: st.DataObject
+) -> None:
+    raw = bytearray(whole_files()[kind])
+    folder = tmp_path_factory.mktemp("data")
+    path = folder / "some-images-idx3"
+    (folder / "some-labels-idx1").write_bytes(idx_files.packed(LABELS[:4].astype(np.uint8)))
+    for _ in range(draw.draw(st.integers(0, 4))):
+        raw[draw.draw(st.integers(0, len(raw) - 1))] = draw.draw(st.integers(0, 255))
+    cut = draw.draw(st.one_of(st.just(0), st.integers(0, len(raw))))
+    path.write_bytes(raw[: len(raw) - cut])
+    try:
+        train, test = data.load_split(path)
+    except ArmourError as error:
+        assert error.exit_code == 2 and "\n" not in str(error)
+    else:
+        assert len(train) and len(test) and train.bounds.contains(train.x) and train.x.dtype == np.float32
 
 
 def test_one_sample_a_class(tmp_path: Path) -> None:
