@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
-
-os.environ["MPLBACKEND"] = "Agg"
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+os.environ["MPLBACKEND"] = "Agg"
+# A shell starts background jobs with Ctrl-C ignored, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run and every machine; time limits would fail on a busy one.
 settings.register_profile(
