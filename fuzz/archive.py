@@ -42,6 +42,7 @@ class Archive:
         self._x = roots.x[:0].copy()
         self._ref = roots.x[:0].copy()
         self._steps: list[tuple[Step, ...]] = []
+        self._texts: list[str] = []  # of the steps, made when they are first asked for
 
     def parents(
         self, root: np.ndarray, label: np.ndarray
@@ -104,8 +105,11 @@ class Archive:
         number = np.full(len(self._uses) + 1, -1, np.int64)
         number[places[order]] = np.arange(len(places))
         owners = cells[first[order]] // self.holder.shape[1]
-        pairs = zip(owners.tolist(), places[order].tolist(), strict=True)
-        texts = [str(Recipe(root, self._steps[place])) for root, place in pairs]
+        pairs = list(zip(owners.tolist(), places[order].tolist(), strict=True))
+        for _, place in pairs:
+            if not self._texts[place]:
+                self._texts[place] = ";".join(map(str, self._steps[place]))
+        texts = [f"root={root};{self._texts[place]}" for root, place in pairs]
         return {
             "gaps": self.gaps,
             "picks": self.picks,
@@ -129,6 +133,7 @@ class Archive:
             raise ValueError(f"expected recipes of {len(self.roots)} roots")
         self._uses = np.zeros(0, np.int64)
         self._x, self._ref, self._steps = self.roots.x[:0].copy(), self.roots.x[:0].copy(), []
+        self._texts = []
         for start in range(0, len(recipes), _REBUILT):
             part = recipes[start : start + _REBUILT]
             origin = self.roots.x[[recipe.root for recipe in part]]
@@ -146,10 +151,11 @@ class Archive:
             self._x, self._ref = _grow(self._x, grown), _grow(self._ref, grown)
             self._uses = _grow(self._uses, grown)
             self._steps.extend([()] * (grown - size))
+            self._texts.extend([""] * (grown - size))
             free = np.flatnonzero(self._uses == 0)[: len(x)]
         self._x[free], self._ref[free] = x, ref
         for place, own in zip(free.tolist(), steps, strict=True):
-            self._steps[place] = own
+            self._steps[place], self._texts[place] = own, ""
         return free
 
     def _release(self, cells: np.ndarray) -> None:

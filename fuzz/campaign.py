@@ -21,7 +21,7 @@ from .execution import UNIT, Executor, Outcome
 from .minimize import Case, Minimiser
 from .mutation import Mutants, mutate
 from .mutators import names_for
-from .oracles import ORACLES
+from .oracles import ORACLES, in_order
 from .recipe import Recipe
 from .result import CampaignResult, GrowthPoint
 from .roots import Roots
@@ -32,9 +32,9 @@ from .triage import Ledger, class_key, pair_key, sha256
 from .validity import ValidityModel
 
 _FIRST_ROUND = 128
-_PALETTE = 32  # mutators on offer in one round, drawn with repetition
+_PALETTE = 16  # mutators on offer in one round, drawn with repetition
 _DEPTH = 3  # further mutations after the first, each with probability 1/2
-_SHRINK_SHARE = 0.1  # of the executions may go into minimising parameters and pixels
+_SHRINK_SHARE = 0.05  # of the executions may go into minimising parameters and pixels
 _SIGNATURES = 4  # survivors of a root that only have a new signature
 
 
@@ -93,7 +93,7 @@ class Campaign:
         labels = self.setup.roots.labels[parents.root[:size]]
         level = mutants.level[:size]
         valid = level >= self.setup.required
-        hits = {name: row.judge(outcome, labels) for name, row in ORACLES.items()}
+        hits = {row.name: row.judge(outcome, labels) for row in in_order()}
         self._count(level, np.logical_or.reduce(list(hits.values())), mutants.undone)
         ids = self.coverage.ids(outcome.neurons)
         gain = self.coverage.update(ids, valid)
@@ -180,8 +180,8 @@ class Campaign:
     ) -> list[Found]:
         found: list[Found] = []
         confidence, gaps = outcome.confidence(), outcome.gaps(labels)
-        for name, row in ORACLES.items():
-            for i in np.flatnonzero(hits[name] & (valid | (not row.needs_validity))).tolist():
+        for name, hit in hits.items():
+            for i in np.flatnonzero(hit & (valid | (not ORACLES.get(name).needs_validity))).tolist():
                 digest = sha256(mutants.x[i])
                 if not self.ledger.is_new(digest):
                     continue

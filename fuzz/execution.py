@@ -64,29 +64,35 @@ class Executor:
         self.layers: Sequence[str] | None = None
         self.executions = 0
 
-    def run(self, x: np.ndarray) -> Outcome:
-        """The outcome of x (n, c, h, w), in batches of `batch`; the last one padded to a multiple of 16."""
-        parts = [self._batch(x[start : start + self.batch]) for start in range(0, len(x), self.batch)]
+    def run(self, x: np.ndarray, *, taps: bool = True) -> Outcome:
+        """The outcome of x (n, c, h, w), in batches of `batch`; the last one padded to a multiple of 16.
+
+        taps: look at the layers too; without, there are no neurons and only the logits must be finite.
+        """
+        parts = [self._batch(x[start : start + self.batch], taps) for start in range(0, len(x), self.batch)]
         self.executions += len(x)
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            return self._batch(np.repeat(np.zeros_like(x, shape=(1, *x.shape[1:])), _STEP, axis=0))[:0]
+            return self._batch(np.zeros_like(x, shape=(_STEP, *x.shape[1:])), taps)[:0]
         fields = zip(*((p.logits, p.neurons, p.finite, p.predicted) for p in parts), strict=True)
         return Outcome(*(np.concatenate(field) for field in fields))
 
-    def _batch(self, x: np.ndarray) -> Outcome:
+    def _batch(self, x: np.ndarray, taps: bool) -> Outcome:
         n = len(x)
         padded = min(self.batch, -(-n // _STEP) * _STEP)
         if padded > n:
             x = np.concatenate([x, np.repeat(x[:1], padded - n, axis=0)])
-        logits, taps = self.model.tapped(x)
-        if self.layers is None:
-            self.layers = distinct_layers(taps, x)
         values = np.zeros((len(x), 0), np.float32)
-        if self.layers:
-            with np.errstate(invalid="ignore", over="ignore"):
-                values = neurons({name: taps[name] for name in self.layers})
+        if taps:
+            logits, layers = self.model.tapped(x)
+            if self.layers is None:
+                self.layers = distinct_layers(layers, x)
+            if self.layers:
+                with np.errstate(invalid="ignore", over="ignore"):
+                    values = neurons({name: layers[name] for name in self.layers})
+        else:
+            logits = self.model.logits(x)
         sound = np.isfinite(logits).all(axis=1)
         # A mean is finite only if all it was taken over is (or overflows, which is a finding as well).
         finite = sound & np.isfinite(values).all(axis=1)

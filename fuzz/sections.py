@@ -50,8 +50,11 @@ def _columns(name: str, values: np.ndarray) -> np.ndarray:
         return values
     n, channels = values.shape[:2]
     area = int(np.prod(values.shape[2:]))
-    weights = np.full(area, 1.0 / max(area, 1), dtype=values.dtype)
-    return (values.reshape(n * channels, area) @ weights).reshape(n, channels)
+    weights = np.full((1, area), 1.0 / max(area, 1), dtype=values.dtype)
+    last = np.moveaxis(values, 1, -1)
+    if last.flags.c_contiguous:  # as convolutions leave them; anything else would be copied first
+        return np.matmul(weights, last.reshape(n, area, channels))[:, 0]
+    return np.matmul(values.reshape(n, channels, area), weights[0])
 
 
 def distinct_layers(activations: Values, x: np.ndarray) -> list[str]:

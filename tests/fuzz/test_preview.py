@@ -18,13 +18,13 @@ def test_five_panels(channels: int, mode: str, bounds: tuple[float, float]) -> N
     root = np.full((channels, 8, 8), low, np.float32)
     mutant = np.full((channels, 8, 8), high, np.float32)
     image = Image.open(io.BytesIO(strip(root, mutant, root, bounds)))
-    assert image.mode == mode and image.size == (5 * 112 + 4 * 4, 112)
-    pixels = np.asarray(image).reshape(112, image.width, -1)[..., 0]
-    panels = [pixels[:, start : start + 112] for start in range(0, image.width, 116)]
+    assert image.mode == mode and image.size == (5 * 80 + 4 * 4, 80)
+    pixels = np.asarray(image).reshape(80, image.width, -1)[..., 0]
+    panels = [pixels[:, start : start + 80] for start in range(0, image.width, 84)]
     # Root dark, mutant white, its difference white, the minimised one dark again and its difference grey.
     assert [int(np.median(panel)) for panel in panels] == [0, 255, 255, 0, 128]
     assert all((panel == panel[0, 0]).all() for panel in panels)
-    assert (pixels[:, 112:116] == 255).all()
+    assert (pixels[:, 80:84] == 255).all()
 
 
 def test_large_and_broken_images() -> None:
