@@ -17,7 +17,7 @@ from armour.errors import ArmourError, FormatError, InvalidArgument
 from armour.events import OnEvent, emit
 from armour.npz import read_arrays
 
-from .beside import Beside, beside
+from .beside import Beside, InTurn, beside
 from .campaign import Campaign, Setup
 from .execution import Executor
 from .machine import armour_version, environment
@@ -220,7 +220,8 @@ class Lockstep:
         }
 
     def _result(self, seconds: float, interrupted: bool) -> FuzzResult:
-        share = seconds / 2 if self.baseline is not None else seconds
+        # In turn, each campaign had half of the time; in a process of its own, all of it.
+        share = seconds / 2 if isinstance(self.baseline, InTurn) else seconds
         guided = self.guided.result(share)
         return FuzzResult(
             failures=tuple(self.failures),
