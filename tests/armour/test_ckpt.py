@@ -25,6 +25,8 @@ from armour.model import CallableModel, ModuleModel
 from armour.tensor import Tensor, nn, zoo
 from armour.tensor.tape import state
 
+SECONDS = 10  # of processor time that a hostile file may take: a bound of the product, not a benchmark
+
 
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory: pytest.TempPathFactory) -> bytes:
@@ -194,7 +196,7 @@ def test_a_hostile_file_is_one_line(tmp_path: Path, valid: bytes, name: str) -> 
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     text = refused(path)
     assert re.search(message, text), text
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < SECONDS
     if sys.platform == "linux":  # kilobytes there
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000
 
@@ -349,7 +351,7 @@ def _never_worse(factory: pytest.TempPathFactory, raw: bytes) -> None:
         json.dumps(model.provenance)
     except ArmourError as error:
         assert "\n" not in str(error)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < SECONDS
 
 
 def test_no_tensor_stays_limited_after_reading(tmp_path: Path, valid: bytes) -> None:
