@@ -53,8 +53,8 @@ def _columns(name: str, values: np.ndarray) -> np.ndarray:
     weights = np.full((1, area), 1.0 / max(area, 1), dtype=values.dtype)
     last = np.moveaxis(values, 1, -1)
     if last.flags.c_contiguous:  # as convolutions leave them; anything else would be copied first
-        return np.matmul(weights, last.reshape(n, area, channels))[:, 0]
-    return np.matmul(values.reshape(n, channels, area), weights[0])
+        return np.asarray(np.matmul(weights, last.reshape(n, area, channels))[:, 0])
+    return np.asarray(np.matmul(values.reshape(n, channels, area), weights[0]))
 
 
 def distinct_layers(activations: Values, x: np.ndarray) -> list[str]:
