@@ -10,31 +10,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from armour.rng import per_item
 
 from .draw import draw_names, draw_steps
-from .execution import UNIT, Executor, Outcome
-from .minimize import Case, Minimiser
+from .execution import Executor, Outcome
+from .ledger import Ledger
 from .mutation import Mutants, mutate
 from .mutators import names_for
 from .oracles import ORACLES, in_order
 from .recipe import Recipe
 from .result import CampaignResult, GrowthPoint
 from .roots import Roots
-from .rounds import LEVELS, Counters, Found, Round, Survivor
+from .rounds import LEVELS, Counters, Round, Survivor
 from .schedule import SCHEDULES, Children, Parents
 from .sections import Profile, SectionMap
-from .triage import Ledger, class_key, pair_key, sha256
+from .triage import Triage
 from .validity import ValidityModel
 
 _FIRST_ROUND = 128
 _PALETTE = 16  # mutators on offer in one round, drawn with repetition
 _DEPTH = 3  # further mutations after the first, each with probability 1/2
-_SHRINK_SHARE = 0.05  # of the executions may go into minimising parameters and pixels
 _SIGNATURES = 4  # survivors of a root that only have a new signature
 
 
@@ -42,8 +41,8 @@ _SIGNATURES = 4  # survivors of a root that only have a new signature
 class Setup:
     """What campaigns on one model share: nothing of it changes during a run.
 
-    required: validity level of a failure, -1 to 2. sections: bins inside each neuron's profile. minimise:
-    shrink the first failure of each class. seed: of all streams.
+    required: validity level of a failure, -1 to 2. sections: bins inside each neuron's profile. seed: of all
+    streams. round: most mutants of a round.
     """
 
     executor: Executor
@@ -66,18 +65,16 @@ class Campaign:
         self.setup = setup
         self.name = schedule
         self.stream = stream
-        self.shrink = shrink
         self.mutators = names_for(setup.roots.x.shape[1:])
         self.number = {name: i for i, name in enumerate(self.mutators)}
         self.schedule = SCHEDULES.get(schedule)(setup.roots, len(self.mutators))
         self.coverage = SectionMap(setup.profile, setup.sections)
-        self.ledger = Ledger.empty(*setup.roots.gaps.shape)
         self.counters = Counters()
+        self.triage = Triage(setup.executor, setup.roots, setup.validity, self.counters, shrink)
         self.signatures: set[int] = set()
         self.per_root = np.zeros(len(setup.roots), np.int64)
         self.curve: list[list[float]] = []
         self.state = hashlib.sha256(f"{setup.seed}|{stream}|{schedule}".encode()).hexdigest()
-        self.minimiser = Minimiser(setup.executor, setup.roots, setup.validity)
 
     # -- one round -------------------------------------------------------------------------------------------
 
@@ -97,10 +94,9 @@ class Campaign:
         self._count(level, np.logical_or.reduce(list(hits.values())), mutants.undone)
         ids = self.coverage.ids(outcome.neurons)
         gain = self.coverage.update(ids, valid)
-        found = self._triage(mutants, parents, outcome, hits, valid, labels, start)
-        failed = np.logical_or.reduce(
-            [hit & (valid | ~ORACLES.get(n).needs_validity) for n, hit in hits.items()]
-        )
+        counted = {name: hit & (valid | (not ORACLES.get(name).needs_validity)) for name, hit in hits.items()}
+        found = self.triage.judge(parents.root, labels, mutants, outcome, counted, start)
+        failed = np.logical_or.reduce(list(counted.values()))
         children = self._children(mutants, parents, outcome, labels, valid & ~failed, failed)
         niche = self.schedule.learn(children)
         survivors = self._survivors(children, niche, gain, self.coverage.signatures(ids), level)
@@ -166,81 +162,6 @@ class Campaign:
             gaps=outcome.gaps(labels),
         )
 
-    # -- failures --------------------------------------------------------------------------------------------
-
-    def _triage(
-        self,
-        mutants: Mutants,
-        parents: Parents,
-        outcome: Outcome,
-        hits: dict[str, np.ndarray],
-        valid: np.ndarray,
-        labels: np.ndarray,
-        start: int,
-    ) -> list[Found]:
-        found: list[Found] = []
-        confidence, gaps = outcome.confidence(), outcome.gaps(labels)
-        for name, hit in hits.items():
-            for i in np.flatnonzero(hit & (valid | (not ORACLES.get(name).needs_validity))).tolist():
-                digest = sha256(mutants.x[i])
-                if not self.ledger.is_new(digest):
-                    continue
-                case = Case(
-                    recipe=Recipe(int(parents.root[i]), mutants.steps[i]),
-                    label=int(labels[i]),
-                    oracle=name,
-                    predicted=int(outcome.predicted[i]),
-                    level=int(mutants.level[i]),
-                    x=mutants.x[i],
-                    ref=mutants.ref[i],
-                )
-                found.append(
-                    Found(
-                        case=case,
-                        digest=digest,
-                        pair=pair_key(name, case.label, case.predicted),
-                        key="",
-                        confidence=float(confidence[i]),
-                        margin=-UNIT * gaps[i, case.predicted] if case.predicted >= 0 else float("nan"),
-                        execution=start + i,
-                        first=False,
-                    )
-                )
-        return self._classify(found)
-
-    def _classify(self, found: list[Found]) -> list[Found]:
-        """Minimise the operations of the first of each group, which gives the class of all in the group."""
-        groups = [class_key(one.pair, one.case.recipe.families) for one in found]
-        leaders: dict[str, int] = {}
-        for i, group in enumerate(groups):
-            if group not in self.ledger.groups:
-                leaders.setdefault(group, i)
-        before = self.minimiser.executions
-        reduced = self.minimiser.operations([found[i].case for i in leaders.values()])
-        small = dict(zip(leaders.values(), reduced, strict=True))
-        for i, case in small.items():
-            self.ledger.groups[groups[i]] = class_key(found[i].pair, case.recipe.families)
-        for i, one in enumerate(found):
-            key = self.ledger.groups[groups[i]]
-            first = self.ledger.count(one.pair, key, one.case.recipe.root, one.case.label, one.case.predicted)
-            found[i] = replace(one, key=key, first=first)
-        self.counters.triage += self.minimiser.executions - before
-        return self._shrunk(found, small) if self.shrink else found
-
-    def _shrunk(self, found: list[Found], small: dict[int, Case]) -> list[Found]:
-        """Minimise parameters and pixels too: of the first failure of each pair, and of each class while that
-        stays a small share of the work."""
-        firsts = [i for i, one in enumerate(found) if one.first]
-        spare = self.counters.shrinking < _SHRINK_SHARE * self.counters.executions
-        full = [i for i in firsts if spare or self.ledger.classes_of(found[i].pair) == 1]
-        before = self.minimiser.executions
-        cases = self.minimiser.pixels(self.minimiser.parameters([small[i] for i in full]))
-        self.counters.shrinking += self.minimiser.executions - before
-        shrunk = dict(zip(full, cases, strict=True))
-        for i in firsts:
-            found[i] = replace(found[i], minimised=shrunk.get(i, small[i]))
-        return found
-
     # -- what the corpus keeps -------------------------------------------------------------------------------
 
     def _survivors(
@@ -281,6 +202,11 @@ class Campaign:
         return kept
 
     # -- results and state -----------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has failed so far."""
+        return self.triage.ledger
 
     @property
     def valid(self) -> int:
@@ -348,11 +274,12 @@ class Campaign:
         _check(arrays, self.arrays())
         head = json.loads(arrays["head"].tobytes())
         self.counters, self.state = Counters.of(head["counters"]), str(head["state"])
+        self.triage.counters = self.counters
         self.coverage.counts[:] = arrays["coverage"]
         self.signatures = set(arrays["signatures"].tolist())
         self.per_root = arrays["per_root"].copy()
         self.curve = arrays["curve"].tolist()
-        self.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
+        self.triage.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
         self.schedule.restore(_part(arrays, "schedule."), self.setup.validity.bounds)
 
 

@@ -17,11 +17,11 @@ from armour.bounds import Bounds
 from armour.errors import ArmourError, FormatError
 from armour.npz import read_arrays
 
+from .ledger import sha256
 from .manifest import read_json, read_manifest
 from .recipe import Recipe, rebuild
 from .result import Failure
 from .roots import Roots
-from .triage import sha256
 
 _MAX_LINE = 1 << 20  # bytes of one line of a .jsonl file
 _MAX_ARRAY = 64 << 20  # bytes of one .npy file

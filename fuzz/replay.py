@@ -15,11 +15,11 @@ from armour.model import Model
 from armour.npz import read_arrays
 
 from .execution import Executor, Outcome
+from .ledger import sha256
 from .oracles import ORACLES
 from .reading import Corpus
 from .recipe import Recipe, apply_steps
 from .rounds import LEVELS
-from .triage import sha256
 from .validity import ValidityModel
 
 

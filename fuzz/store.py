@@ -21,11 +21,11 @@ from armour.errors import FormatError
 from armour.files import atomic_write, writable_folder
 from armour.npz import read_arrays
 
+from .ledger import sha256
 from .preview import strip
 from .roots import Roots
 from .rounds import LEVELS, Found, Round, Survivor
 from .sections import Profile
-from .triage import sha256
 from .validity import ValidityModel
 
 SHARD = 1024  # survivors in one file

@@ -1,111 +1,111 @@
-"""The ledger of failures: what counts as the same failure, at four levels.
-
-D0: sha256 of the input. D1: oracle, true label, predicted label. D2: D1 and the operation families that are
-left after minimisation; "unique failure classes" are D2. Beside them stand the (root, predicted label) pairs,
-used to compare schedules and never called classes.
-"""
+"""Triage: which hits are new failures, of which class, and how small they can be made."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from .execution import UNIT, Executor, Outcome
+from .ledger import Ledger, class_key, pair_key, sha256
+from .minimize import Case, Minimiser
+from .mutation import Mutants
+from .recipe import Recipe
+from .roots import Roots
+from .rounds import Counters, Found
+from .validity import ValidityModel
 
-def sha256(x: np.ndarray) -> str:
-    """Hex sha256 of an input's float32 values."""
-    return hashlib.sha256(np.ascontiguousarray(x, dtype="<f4").data).hexdigest()
-
-
-def pair_key(oracle: str, true: int, predicted: int) -> str:
-    """The D1 key: "label-flip-3-8"; "none" where no label was predicted."""
-    return f"{oracle}-{true}-{predicted if predicted >= 0 else 'none'}"
-
-
-def class_key(pair: str, families: tuple[str, ...]) -> str:
-    """The D2 key: "label-flip-3-8-blur+noise"; also the name of the class's folder in a corpus."""
-    return f"{pair}-{'+'.join(families) or 'identity'}"
+_SHRINK_SHARE = 0.05  # of the executions may go into minimising parameters and pixels
 
 
-@dataclass(slots=True)
-class Ledger:
-    """Counts of failures at the required validity level.
+class Triage:
+    """Judges the hits of each round and keeps the ledger.
 
-    inputs: 64 bits of the sha256 of each failing input (D0). groups: D1 key and families as found -> D2 key.
-    pairs, classes: failures by D1 and by D2 key. distinct: (R, k) bool, (root, predicted label) seen; broken:
-    (R,) bool, roots with any failure; confusion: (k, k) failures by true and predicted label.
+    counters: the campaign's, which get the executions spent here. shrink: minimise parameters and pixels too,
+    of the first failure of each pair (D1), and of each class (D2) while that stays a small share of the work.
     """
 
-    inputs: set[int]
-    groups: dict[str, str]
-    pairs: dict[str, int]
-    classes: dict[str, int]
-    distinct: np.ndarray
-    broken: np.ndarray
-    confusion: np.ndarray
+    def __init__(
+        self, executor: Executor, roots: Roots, validity: ValidityModel, counters: Counters, shrink: bool
+    ) -> None:
+        self.minimiser = Minimiser(executor, roots, validity)
+        self.counters = counters
+        self.shrink = shrink
+        self.ledger = Ledger.empty(*roots.gaps.shape)
 
-    @classmethod
-    def empty(cls, roots: int, classes: int) -> Ledger:
-        """A ledger of nothing, for that many roots and labels."""
-        return cls(
-            inputs=set(),
-            groups={},
-            pairs={},
-            classes={},
-            distinct=np.zeros((roots, classes), bool),
-            broken=np.zeros(roots, bool),
-            confusion=np.zeros((classes, classes), np.int64),
-        )
+    def judge(
+        self,
+        root: np.ndarray,
+        labels: np.ndarray,
+        mutants: Mutants,
+        outcome: Outcome,
+        hits: Mapping[str, np.ndarray],
+        start: int,
+    ) -> list[Found]:
+        """New failures among n mutants, classified.
 
-    def is_new(self, digest: str) -> bool:
-        """True, once, for each input; digest: its sha256."""
-        key = int(digest[:16], 16)
-        if key in self.inputs:
-            return False
-        self.inputs.add(key)
-        return True
+        root, labels: (n,) of each; hits: oracle -> (n,) bool, those that count, the most severe oracle first;
+        start: executions before these.
+        """
+        found: list[Found] = []
+        confidence, gaps = outcome.confidence(), outcome.gaps(labels)
+        for name, hit in hits.items():
+            for i in np.flatnonzero(hit).tolist():
+                digest = sha256(mutants.x[i])
+                if not self.ledger.is_new(digest):
+                    continue
+                case = Case(
+                    recipe=Recipe(int(root[i]), mutants.steps[i]),
+                    label=int(labels[i]),
+                    oracle=name,
+                    predicted=int(outcome.predicted[i]),
+                    level=int(mutants.level[i]),
+                    x=mutants.x[i],
+                    ref=mutants.ref[i],
+                )
+                found.append(
+                    Found(
+                        case=case,
+                        digest=digest,
+                        pair=pair_key(name, case.label, case.predicted),
+                        key="",
+                        confidence=float(confidence[i]),
+                        margin=-UNIT * gaps[i, case.predicted] if case.predicted >= 0 else float("nan"),
+                        execution=start + i,
+                        first=False,
+                    )
+                )
+        return self._classify(found)
 
-    def count(self, pair: str, key: str, root: int, true: int, predicted: int) -> bool:
-        """Enter a failure; True if it is the first of its class (D2)."""
-        self.pairs[pair] = self.pairs.get(pair, 0) + 1
-        self.classes[key] = self.classes.get(key, 0) + 1
-        self.broken[root] = True
-        if predicted >= 0:
-            self.distinct[root, predicted] = True
-            self.confusion[true, predicted] += 1
-        return self.classes[key] == 1
+    def _classify(self, found: list[Found]) -> list[Found]:
+        """Minimise the operations of the first of each group, which gives the class of all in the group."""
+        groups = [class_key(one.pair, one.case.recipe.families) for one in found]
+        leaders: dict[str, int] = {}
+        for i, group in enumerate(groups):
+            if group not in self.ledger.groups:
+                leaders.setdefault(group, i)
+        before = self.minimiser.executions
+        reduced = self.minimiser.operations([found[i].case for i in leaders.values()])
+        small = dict(zip(leaders.values(), reduced, strict=True))
+        for i, case in small.items():
+            self.ledger.groups[groups[i]] = class_key(found[i].pair, case.recipe.families)
+        for i, one in enumerate(found):
+            key, case = self.ledger.groups[groups[i]], one.case
+            first = self.ledger.count(one.pair, key, case.recipe.root, case.label, case.predicted)
+            found[i] = replace(one, key=key, first=first)
+        self.counters.triage += self.minimiser.executions - before
+        return self._shrunk(found, small) if self.shrink else found
 
-    def classes_of(self, pair: str) -> int:
-        """How many classes (D2) of that pair (D1) there are."""
-        return sum(key.startswith(f"{pair}-") for key in self.classes)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The ledger as arrays."""
-        texts = json.dumps([self.groups, self.pairs, self.classes], sort_keys=True)
-        return {
-            "inputs": np.array(sorted(self.inputs), np.uint64),
-            "keys": np.frombuffer(texts.encode(), np.uint8),
-            "distinct": self.distinct,
-            "broken": self.broken,
-            "confusion": self.confusion,
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Ledger:
-        """The ledger that arrays() gave; ValueError if it cannot be."""
-        groups, pairs, classes = json.loads(arrays["keys"].tobytes())
-        if not all(isinstance(key, str) and key in classes for key in groups.values()):
-            raise ValueError("expected groups of known classes")
-        if not all(type(n) is int and n > 0 for n in (*pairs.values(), *classes.values())):
-            raise ValueError("expected counts above 0")
-        return cls(
-            inputs=set(arrays["inputs"].tolist()),
-            groups=groups,
-            pairs=pairs,
-            classes=classes,
-            distinct=arrays["distinct"].copy(),
-            broken=arrays["broken"].copy(),
-            confusion=arrays["confusion"].copy(),
-        )
+    def _shrunk(self, found: list[Found], small: dict[int, Case]) -> list[Found]:
+        """The first of each class is the leader of its group, so that `small` has it."""
+        firsts = [i for i, one in enumerate(found) if one.first]
+        spare = self.counters.shrinking < _SHRINK_SHARE * self.counters.executions
+        full = [i for i in firsts if spare or self.ledger.classes_of(found[i].pair) == 1]
+        before = self.minimiser.executions
+        cases = self.minimiser.pixels(self.minimiser.parameters([small[i] for i in full]))
+        self.counters.shrinking += self.minimiser.executions - before
+        shrunk = dict(zip(full, cases, strict=True))
+        for i in firsts:
+            found[i] = replace(found[i], minimised=shrunk.get(i, small[i]))
+        return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from armour.fuzz.triage import Ledger, class_key, pair_key, sha256
+from armour.fuzz.ledger import Ledger, class_key, pair_key, sha256
 
 
 def test_keys() -> None:
