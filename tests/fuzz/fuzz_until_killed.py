@@ -54,7 +54,7 @@ def main(folder: str, seeds: str, where: str, count: int) -> None:
     state = Path(folder, "state.npz")
     print(int(state.is_file()), flush=True)
     fuzzer = Fuzzer(model, x, y, corpus=folder, config=config)
-    fuzzer.run(executions=2200, rng=3, resume=True, on_event=lambda event: print(event.done, flush=True))
+    fuzzer.run(executions=1500, rng=3, resume=True, on_event=lambda event: print(event.done, flush=True))
 
 
 if __name__ == "__main__":
