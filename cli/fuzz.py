@@ -152,14 +152,15 @@ def fuzz(
             on_event=on_event,
             jobs=jobs or min(2, cores()),
         )
-    command = _command(model, folder, result, settings)
+    command = _command(model, result, settings)
     _report(result, target, chosen, folder, command)
     if as_json:
         print_json(fuzz_text.figures(result, folder / PAGE, command))
     elif not quiet:
         click.echo(fuzz_text.summary(result, target.name, folder / PAGE, command))
     if result.interrupted:
-        click.echo(f"interrupted; go on with: {command} --resume", err=True)
+        again = shlex.join(["armour", "fuzz", str(model), "--corpus", str(folder), "--resume"])
+        click.echo(f"interrupted; go on with: {again}", err=True)
         context.exit(INTERRUPTED)
     if fail_on_finding and result.guided.failures:
         raise GateFailed(
@@ -173,7 +174,7 @@ def corpus() -> None:
     """Show or replay what fuzzing found."""
 
 
-@corpus.command()
+@corpus.command(short_help="Counts: executions, failures by class, coverage.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @json_option
 def stats(folder: Path, as_json: bool) -> None:
@@ -185,7 +186,7 @@ def stats(folder: Path, as_json: bool) -> None:
         click.echo(fuzz_text.stats_table(found))
 
 
-@corpus.command()
+@corpus.command(short_help="Rebuild the failures and ask the model again.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option("--case", metavar="ID", default=None, help="Only the failure whose id begins so.")
 @click.option(
@@ -273,8 +274,9 @@ def _occupied(model: Path, folder: Path) -> str:
     )
 
 
-def _command(model: Path, folder: Path, result: FuzzResult, settings: dict[str, Any]) -> str:
-    parts = ["armour", "fuzz", str(model), "--corpus", str(folder), "--seed", str(result.seed)]
+def _command(model: Path, result: FuzzResult, settings: dict[str, Any]) -> str:
+    """What gives the same result in a new corpus."""
+    parts = ["armour", "fuzz", str(model), "--seed", str(result.seed)]
     parts += ["--executions", str(result.executions), "-n", str(settings["samples"])]
     if settings["data"] is not None:
         parts += ["--data", settings["data"]]
