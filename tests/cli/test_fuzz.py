@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ from click.testing import CliRunner, Result
 
 import armour
 from armour.cli.main import main
+from armour.fuzz import store
 from armour.report import Report
 
 
@@ -223,7 +229,67 @@ def test_replay_without_the_model(checkpoint: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "--model" in result.stderr
 
 
-def test_no_pause_in_help() -> None:
+def test_a_full_disk_is_one_line_and_can_be_resumed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--corpus", "c", "-n", 60, "-q", "-j", 1)
+    written = store.save_arrays
+
+    def full(path: Path, **arrays: np.ndarray) -> None:
+        if path.name == "state.npz":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        written(path, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save_arrays", full)
+        result = run(tmp_path, "fuzz", checkpoint, *options, "--executions", 300)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "error: c/state.npz: No space left on device"
+    assert not (tmp_path / "c" / "report.html").exists()
+    assert run(tmp_path, "fuzz", checkpoint, *options, "--executions", 300, "--resume").exit_code == 0
+    assert (
+        run(tmp_path, "fuzz", checkpoint, *("--corpus", "d", *options[2:]), "--executions", 300).exit_code
+        == 0
+    )
+    one, two = (small_models.contents(tmp_path / name) for name in ("c", "d"))
+    assert {k: v for k, v in one.items() if "report" not in k} == {
+        k: v for k, v in two.items() if "report" not in k
+    }
+
+
+def test_ctrl_c_saves_and_exits_with_130(checkpoint: Path, tmp_path: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    command = [
+        sys.executable,
+        "-m",
+        "armour",
+        "fuzz",
+        str(checkpoint),
+        "--seconds",
+        "60",
+        "-n",
+        "60",
+        "--json",
+    ]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, stdout=-1, stderr=-1, text=True
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / "small-fuzz" / "plot.csv").is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    found = json.loads(output)
+    assert found["interrupted"] is True and found["executions"] > 0
+    assert f"go on with: armour fuzz {checkpoint} --corpus small-fuzz --resume" in errors
+    assert "Traceback" not in errors
+    more = run(tmp_path, "fuzz", checkpoint, "--resume", "--executions", found["executions"] + 100, "--json")
+    assert json.loads(more.stdout)["executions"] == found["executions"] + 100
+
+
+def test_every_command_has_help() -> None:
     for command in (("fuzz",), ("corpus",), ("corpus", "replay"), ("corpus", "stats")):
         result = CliRunner().invoke(main, [*command, "--help"])
         assert result.exit_code == 0 and result.stdout.startswith("Usage: ")
