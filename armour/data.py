@@ -193,7 +193,8 @@ def _checked_inputs(name: str, x: np.ndarray, bounds: Bounds) -> np.ndarray:
         raise DataError(
             f"{name}: expected floats in {tuple(bounds)} or uint8 pixels, got dtype {x.dtype}; convert it"
         )
-    x = np.ascontiguousarray(x, np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinity, which is refused by name
+        x = np.ascontiguousarray(x, np.float32)
     if not bounds.contains(x):
         if not np.isfinite(x).all():
             raise DataError(f"{name}: the samples hold NaN or infinity; clean them first")

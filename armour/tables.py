@@ -46,7 +46,8 @@ def read_csv(path: Path, bounds: Bounds | None = None, name: str | None = None) 
             )
     at = width - 1 if header is None else header
     try:
-        x = np.array([row[:at] + row[at + 1 :] for row in rows], dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinity, which is refused by name
+            x = np.array([row[:at] + row[at + 1 :] for row in rows], dtype=np.float32)
     except ValueError as error:
         raise DataError(f"{path}: expected numbers in every column but the label ({error})") from error
     y, classes = _labels([row[at].strip() for row in rows])
@@ -63,7 +64,8 @@ def _build(
     if whole and x.min() >= 0 and 1 < x.max() <= 255 and side * side == x.shape[1] and side >= 8:
         x = x.astype(np.uint8).reshape(len(x), 1, side, side)
     elif x.dtype != np.float32:
-        x = x.astype(np.float32)
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32)
     return make(name, x, y, bounds, classes)
 
 

@@ -132,3 +132,8 @@ def test_text_that_expands_too_far(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tables.read_csv(write(tmp_path, gzip.compress(b"0,1\n" * (1 << 20))))
     with pytest.raises(DataError, match="at most 65,536 bytes"):
         tables.read_csv(write(tmp_path, b"0,1\n" * (1 << 15)))
+
+
+def test_numbers_beyond_float32_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="NaN or infinity"):
+        tables.read_csv(write(tmp_path, "a,b,label\n1e300,2,0\n0.5,1,1\n"))
