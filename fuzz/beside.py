@@ -24,6 +24,7 @@ import numpy as np
 
 from armour.errors import ArmourError
 from armour.model import Model, ModuleModel
+from armour.npz import write_arrays
 
 from .campaign import Campaign
 from .result import CampaignResult, GrowthPoint
@@ -182,7 +183,7 @@ def _answer(campaign: Campaign, request: dict[str, Any]) -> bytes:
         return json.dumps(campaign.curve[-1]).encode()
     if request["command"] == "arrays":
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **campaign.arrays())
+        write_arrays(buffer, campaign.arrays())
         return buffer.getvalue()
     values = asdict(campaign.result(request["seconds"]))
     values["pair_counts"] = [[*pair, n] for pair, n in values["pair_counts"].items()]

@@ -19,7 +19,7 @@ import numpy as np
 
 from armour.errors import FormatError
 from armour.files import atomic_write, writable_folder
-from armour.npz import read_arrays
+from armour.npz import read_arrays, write_arrays
 
 from .ledger import sha256
 from .preview import strip
@@ -297,7 +297,7 @@ def norm(x: np.ndarray) -> float:
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """An .npz written in one step; the same arrays give the same bytes."""
     with atomic_write(path) as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        write_arrays(stream, arrays)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -121,3 +121,24 @@ def test_limit(tmp_path: Path) -> None:
     np.savez(path, a=np.zeros(10_000))
     with pytest.raises(DataError, match="at most 4,000 bytes"):
         read(path, max_bytes=4_000)
+
+
+@given(hnp.arrays(st.sampled_from(["<f4", "<i8", "?", "<u8"]), hnp.array_shapes(min_dims=0, min_side=0)))
+def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    with path.open("wb") as stream:
+        npz.write_arrays(stream, {"a": array, "turned": array.T})
+    read = npz.read_arrays(path, DataError)
+    for name, like in (("a", array), ("turned", array.T)):
+        assert read[name].dtype == like.dtype and read[name].shape == like.shape
+        np.testing.assert_array_equal(read[name], like)
+    again = io.BytesIO()
+    npz.write_arrays(
+        again, {"a": array.copy(), "turned": np.ascontiguousarray(array.T).reshape(array.T.shape)}
+    )
+    assert again.getvalue() == path.read_bytes()
+
+
+def test_objects_are_not_written() -> None:
+    with pytest.raises(ValueError, match="allow_pickle"):
+        npz.write_arrays(io.BytesIO(), {"a": np.array([{}], dtype=object)})
