@@ -12,6 +12,7 @@ from armour.tensor.backend import Array, asnumpy, default_namespace, device_of, 
 from armour.tensor.op import OPS, Op
 from armour.tensor.tape import Node as Node
 from armour.tensor.tape import backward_pass as backward_pass
+from armour.tensor.tape import effect as effect
 from armour.tensor.tape import grad_enabled as grad_enabled
 from armour.tensor.tape import no_grad as no_grad
 from armour.tensor.tape import observers as observers
@@ -70,6 +71,8 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The data on the host; shares memory with the tensor if it is there."""
+        for read in state.readers:
+            read(self)
         return asnumpy(self.data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -80,7 +80,8 @@ def _elementwise(arrays: Sequence[Array], temporaries: int) -> Demand:
 def _channels(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     # Values of each channel beside x (n, c, ...), as large as x at most when spread.
     x = arrays[0]
-    return Demand(3 * x.size, CALL + ELEMENT * x.size)
+    channels = x.shape[1] if x.ndim > 1 else 1
+    return Demand(3 * x.size + 2 * channels, CALL + ELEMENT * x.size)
 
 
 def _view(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -265,7 +266,11 @@ def _one_hot(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
 RULES: dict[str, Rule] = {
     "avg_pool2d": _avg_pool,
     "avg_unpool2d": _unpool,
+    "batch_norm_eval": _channels,
+    "batch_norm_input_grad": _channels,
+    "batch_norm_sums": _channels,
     "batch_norm_train": _channels,
+    "batch_statistics": _channels,
     "broadcast_to": _broadcast_to,
     "concat": _joined,
     "conv2d": _conv2d,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from armour.tensor.backend import Array, Namespace, get_xp
+import numpy as np
+
+from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor, grad_enabled
 from armour.tensor.op import Case, Op, op
 
@@ -69,27 +71,34 @@ class _View:
         return xp.matmul(xp.ones(len(block), block.dtype), block).reshape((-1, self.c)).sum(axis=0)
 
 
-def batch_statistics(xp: Namespace, x: Array) -> tuple[Array, Array]:
-    """Mean and variance (divided by the count) of each channel of x (n, c, ...): (c,) and (c,)."""
+def batch_statistics(xp: Namespace, x: Array) -> Array:
+    """(2, c): mean and variance (divided by the count) of each channel of x (n, c, ...)."""
     view = _View(x)
     values, count = view(x), x.dtype.type(max(x.size // max(x.shape[1], 1), 1))
-    total, squares = xp.zeros(x.shape[1], x.dtype), xp.zeros(x.shape[1], x.dtype)
+    out = xp.zeros((2, x.shape[1]), x.dtype)
+    total, squares = out[0], out[1]
     for rows in view.blocks(xp, values):
         total += view.sum(xp, values[rows])
-    mean = total / count
-    middle = view.spread(xp, mean)
+    total /= count
+    middle = view.spread(xp, total)
     for rows in view.blocks(xp, values):
         centred = values[rows] - middle
         squares += view.sum(xp, xp.multiply(centred, centred, out=centred))
-    return mean, squares / count
+    squares /= count
+    return out
 
 
 def _train_forward(
-    xp: Namespace, x: Array, weight: Array, bias: Array, eps: float, saved: dict[str, Any] | None = None
+    xp: Namespace,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    statistics: Array | None = None,
+    *,
+    eps: float,
+    saved: dict[str, Any] | None = None,
 ) -> Array:
-    mean, var = batch_statistics(xp, x)
-    if saved is not None:
-        saved["mean"], saved["var"] = mean, var
+    mean, var = batch_statistics(xp, x) if statistics is None else statistics
     view = _View(x)
     out = view.empty(xp, x)
     values, target = view(x), view(out)
@@ -103,26 +112,75 @@ def _train_forward(
     return out
 
 
-def _saved(x: Tensor, saved: dict[str, Any] | None) -> dict[str, Any]:
-    saved = {} if saved is None else saved
-    if "mean" not in saved:
-        saved["mean"], saved["var"] = batch_statistics(get_xp(x.data), x.data)
-    return saved
+def _sums(xp: Namespace, g: Array, x: Array, statistics: Array) -> Array:
+    """(2, c): per channel the sum of g, and of g * (x - mean)."""
+    view = _View(x)
+    out = xp.zeros((2, x.shape[1]), x.dtype)
+    plain, weighted = out[0], out[1]
+    values, cotangents, middle = view(x), view(g), view.spread(xp, statistics[0])
+    for rows in view.blocks(xp, values):
+        plain += view.sum(xp, cotangents[rows])
+        centred = values[rows] - middle
+        weighted += view.sum(xp, xp.multiply(centred, cotangents[rows], out=centred))
+    return out
 
 
-def _sums(g: Tensor, x: Tensor, saved: dict[str, Any]) -> tuple[Array, Array]:
-    """Per channel: sum of g, and sum of g * (x - mean); kept for the other inputs' gradients."""
+def _input_grad(
+    xp: Namespace, g: Array, x: Array, weight: Array, statistics: Array, sums: Array, *, eps: float
+) -> Array:
+    (mean, var), (plain, weighted) = statistics, sums
+    count = x.dtype.type(max(x.size // max(x.shape[1], 1), 1))
+    variance = var + x.dtype.type(eps)
+    scale = weight / xp.sqrt(variance)
+    view = _View(x)
+    out = view.empty(xp, x)
+    along = view.spread(xp, scale * weighted / (variance * -count))
+    level = view.spread(xp, scale * plain / -count)
+    middle, scale = view.spread(xp, mean), view.spread(xp, scale)
+    values, cotangents, target = view(x), view(g), view(out)
+    for rows in view.blocks(xp, values):
+        block = xp.subtract(values[rows], middle, out=target[rows])
+        block *= along
+        block += cotangents[rows] * scale
+        block += level
+    return out
+
+
+STATISTICS = np.array([[0.1, -0.2], [0.9, 1.1]])
+SUMS = np.array([[0.3, -0.4], [0.2, 0.5]])
+
+# Their gradients are not theirs alone (the statistics are functions of x): see _x_vjp, which has them all.
+_statistics: Op = op(
+    "batch_statistics",
+    batch_statistics,
+    cases=(Case(((3, 2, 2, 3),)), Case(((5, 3),)), Case(((0, 3, 2, 2),))),
+)
+_sums_row: Op = op(
+    "batch_norm_sums",
+    _sums,
+    cases=(Case(((3, 2, 2, 3), (3, 2, 2, 3), STATISTICS)), Case(((0, 2), (0, 2), STATISTICS))),
+)
+_input_grad_row: Op = op(
+    "batch_norm_input_grad",
+    _input_grad,
+    cases=(
+        Case(((3, 2, 2, 3), (3, 2, 2, 3), (2,), STATISTICS, SUMS), {"eps": 0.1}),
+        Case(((0, 2), (0, 2), (2,), STATISTICS, SUMS), {"eps": 0.1}),
+    ),
+)
+
+
+def _known(x: Tensor, statistics: Tensor | None) -> Tensor:
+    return _statistics(x) if statistics is None else statistics
+
+
+def _shared_sums(g: Tensor, x: Tensor, statistics: Tensor, saved: dict[str, Any] | None) -> Tensor:
+    """The sums that the gradients of all three inputs need, worked out once."""
+    if saved is None:
+        return _sums_row(g, x, statistics)
     if saved.get("for") is not g.data:
-        xp, view = get_xp(x.data), _View(x.data)
-        plain = xp.zeros(x.shape[1], x.dtype)
-        weighted = xp.zeros(x.shape[1], x.dtype)
-        values, cotangents, middle = view(x.data), view(g.data), view.spread(xp, saved["mean"])
-        for rows in view.blocks(xp, values):
-            plain += view.sum(xp, cotangents[rows])
-            centred = values[rows] - middle
-            weighted += view.sum(xp, xp.multiply(centred, cotangents[rows], out=centred))
-        saved["for"], saved["sums"] = g.data, (plain, weighted)
-    sums: tuple[Array, Array] = saved["sums"]
+        saved["for"], saved["sums"] = g.data, _sums_row(g, x, statistics)
+    sums: Tensor = saved["sums"]
     return sums
 
 
@@ -135,49 +193,37 @@ def _parts(x: Tensor, eps: float) -> tuple[Tensor, Tensor, tuple[int, ...]]:
 
 
 def _x_vjp(
-    g: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, eps: float, saved: Any = None
-) -> Tensor:
+    g: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, statistics: Any = None, *, eps: float,
+    saved: Any = None,
+) -> Tensor:  # fmt: skip
     if grad_enabled():
         normal, inverse, axes = _parts(x, eps)
         along = (g * normal).mean(axis=axes, keepdims=True)
         scale = inverse * weight.reshape(inverse.shape)
         return scale * (g - g.mean(axis=axes, keepdims=True) - normal * along)
-    xp, saved = get_xp(x.data), _saved(x, saved)
-    plain, weighted = _sums(g, x, saved)
-    count = x.dtype.type(max(x.size // max(x.shape[1], 1), 1))
-    variance = saved["var"] + x.dtype.type(eps)
-    scale = weight.data / xp.sqrt(variance)
-    view = _View(x.data)
-    out = view.empty(xp, x.data)
-    along = view.spread(xp, scale * weighted / (variance * -count))
-    level = view.spread(xp, scale * plain / -count)
-    middle, scale = view.spread(xp, saved["mean"]), view.spread(xp, scale)
-    values, cotangents, target = view(x.data), view(g.data), view(out)
-    for rows in view.blocks(xp, values):
-        block = xp.subtract(values[rows], middle, out=target[rows])
-        block *= along
-        block += cotangents[rows] * scale
-        block += level
-    return Tensor(out)
+    statistics = _known(x, statistics)
+    sums = _shared_sums(g, x, statistics, saved)
+    return _input_grad_row(g, x, weight, statistics, sums, eps=eps)
 
 
 def _weight_vjp(
-    g: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, eps: float, saved: Any = None
-) -> Tensor:
+    g: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, statistics: Any = None, *, eps: float,
+    saved: Any = None,
+) -> Tensor:  # fmt: skip
     if grad_enabled():
         normal, _, axes = _parts(x, eps)
         return (g * normal).sum(axis=axes)
-    saved = _saved(x, saved)
-    weighted = _sums(g, x, saved)[1]
-    return Tensor(weighted / get_xp(x.data).sqrt(saved["var"] + x.dtype.type(eps)))
+    statistics = _known(x, statistics)
+    return _shared_sums(g, x, statistics, saved)[1] / (statistics[1] + eps).sqrt()
 
 
 def _bias_vjp(
-    g: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, eps: float, saved: Any = None
-) -> Tensor:
+    g: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor, statistics: Any = None, *, eps: float,
+    saved: Any = None,
+) -> Tensor:  # fmt: skip
     if grad_enabled():
         return g.sum(axis=(0, *range(2, x.ndim)))
-    return Tensor(_sums(g, x, _saved(x, saved))[0])
+    return _shared_sums(g, x, _known(x, statistics), saved)[0]
 
 
 def _scale_shift(xp: Namespace, x: Array, scale: Array, shift: Array) -> Array:
@@ -201,7 +247,7 @@ def _scale(xp: Namespace, x: Array, scale: Array) -> Array:
 _train: Op = op(
     "batch_norm_train",
     _train_forward,
-    (_x_vjp, _weight_vjp, _bias_vjp),
+    (_x_vjp, _weight_vjp, _bias_vjp, None),
     cases=(
         Case(((3, 2, 2, 3), (2,), (2,)), {"eps": 0.1}),
         Case(((5, 3), (3,), (3,)), {"eps": 0.1}),
@@ -236,12 +282,49 @@ scale_shift: Op = op(
 )
 
 
-def batch_norm_train(
-    x: Tensor, weight: Tensor, bias: Tensor, eps: float, saved: dict[str, Any] | None = None
-) -> Tensor:
+def _evaluate(
+    xp: Namespace, x: Array, weight: Array, bias: Array, mean: Array, var: Array, *, eps: float
+) -> Array:
+    scale = weight / xp.sqrt(var + var.dtype.type(eps))
+    return _scale_shift(xp, x, scale, bias - scale * mean)
+
+
+def _scale_of(weight: Tensor, var: Tensor, eps: float) -> Tensor:
+    return weight / (var + eps).sqrt()
+
+
+def _centred_sum(g: Tensor, x: Tensor, mean: Tensor) -> Tensor:
+    axes = (0, *range(2, x.ndim))
+    return (g * x).sum(axis=axes) - mean * g.sum(axis=axes)
+
+
+batch_norm_eval: Op = op(
+    "batch_norm_eval",
+    _evaluate,
+    (
+        lambda g, y, x, w, b, mean, var, eps: scale_channels(g, _scale_of(w, var, eps)),
+        lambda g, y, x, w, b, mean, var, eps: _centred_sum(g, x, mean) / (var + eps).sqrt(),
+        lambda g, y, x, w, b, mean, var, eps: g.sum(axis=(0, *range(2, x.ndim))),
+        lambda g, y, x, w, b, mean, var, eps: -_scale_of(w, var, eps) * g.sum(axis=(0, *range(2, x.ndim))),
+        lambda g, y, x, w, b, mean, var, eps: (
+            _centred_sum(g, x, mean) * _scale_of(w, var, eps) / (var + eps) * -0.5
+        ),
+    ),
+    domain=((-2.0, 2.0), (-2.0, 2.0), (-2.0, 2.0), (-1.0, 1.0), (0.3, 2.0)),
+    cases=(
+        Case(((2, 3, 2, 4), (3,), (3,), (3,), (3,)), {"eps": 0.1}),
+        Case(((4, 3), (3,), (3,), (3,), (3,)), {"eps": 0.1}),
+        Case(((0, 3, 2, 2), (3,), (3,), (3,), (3,)), {"eps": 0.1}),
+    ),
+)
+"""Batch normalisation by given statistics: x (n, c, ...), then weight, bias, mean and var, all (c,)."""
+
+
+def batch_norm_train(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """x (n, c, ...) with mean 0 and variance 1 over the batch in each channel, times weight, plus bias (c,).
 
-    saved: filled with the batch's "mean" and "var" (divided by the count), (c,) arrays; the backward pass
-    reuses them. Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
+    Returns it and the batch's statistics (2, c): mean, and variance divided by the count.
+    Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
     """
-    return _train(x, weight, bias, eps=float(eps), saved={} if saved is None else saved)
+    statistics = _statistics(x.detach())
+    return _train(x, weight, bias, statistics, eps=float(eps), saved={}), statistics

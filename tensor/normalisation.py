@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from armour.checks import count, describe, fraction, positive
 from armour.errors import InvalidArgument
 from armour.tensor import norm
-from armour.tensor.backend import Array, get_xp
-from armour.tensor.core import Tensor, grad_enabled
-from armour.tensor.fused import batch_norm_train, scale_shift
+from armour.tensor.backend import Array
+from armour.tensor.core import Tensor, effect
+from armour.tensor.fused import batch_norm_eval, batch_norm_train
 from armour.tensor.layers import Layer, leaf
 from armour.tensor.module import Buffer, Parameter, initial
 
@@ -39,25 +41,24 @@ class _BatchNorm(Layer):
                 f"batch normalisation in training expects 2 or more values per channel, got shape {x.shape}; "
                 "use a larger batch, or eval()"
             )
-        saved: dict[str, Array] = {}
-        out = batch_norm_train(x, self.weight, self.bias, self.eps, saved)
-        # As in PyTorch, the running variance is the unbiased one.
-        self._follow(self.running_mean, saved["mean"])
-        self._follow(self.running_var, saved["var"] * x.dtype.type(values / (values - 1)))
+        out, statistics = batch_norm_train(x, self.weight, self.bias, self.eps)
+        effect(self._follow(values), statistics)
         return out
 
     def _evaluate(self, x: Tensor) -> Tensor:
-        mean, var = self.running_mean.data, self.running_var.data
-        xp = get_xp(x.data)
-        inverse = 1 / xp.sqrt(var + var.dtype.type(self.eps))
-        if grad_enabled() and (self.weight.requires_grad or self.bias.requires_grad):
-            scale = self.weight * inverse
-            return scale_shift(x, scale, self.bias - scale * mean)
-        factor = self.weight.data * inverse
-        return scale_shift(x, factor, self.bias.data - factor * mean)
+        out: Tensor = batch_norm_eval(
+            x, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps
+        )
+        return out
 
-    def _follow(self, running: Buffer, new: Array) -> None:
-        running.data = running.data + (new - running.data) * running.dtype.type(self.momentum)
+    def _follow(self, values: int) -> Callable[[Array], None]:
+        # As in PyTorch, the running variance is the unbiased one.
+        def update(statistics: Array) -> None:
+            for running, new in ((self.running_mean, statistics[0]), (self.running_var, statistics[1])):
+                unbiased = new if running is self.running_mean else new * new.dtype.type(values / (values - 1))
+                running.data = running.data + (unbiased - running.data) * running.dtype.type(self.momentum)
+
+        return update
 
 
 @leaf

@@ -22,6 +22,8 @@ class State(threading.local):
         self.recording = True
         self.guards: list[Callable[..., None]] = []  # (row, arrays, attrs), before it runs
         self.observers: list[Callable[..., None]] = []
+        self.readers: list[Callable[[Any], None]] = []  # a tensor whose numbers leave the engine
+        self.effects: list[Callable[..., None]] = []  # (function, tensors), instead of carrying it out
 
 
 state = State()
@@ -48,6 +50,17 @@ def recording(on: bool) -> Iterator[None]:
         yield
     finally:
         state.recording = before
+
+
+def effect(function: Callable[..., None], *tensors: Tensor) -> None:
+    """Call `function` with the arrays of tensors for what it does to the world (running statistics).
+
+    A recorded computation repeats it at each run instead, with the numbers of that run.
+    """
+    if state.effects:
+        state.effects[-1](function, tensors)
+    else:
+        function(*(t.data for t in tensors))
 
 
 def observers() -> list[Callable[..., None]]:

@@ -141,7 +141,11 @@ def shared() -> list[Any]:
 
 def test_every_row_is_compared_or_listed() -> None:
     from_nn = {
+        "batch_norm_eval",
+        "batch_norm_input_grad",
+        "batch_norm_sums",
         "batch_norm_train",
+        "batch_statistics",
         "scale_channels",
         "scale_shift",
     }  # test_torch_nn compares the layers made of them

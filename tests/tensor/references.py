@@ -111,6 +111,33 @@ def batch_norm_train(x: Any, weight: Any, bias: Any, eps: float) -> Any:
     return normal * channels(weight, x) + channels(bias, x)
 
 
+def batch_norm_eval(x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> Any:
+    normal = (x - channels(mean, x)) / np.sqrt(channels(var, x) + eps)
+    return normal * channels(weight, x) + channels(bias, x)
+
+
+def _over_channels(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def batch_statistics(x: Any) -> Any:
+    axes = _over_channels(x)
+    return np.stack([x.mean(axis=axes), x.var(axis=axes)]) if x.size else np.zeros((2, x.shape[1]))
+
+
+def batch_norm_sums(g: Any, x: Any, statistics: Any) -> Any:
+    axes = _over_channels(x)
+    return np.stack([g.sum(axis=axes), (g * (x - channels(statistics[0], x))).sum(axis=axes)])
+
+
+def batch_norm_input_grad(g: Any, x: Any, weight: Any, statistics: Any, sums: Any, eps: float) -> Any:
+    count = max(x.size // x.shape[1], 1)
+    deviation = np.sqrt(statistics[1] + eps)
+    normal = (x - channels(statistics[0], x)) / channels(deviation, x)
+    means = channels(sums[0] / count, x) + normal * channels(sums[1] / deviation / count, x)
+    return channels(weight / deviation, x) * (g - means)
+
+
 def cross_entropy(logits: Any, labels: Any) -> Any:
     return np.array(
         [math.log(sum(math.exp(v - row[k]) for v in row)) for row, k in zip(logits, labels, strict=True)]
@@ -183,7 +210,11 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "avg_unpool2d": lambda g, size, kernel, stride: transposed(
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
     ),
+    "batch_norm_eval": batch_norm_eval,
+    "batch_norm_input_grad": batch_norm_input_grad,
+    "batch_norm_sums": batch_norm_sums,
     "batch_norm_train": batch_norm_train,
+    "batch_statistics": batch_statistics,
     "cast": lambda x, dtype: x.astype(dtype),
     "clip": clip,
     "concat": lambda *xs, axis: np.concatenate(xs, axis=axis),
