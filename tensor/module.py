@@ -61,6 +61,11 @@ class Module:
     forward_hooks: tuple[Callable[..., Any], ...] = ()
     forward: Callable[..., Any]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if vars(self).get(name) is not value:
+            _Structure.version += 1
+        object.__setattr__(self, name, value)
+
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
         watcher = STATE.current
         if watcher is None:
@@ -238,6 +243,27 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({self.extra_repr()})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(inner) + "\n)"
+
+
+class _Structure:
+    version = 0  # goes up whenever an attribute of a module changes that may change what it computes
+
+
+def signature(module: Module) -> tuple[Any, ...]:
+    """What decides, besides the numbers in its tensors, what a module computes: its parts and their modes.
+
+    Worked out anew only when an attribute of any module has changed. Parts exchanged inside a list are not
+    noticed: assign a new list.
+    """
+    known = module.__dict__.get("_signature")
+    if known is not None and known[0] == _Structure.version:
+        return known[1]  # type: ignore[no-any-return]
+    parts: list[Any] = []
+    for _, inner in module.named_modules():
+        parts.append((id(inner), inner.training, tuple(id(h) for h in inner.forward_hooks)))
+        parts.extend(id(v) for _, v in inner.members())
+    module.__dict__["_signature"] = (_Structure.version, tuple(parts))
+    return tuple(parts)
 
 
 # -- contexts ----------------

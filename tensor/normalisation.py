@@ -55,7 +55,9 @@ class _BatchNorm(Layer):
         # As in PyTorch, the running variance is the unbiased one.
         def update(statistics: Array) -> None:
             for running, new in ((self.running_mean, statistics[0]), (self.running_var, statistics[1])):
-                unbiased = new if running is self.running_mean else new * new.dtype.type(values / (values - 1))
+                unbiased = (
+                    new if running is self.running_mean else new * new.dtype.type(values / (values - 1))
+                )
                 running.data = running.data + (unbiased - running.data) * running.dtype.type(self.momentum)
 
         return update

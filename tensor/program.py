@@ -36,15 +36,20 @@ class Value:
 
 @dataclass(eq=False, slots=True)
 class Step:
-    """One application of a row. `out` is None for an effect: something done to the world at each run."""
+    """One application of a row, or of a unit that does the work of several; an effect makes no value."""
 
     row: Op
     inputs: tuple[Value, ...]
     attrs: dict[str, Any]
-    out: Value | None
+    outs: tuple[Value, ...]
+
+    @property
+    def out(self) -> Value:
+        """The first value that it makes."""
+        return self.outs[0]
 
     def __repr__(self) -> str:
-        return f"{self.out} = {self.row.name}({', '.join(map(repr, self.inputs))})"
+        return f"{', '.join(map(repr, self.outs))} = {self.row.name}({', '.join(map(repr, self.inputs))})"
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +72,7 @@ class Program:
 
     def makers(self) -> dict[int, Step]:
         """id of a value -> the step that makes it."""
-        return {id(s.out): s for s in (*self.prepared, *self.steps) if s.out is not None}
+        return {id(v): s for s in (*self.prepared, *self.steps) for v in s.outs}
 
     def weights(self) -> Iterator[Value]:
         """Every weight that some step or output refers to, once."""
@@ -90,7 +95,7 @@ def needed(steps: Iterable[Step], outputs: Iterable[Value]) -> list[Step]:
     wanted = {id(v) for v in outputs}
     kept: list[Step] = []
     for step in reversed(list(steps)):
-        if step.out is None or id(step.out) in wanted:
+        if not step.outs or any(id(v) in wanted for v in step.outs):
             kept.append(step)
             wanted.update(id(v) for v in step.inputs)
     return kept[::-1]
@@ -98,4 +103,6 @@ def needed(steps: Iterable[Step], outputs: Iterable[Value]) -> list[Step]:
 
 def effect_row(function: Callable[..., None]) -> Op:
     """The row of an effect: `function` called with the arrays of its inputs at each run."""
-    return Op(f"effect {getattr(function, '__qualname__', 'function')}", lambda xp, *a, **k: function(*a, **k))
+    return Op(
+        f"effect {getattr(function, '__qualname__', 'function')}", lambda xp, *a, **k: function(*a, **k)
+    )

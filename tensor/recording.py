@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,16 +32,18 @@ class Recorder:
         self.captured: list[tuple[Value, Tensor]] = []
         self.keep: list[Any] = []
         self.streams: dict[int, tuple[np.random.Generator, Any]] = {}
-        self.inputs = [self._know(t, Value(t.shape, t.dtype, "input", source=i)) for i, t in enumerate(inputs)]
+        self.inputs = [
+            self._know(t, Value(t.shape, t.dtype, "input", source=i)) for i, t in enumerate(inputs)
+        ]
 
-    def run(self, function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Call it; gives its outputs. Random streams are put back to where they were."""
+    def run(self, function: Callable[..., Any], inputs: Sequence[Tensor]) -> Any:
+        """Call it; gives its result. Random streams are put back to where they were."""
         state.guards.append(self._guard)
         state.observers.append(self._observe)
         state.readers.append(self._read)
         state.effects.append(self._effect)
         try:
-            out = function(*inputs)
+            return function(*inputs)
         finally:
             state.guards.remove(self._guard)
             state.observers.remove(self._observe)
@@ -48,7 +51,6 @@ class Recorder:
             state.effects.remove(self._effect)
             for stream, before in self.streams.values():
                 stream.bit_generator.state = before
-        return flat_outputs(out)
 
     def program(self, outputs: Sequence[Tensor]) -> Program:
         """What was recorded, from the inputs to these outputs."""
@@ -66,25 +68,27 @@ class Recorder:
             self._refuse_values(row, name, value)
         sources = tuple(self._value(t) for t in inputs)
         made = Value(out.shape, out.dtype, "step", channels_last(out.data))
-        self.steps.append(Step(row, sources, dict(attrs), self._know(out, made)))
+        # A dict among the attributes is a cache between gradients, not part of what is computed.
+        plain = {key: value for key, value in attrs.items() if not isinstance(value, dict)}
+        self.steps.append(Step(row, sources, plain, (self._know(out, made),)))
         if out.dtype == np.float64 and sources and all(v.dtype != np.float64 for v in sources):
             wanted = str(attrs.get("dtype", ""))
             if "float64" not in wanted:
                 raise UnsupportedError(
-                    f"op {row.name} makes float64 of {[str(v.dtype) for v in sources]}; a captured plan keeps "
-                    "float32: cast the constant or array that is float64"
+                    f"op {row.name} makes float64 of {[str(v.dtype) for v in sources]}; a captured plan "
+                    "keeps float32: cast the constant or array that is float64"
                 )
 
     def _effect(self, function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
-        self.steps.append(Step(effect_row(function), tuple(self._value(t) for t in tensors), {}, None))
+        self.steps.append(Step(effect_row(function), tuple(self._value(t) for t in tensors), {}, ()))
 
     def _read(self, tensor: Tensor) -> None:
         known = self.tensors.get(id(tensor)) or self.arrays.get(id(tensor.data))
         if known is not None and known.origin in ("input", "step"):
             raise UnsupportedError(
-                f"the function reads the numbers of a tensor of shape {tensor.shape} while it is captured, so "
-                "its path may depend on values; use where(), a mask or a comparison of tensors, or run it "
-                "without compile"
+                f"the function reads the numbers of a tensor of shape {tensor.shape} while it is captured, "
+                "so its path may depend on values; use where(), a mask or a comparison of tensors, or run "
+                "it without compile"
             )
 
     # -- which value a tensor is ----------------
@@ -114,18 +118,45 @@ class Recorder:
             )
 
 
-def record(function: Callable[..., Any], inputs: Sequence[Tensor], others: Sequence[Tensor]) -> Program:
-    """The program of `function` for inputs like these. others: a second set of examples to compare with.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What recording a function gave: the program, the structure of its result, and a run to check with.
+
+    example, expected: inputs and outputs of the second run. streams: random streams that it draws from.
+    """
+
+    program: Program
+    result: Any
+    example: list[Any]
+    expected: list[Any]
+    streams: list[np.random.Generator]
+
+
+def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Recording:
+    """The program of `function` for inputs like these.
 
     Tensors made outside the function are weights, read anew at each run; those made inside are constants.
-    Raises UnsupportedError if the two runs differ in anything but numbers.
+    Raises UnsupportedError if a second run, on other numbers, differs in anything but numbers.
     """
+    others = [Tensor(_other_numbers(t.data)) for t in inputs]
     first, second = Recorder(inputs), Recorder(others)
-    outputs = first.run(function, inputs)
-    program = first.program(outputs)
-    again = second.program(second.run(function, others))
-    _same_path(first, second, program, again)
-    return program
+    result = first.run(function, inputs)
+    program = first.program(flat_outputs(result))
+    outputs = flat_outputs(second.run(function, others))
+    _same_path(first, second, program, second.program(outputs))
+    return Recording(
+        program,
+        result,
+        [t.data for t in others],
+        [t.data for t in outputs],
+        [stream for stream, _ in first.streams.values()],
+    )
+
+
+def _other_numbers(array: Any) -> Any:
+    """Numbers of the same kind in another order, and smaller if they are not whole (labels stay labels)."""
+    turned = array.reshape((-1,))[::-1].reshape(array.shape)
+    return turned * array.dtype.type(0.75) if array.dtype.kind == "f" else turned.copy()
 
 
 def _same_path(first: Recorder, second: Recorder, program: Program, again: Program) -> None:
@@ -135,11 +166,9 @@ def _same_path(first: Recorder, second: Recorder, program: Program, again: Progr
         for step in found.steps:
             for v in step.inputs:
                 number.setdefault(id(v), len(number))
-            lines.append(
-                (step.row.name, [number[id(v)] for v in step.inputs], step.out and step.out.shape, step.attrs)
-            )
-            if step.out is not None:
-                number[id(step.out)] = len(number)
+            shapes = [v.shape for v in step.outs]
+            lines.append((step.row.name, [number[id(v)] for v in step.inputs], shapes, step.attrs))
+            number.update((id(v), len(number) + i) for i, v in enumerate(step.outs))
         return [*lines, [number.get(id(v), -1) for v in found.outputs]]
 
     a, b = form(first, program), form(second, again)
@@ -153,7 +182,7 @@ def _same_path(first: Recorder, second: Recorder, program: Program, again: Progr
     if len(a) != len(b):
         raise UnsupportedError("the function applies another number of operations for other numbers")
     for (value, tensor), (_, other) in zip(first.captured, second.captured, strict=True):
-        if tensor is other:
+        if tensor is other or tensor.data is other.data:
             continue  # it lives outside the function: a weight
         if not _equal(tensor.data, other.data):
             raise UnsupportedError(

@@ -9,6 +9,7 @@ and being multiplied.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from armour.tensor.backend import Array, Namespace, strided
@@ -59,36 +60,54 @@ def conv2d_input_grad(
         taps, dilation = sparse, (1, 1)
     if stride != (1, 1):
         out = xp.zeros((g.shape[0], *size, groups * cg), g.dtype)
-    # Pixels at equal distance from the stride's grid are seen through the same taps: each such set is a
-    # convolution of g with those taps turned around.
-    for i in range(stride[0]):
-        for j in range(stride[1]):
-            some = taps[:, i :: stride[0], j :: stride[1]]
-            if not (some.shape[1] and some.shape[2]):
-                continue
-            axes = [
-                _phase(
-                    size[k], g.shape[2 + k], some.shape[1 + k], stride[k], padding[k], dilation[k], (i, j)[k]
-                )
-                for k in (0, 1)
-            ]
-            (top, above), (left, beside) = axes
-            if top >= size[0] or left >= size[1]:
-                continue
-            inner, margins = g, (above, beside)
-            if min(*above, *beside) < 0:
-                inner = g[:, :, _inside(above, g.shape[2]), _inside(beside, g.shape[3])]
-                margins = (max(0, above[0]), max(0, above[1])), (max(0, beside[0]), max(0, beside[1]))
-            part = _correlate(xp, inner, some[:, ::-1, ::-1], None, (1, 1), margins, dilation)
-            if stride == (1, 1):
-                return part
-            out[:, top :: stride[0], left :: stride[1]] = part.transpose((0, 2, 3, 1))
+    for phase in phases(size, g.shape[2:], taps.shape[1:3], stride, padding, dilation):
+        some = taps[:, phase.rows, phase.columns][:, ::-1, ::-1]
+        inner = phase.inside(g.transpose((0, 2, 3, 1))).transpose((0, 3, 1, 2))
+        part = _correlate(xp, inner, some, None, (1, 1), phase.margins, dilation)
+        if stride == (1, 1):
+            return part
+        out[:, phase.top :: stride[0], phase.left :: stride[1]] = part.transpose((0, 2, 3, 1))
     return out.transpose((0, 3, 1, 2))
 
 
-def _inside(margin: Pair, n: int) -> slice:
-    # What is left of n elements where a margin is negative.
-    return slice(max(0, -margin[0]), n - max(0, -margin[1]))
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of an input gradient: pixels at equal distance from the stride's grid, seen through some taps.
+
+    top, left: its first pixel; it has every stride-th from there. rows, columns: the taps, which are turned
+    around. margins: zeros around what `inside` leaves of g.
+    """
+
+    top: int
+    left: int
+    rows: slice
+    columns: slice
+    kernel: Pair
+    margins: Margins
+    cut: Margins
+
+    def inside(self, g: Array) -> Array:
+        """g (n, h, w, o) without what a negative margin takes away."""
+        (above, below), (before, behind) = self.cut
+        return g[:, above : g.shape[1] - below, before : g.shape[2] - behind]
+
+
+def phases(size: Pair, grid: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[Phase]:
+    """The parts that the input gradient (h, w) = size of a convolution with output (oh, ow) = grid has."""
+    found = []
+    for i in range(min(stride[0], kernel[0])):
+        for j in range(min(stride[1], kernel[1])):
+            taps = (len(range(i, kernel[0], stride[0])), len(range(j, kernel[1], stride[1])))
+            (top, above), (left, beside) = (
+                _phase(size[k], grid[k], taps[k], stride[k], padding[k], dilation[k], (i, j)[k])
+                for k in (0, 1)
+            )
+            if top < size[0] and left < size[1]:
+                margins = tuple((max(0, a), max(0, b)) for a, b in (above, beside))
+                cut = tuple((max(0, -a), max(0, -b)) for a, b in (above, beside))
+                rows, columns = slice(i, None, stride[0]), slice(j, None, stride[1])
+                found.append(Phase(top, left, rows, columns, taps, margins, cut))  # type: ignore[arg-type]
+    return found
 
 
 def _phase(
@@ -108,7 +127,7 @@ def conv2d_weight_grad(
     """x (n, c, h, w), g (n, o, oh, ow) -> (o, c / groups, *kernel)."""
     n, o, oh, ow = g.shape
     cg, og, (kh, kw), (sw, dw) = x.shape[1] // groups, o // groups, kernel, (stride[1], dilation[1])
-    block = _block(n * oh, ow, kernel, sw, dw, cg, og, groups)
+    block = block_size(n * oh, ow, kernel, sw, dw, cg, og, groups)
     span = (block - 1) * sw + kw if block > 1 else kw
     rows = xp.ascontiguousarray(g.transpose((0, 2, 3, 1)))
     rows = rows.reshape((n * oh * ow // block, groups, block * og)).transpose((1, 0, 2))
@@ -135,9 +154,9 @@ def _correlate(
     groups, kh, kw, cg, og = taps.shape
     oh = out_size(h + sum(margins[0]), kh, stride[0], 0, dilation[0])
     ow = out_size(w + sum(margins[1]), kw, stride[1], 0, dilation[1])
-    block = _block(n * oh, ow, (kh, kw), stride[1], dilation[1], cg, og, groups)
+    block = block_size(n * oh, ow, (kh, kw), stride[1], dilation[1], cg, og, groups)
     if block > 1:
-        matrix = _wide_taps(xp, taps, block, stride[1])
+        matrix = wide_taps(xp, taps, block, stride[1])
     else:
         matrix = taps.reshape((groups, kh * kw * cg, og))
     out = xp.empty((n * oh * ow // block, block * groups * og), x.dtype)
@@ -163,7 +182,9 @@ def _correlate(
 
 
 @lru_cache(maxsize=4096)
-def _block(rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int, groups: int) -> int:
+def block_size(
+    rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int, groups: int
+) -> int:
     """How many neighbouring output pixels one row of the product makes, for `rows` lines of output.
 
     With few channels a product is too narrow and a window's runs are too short for full speed. A window of
@@ -183,7 +204,7 @@ def _block(rows: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int,
     return best
 
 
-def _wide_taps(xp: Namespace, taps: Array, block: int, stride: int) -> Array:
+def wide_taps(xp: Namespace, taps: Array, block: int, stride: int) -> Array:
     # The kernel once for each pixel of a block, each at its place in the block's window.
     _, kh, kw, c, o = taps.shape
     span = (block - 1) * stride + kw

@@ -71,7 +71,7 @@ def test_wide_products_change_nothing(
     results = []
     for block in (None, 1, 2, 4):
         if block is not None:
-            monkeypatch.setattr(numpy_kernels, "_block", lambda *args, block=block: block)
+            monkeypatch.setattr(numpy_kernels, "block_size", lambda *args, block=block: block)
         results.append(
             [
                 numpy_kernels.conv2d(np, x, w, None, **attrs),

@@ -1,0 +1,154 @@
+"""compile(): a function of tensors replayed as a plan, one for each set of input shapes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from armour.errors import InvalidArgument, UnsupportedError
+from armour.tensor.backend import Array, asnumpy, get_xp
+from armour.tensor.core import Tensor, grad_enabled, lift, wrap
+from armour.tensor.families import families
+from armour.tensor.passes import optimise
+from armour.tensor.plan import Plan
+from armour.tensor.recording import Recording, record
+from armour.tensor.tape import state
+
+TOLERANCE = 1e-3  # of the largest number, between a plan and the function it was captured from
+MOST = 0.98  # share of the numbers that must agree so well: ties of a pooling or a relu may fall otherwise
+
+
+class _Switch:
+    on = os.environ.get("ARMOUR_PLANS", "1") != "0"
+
+
+def plans_enabled() -> bool:
+    """False if plans were switched off, by use_plans(False) or the environment's ARMOUR_PLANS=0."""
+    return _Switch.on
+
+
+@contextmanager
+def use_plans(on: bool) -> Iterator[None]:
+    """Inside, compiled functions are replayed as plans, or run operation by operation (for debugging)."""
+    before, _Switch.on = _Switch.on, bool(on)
+    try:
+        yield
+    finally:
+        _Switch.on = before
+
+
+class Compiled:
+    """What compile() returns: call it like the function itself."""
+
+    def __init__(self, function: Callable[..., Any], key: Callable[[], Any] = lambda: None) -> None:
+        self.function = function
+        self._key = key
+        self._plans: dict[Any, tuple[Plan, Any]] = {}
+        self._lock = threading.Lock()
+        self._verified = False
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The function's result, in new tensors; it is run as it is while gradients are being recorded."""
+        tensors = lift(inputs)
+        recorded = grad_enabled() and any(t.requires_grad for t in tensors)
+        if not _Switch.on or recorded or state.observers or state.guards:
+            return self.function(*tensors)
+        plan, result = self._find(tensors)
+        return rebuilt(result, iter([wrap(a) for a in plan(*(t.data for t in tensors))]))
+
+    def plan(self, *inputs: Any) -> Plan:
+        """This thread's plan for inputs of these shapes; its `run` gives outputs in the plan's own memory."""
+        return self._find(lift(inputs))[0]
+
+    def clear(self) -> None:
+        """Forget all plans."""
+        with self._lock:
+            self._plans.clear()
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def _find(self, tensors: Sequence[Tensor]) -> tuple[Plan, Any]:
+        shapes = tuple((t.data.shape, t.data.dtype) for t in tensors)
+        key = (shapes, threading.get_ident(), families(), self._key())
+        found = self._plans.get(key)
+        if found is None:
+            found = self._capture(tensors)
+            with self._lock:
+                self._plans[key] = found
+        return found
+
+    def _capture(self, tensors: Sequence[Tensor]) -> tuple[Plan, Any]:
+        detached = [wrap(t.data) for t in tensors]
+        recording = record(self.function, detached)
+        xp = get_xp(*(t.data for t in detached))
+        plan = Plan(optimise(recording.program), xp, families())
+        if not self._verified:
+            self._verify(plan, recording)
+            self._verified = True
+        return plan, recording.result
+
+    def _verify(self, plan: Plan, recording: Recording) -> None:
+        before = [stream.bit_generator.state for stream in recording.streams]
+        found = plan.check(*recording.example)
+        for stream, kept in zip(recording.streams, before, strict=True):
+            stream.bit_generator.state = kept
+        for ours, theirs in zip(found, recording.expected, strict=True):
+            if not agree(asnumpy(ours), asnumpy(theirs)):
+                raise UnsupportedError(
+                    "the captured plan and the function differ on other numbers: the function computes something "
+                    "without tensor operations, or reads numbers of a tensor; use the operations of "
+                    "armour.tensor, or run it without compile"
+                )
+
+
+def compile(function: Callable[..., Any]) -> Compiled:
+    """A function (or module) of tensors that is captured once for each set of shapes and then replayed.
+
+    function: takes arrays or Tensors and returns a Tensor, or tuples, lists and dicts of them; it may use
+    transforms such as grad inside. Tensors from outside it, such as parameters, are weights: read anew when
+    they change. The path through it may depend on shapes, not on values: UnsupportedError if it does. Results
+    agree with the function's own to rounding.
+
+    >>> from armour.tensor import compile, grad
+    >>> slope = compile(grad(lambda x: (x * x).sum()))
+    >>> slope([1.0, 2.0]).numpy().tolist()
+    [2.0, 4.0]
+    """
+    if isinstance(function, Compiled):
+        return function
+    if not callable(function):
+        raise InvalidArgument(f"expected a function of tensors to compile, got {type(function).__name__}")
+    from armour.tensor.module import Module, signature
+
+    if isinstance(function, Module):
+        module = function
+        return Compiled(function, lambda: signature(module))
+    return Compiled(function)
+
+
+def agree(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """True if nearly all numbers agree to rounding, and the rest are few enough to be ties."""
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+        return False
+    if ours.dtype.kind != "f" or not ours.size:
+        return bool(np.mean(ours == theirs) >= MOST) if ours.size else True
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(theirs)
+        scale = float(np.abs(theirs[finite]).max(initial=0.0))
+        close = np.abs(ours.astype(np.float64) - theirs.astype(np.float64)) <= TOLERANCE * scale
+        return bool(np.mean(np.where(finite, close, ~np.isfinite(ours))) >= MOST)
+
+
+def rebuilt(like: Any, leaves: Iterator[Array]) -> Any:
+    """A result of the same structure with other tensors."""
+    if isinstance(like, dict):
+        return {k: rebuilt(v, leaves) for k, v in like.items()}
+    if isinstance(like, (list, tuple)):
+        return type(like)(rebuilt(v, leaves) for v in like)
+    return None if like is None else next(leaves)

@@ -1,0 +1,238 @@
+"""Plan kernels for what is not particular: views, elementwise rows, matrix products, and everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from armour.tensor.backend import Array
+from armour.tensor.layout import Layout, kernel
+from armour.tensor.linalg import FEW_ROWS, LARGE
+from armour.tensor.program import Step, Value
+
+RUN = 1 << 13  # elements of a run that a bias or zeros are repeated to
+BLOCK = 1 << 15  # elements of a block that stays in the cache between two passes over it
+
+VIEWS = ("alias", "broadcast_to", "getitem", "reshape", "transpose")
+# Rows that are one function of the array namespace, of arrays of one dtype.
+UFUNCS = {
+    **{name: name for name in ("add", "subtract", "multiply", "divide", "negative", "abs", "exp", "log")},
+    **{name: name for name in ("log1p", "expm1", "sqrt", "sin", "cos", "tanh", "maximum", "minimum", "sign")},
+    **{name: name for name in ("floor", "less", "less_equal", "greater", "greater_equal", "equal")},
+    "not_equal": "not_equal",
+}
+
+
+@kernel(*VIEWS)
+def view(layout: Layout, step: Step) -> bool:
+    """A view of the source's memory, worked out once; nothing to do at a run."""
+    if len(step.inputs) != 1:
+        return False
+    (source,) = step.inputs
+    array = layout.array(source)
+    result = step.row.forward(layout.xp, array, **step.attrs)
+    if layout.xp is not np or not np.may_share_memory(result, array):
+        return False
+    layout.alias(step.out, source, result)
+    return True
+
+
+@kernel(*UFUNCS)
+def ufunc(layout: Layout, step: Step) -> bool:
+    """One call into memory made before, or over an input that nobody reads any more."""
+    inputs, out = step.inputs, step.out
+    if any(v.dtype != inputs[0].dtype for v in inputs) or inputs[0].dtype.kind != "f":
+        return False
+    function = getattr(layout.xp, UFUNCS[step.row.name])
+    target = over(layout, step)
+    if target is None:
+        same = [layout.array(v) for v in inputs if v.shape == out.shape]
+        last = any(_is_last(a) for a in same)
+        target = layout.make(out, last=last) if out.dtype == inputs[0].dtype else layout.make(out)
+    flat = layout.flat([*inputs, out])
+    layout.emit(partial(function, *(flat or [*(layout.array(v) for v in inputs), target])))
+    return True
+
+
+def over(layout: Layout, step: Step) -> Array | None:
+    """The output in the memory of an input of its shape that dies here; None if there is none."""
+    out = step.out
+    for value in step.inputs:
+        if value.shape == out.shape and value.dtype == out.dtype and layout.dying(value):
+            return layout.take_over(out, value)
+    return None
+
+
+def _is_last(array: Array) -> bool:
+    return bool(
+        array.ndim == 4 and not array.flags.c_contiguous and array.transpose((0, 2, 3, 1)).flags.c_contiguous
+    )
+
+
+@kernel("relu")
+def relu(layout: Layout, step: Step) -> bool:
+    """The larger of x and zeros: NumPy is faster with an array of them than with the number."""
+    (x,) = step.inputs
+    if x.dtype.kind != "f" or not x.shape or layout.flat([x]) is None:
+        return False
+    if over(layout, step) is None:
+        layout.make(step.out, last=_is_last(layout.array(x)))
+    flat = layout.flat([x, step.out])
+    if flat is None:
+        return False
+    against_run(layout, "maximum", flat[0], zeros(layout, flat[0].size, x.dtype), flat[1])
+    return True
+
+
+def zeros(layout: Layout, size: int, dtype: Any) -> Array:
+    """A run of zeros, no longer than `size`."""
+    return layout.kept("zeros", (min(RUN, size),), dtype, lambda a: a.fill(0))
+
+
+def against_run(layout: Layout, name: str, x: Array, run: Array, out: Array) -> None:
+    """Emit out = name(x, run repeated), for flat x and out."""
+    function, n = getattr(layout.xp, name), len(run)
+    whole = x.size // n * n if n else 0
+    if whole:
+        shape = (whole // n, n)
+        layout.emit(partial(function, x[:whole].reshape(shape), run, out[:whole].reshape(shape)))
+    if whole < x.size:
+        layout.emit(partial(function, x[whole:], run[: x.size - whole], out[whole:]))
+
+
+@kernel("relu_grad")
+def relu_grad(layout: Layout, step: Step) -> bool:
+    """g where y is not 0: the mask of a block is used while it is in the cache."""
+    g, y = step.inputs
+    if g.dtype != y.dtype or g.shape != y.shape:
+        return False
+    if not layout.dying(g) or layout.flat([g, y]) is None:
+        layout.make(step.out, last=_is_last(layout.array(y)))
+    else:
+        layout.take_over(step.out, g)
+    flat = layout.flat([g, y, step.out])
+    if flat is None:
+        mask = layout.scratch(y.shape, "bool")
+        zero = layout.kept("zeros", (1,), y.dtype, lambda a: a.fill(0))
+        layout.emit(partial(layout.xp.not_equal, layout.array(y), zero, mask))
+        layout.emit(partial(layout.xp.multiply, layout.array(g), mask, layout.array(step.out)))
+        return True
+    mask_blocks(layout, *flat)
+    return True
+
+
+def mask_blocks(layout: Layout, g: Array, y: Array, out: Array) -> None:
+    """Emit out = g * (y != 0) for flat arrays."""
+    xp = layout.xp
+    mask = layout.scratch((min(BLOCK, max(1, y.size)),), "bool")
+    zero = layout.kept("zeros", (1,), y.dtype, lambda a: a.fill(0))
+    for start in range(0, y.size, BLOCK):
+        part = slice(start, min(start + BLOCK, y.size))
+        held = mask[: part.stop - start]
+        layout.emit(partial(xp.not_equal, y[part], zero, held))
+        layout.emit(partial(xp.multiply, g[part], held, out[part]))
+
+
+# -- matrix products ----------------
+
+
+@kernel("matmul", "matmul_masked")
+def matmul(layout: Layout, step: Step) -> bool:
+    """The product into memory made before; masked by a relu's output if the unit says so."""
+    a, b, *mask = step.inputs
+    if a.dtype != b.dtype or a.dtype.kind != "f" or len(a.shape) != 2 or len(b.shape) != 2:
+        return False
+    known = layout.flat(mask) if mask else None
+    if mask and known is None:
+        return False
+    out = layout.make(step.out, last=False)
+    product(layout, layout.array(a), layout.array(b), out)
+    if known is not None:
+        mask_blocks(layout, out.reshape((-1,)), known[0], out.reshape((-1,)))
+    return True
+
+
+def product(layout: Layout, a: Array, b: Array, out: Array) -> None:
+    """Emit out = a @ b for matrices."""
+    xp = layout.xp
+    few = 8 <= a.shape[0] <= FEW_ROWS and b.size >= LARGE and b.flags.f_contiguous and xp is np
+    if not few:
+        layout.emit(partial(xp.matmul, a, b, out))
+        return
+    # A few samples times a transposed weight: OpenBLAS is up to twice as fast with the roles exchanged.
+    turned = layout.scratch(out.shape[::-1], out.dtype)
+    layout.emit(partial(xp.matmul, b.T, a.T, turned))
+    layout.copy(out, turned.T)
+
+
+@kernel("linear", "linear_relu")
+def linear(layout: Layout, step: Step) -> bool:
+    """x @ w.T + b, and the larger of that and 0."""
+    x, w, *bias = step.inputs
+    if any(v.dtype != w.dtype for v in step.inputs) or w.dtype.kind != "f" or len(x.shape) != 2:
+        return False
+    if not all(step.out.shape):
+        return False
+    out = layout.make(step.out, last=False)
+    product(layout, layout.array(x), layout.array(w).T, out)
+    flat = out.reshape((-1,))
+    if bias:
+        add_bias(layout, layout.weight(bias[0]) if layout.fixed(bias[0]) else None, bias[0], flat)
+    if step.attrs.get("relu"):
+        against_run(layout, "maximum", flat, zeros(layout, flat.size, w.dtype), flat)
+    return True
+
+
+def add_bias(layout: Layout, get: Any, bias: Value, flat: Array) -> None:
+    """Emit flat += bias repeated; in runs of several rows, since every run costs a call."""
+    width = bias.shape[0]
+    if get is None:
+        layout.emit(
+            partial(layout.xp.add, flat.reshape((-1, width)), layout.array(bias), flat.reshape((-1, width)))
+        )
+        return
+    run = bias_run(layout, bias, max(1, min(RUN // max(1, width), flat.size // max(1, width))))
+    against_run(layout, "add", flat, run, flat)
+
+
+def bias_run(layout: Layout, bias: Value, repeats: int) -> Array:
+    """(repeats * c,): a bias (c,) written several times, kept up to date with the weight."""
+    get, width = layout.weight(bias), bias.shape[0]
+    run = layout.own((repeats, width), bias.dtype)
+
+    def load() -> None:
+        run[...] = get()
+
+    layout.on_load(load)
+    return run.reshape((repeats * width,))
+
+
+# -- everything else ----------------
+
+
+@kernel("*")
+def fallback(layout: Layout, step: Step) -> bool:
+    """The row's own rule, its result copied to where the others expect it."""
+    arrays = [layout.array(v) for v in step.inputs]
+    call = partial(step.row.forward, layout.xp, *arrays, **step.attrs)
+    targets = [layout.make(v) for v in step.outs]
+    layout.emit(_stored(call, targets, layout))
+    return True
+
+
+def _stored(call: Any, targets: Sequence[Array], layout: Layout) -> Any:
+    copyto = layout.xp.copyto
+    if not targets:
+        return lambda: None if layout.muted else call()
+    if len(targets) == 1:
+        (target,) = targets
+        return lambda: copyto(target, call())
+
+    def several() -> None:
+        for target, result in zip(targets, call(), strict=True):
+            copyto(target, result)
+
+    return several

@@ -1,0 +1,73 @@
+"""Plan kernels for max pooling on (n, h, w, c), by whole lines and copies of strided pixels."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from armour.tensor.layout import Layout, kernel
+from armour.tensor.program import Step
+
+
+@kernel("max_pool2d")
+def max_pool2d(layout: Layout, step: Step) -> bool:
+    """Lines first, whose runs are long; then the pixels of the lines' maxima, copied together."""
+    (x,) = step.inputs
+    (kh, kw), (sh, sw) = step.attrs["kernel"], step.attrs["stride"]
+    n, c, oh, ow = step.out.shape
+    if not all(step.out.shape) or x.dtype.kind != "f":
+        return False
+    xp, source = layout.xp, layout.rows(x)
+    out = layout.make_rows(step.out)
+    lines = source[:, : sh * (oh - 1) + 1 : sh]
+    if kh > 1:
+        held = layout.scratch((n, oh, x.shape[3], c), x.dtype)
+        for i in range(1, kh):
+            other = source[:, i : i + sh * (oh - 1) + 1 : sh]
+            layout.emit(partial(xp.maximum, lines if i == 1 else held, other, held))
+        lines = held
+    layout.copy(out, lines[:, :, : sw * (ow - 1) + 1 : sw])
+    if kw > 1:
+        pixels = layout.scratch(out.shape, x.dtype)
+        for j in range(1, kw):
+            layout.copy(pixels, lines[:, :, j : j + sw * (ow - 1) + 1 : sw])
+            layout.emit(partial(xp.maximum, out, pixels, out))
+    return True
+
+
+@kernel("max_unpool2d")
+def max_unpool2d(layout: Layout, step: Step) -> bool:
+    """g at the first maximum y of each window of x, if windows lie apart; the last place takes the rest."""
+    g, x, y = step.inputs
+    (kh, kw), (sh, sw) = step.attrs["kernel"], step.attrs["stride"]
+    oh, ow = y.shape[2:]
+    h, w = x.shape[2:]
+    if sh < kh or sw < kw or not all(y.shape) or g.dtype != x.dtype:
+        return False
+    xp = layout.xp
+    source, top = layout.array(x).transpose((0, 2, 3, 1)), layout.rows(y)
+    amounts, out = layout.rows(g), layout.make_rows(step.out)
+    if (sh, sw) != (kh, kw) or (oh * sh, ow * sw) != (h, w):
+        layout.emit(partial(out.fill, 0))
+    free, mask = layout.scratch(top.shape, "bool"), layout.scratch(top.shape, "bool")
+    work = layout.scratch(top.shape, x.dtype)
+    places = [(i, j) for i in range(kh) for j in range(kw)]
+    for number, (i, j) in enumerate(places):
+        at = (slice(None), slice(i, i + sh * (oh - 1) + 1, sh), slice(j, j + sw * (ow - 1) + 1, sw))
+        last, here = number == len(places) - 1, mask
+        if number == 0:
+            here = free if last else mask
+            if last:
+                layout.emit(partial(free.fill, True))
+        if last:
+            here = free
+        else:
+            layout.copy(work, source[at])
+            layout.emit(partial(xp.equal, work, top, mask))
+            if number == 0:
+                layout.emit(partial(xp.logical_not, mask, free))
+            else:
+                layout.emit(partial(xp.logical_and, mask, free, mask))
+                layout.emit(partial(xp.logical_xor, free, mask, free))
+        layout.emit(partial(xp.multiply, amounts, here, work))
+        layout.copy(out[at], work)
+    return True

@@ -1,0 +1,8 @@
+"""The kernels of plans: importing this module files them all, each row's preferred kernel first."""
+
+from __future__ import annotations
+
+from armour.tensor import lower_basic as lower_basic
+from armour.tensor import lower_conv as lower_conv
+from armour.tensor import lower_loss as lower_loss
+from armour.tensor import lower_pool as lower_pool

@@ -1,0 +1,133 @@
+"""A plan: a program laid out in memory, run by making its calls one after the other."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from armour.tensor import lowering  # noqa: F401  (files its kernels in KERNELS)
+from armour.tensor.backend import Array, Namespace
+from armour.tensor.layout import Layout
+from armour.tensor.program import Program, Value
+
+
+class Plan:
+    """Runs a program on inputs of the shapes it was recorded with.
+
+    The plan owns its memory and is not thread-safe: one plan for each thread. Weights are looked at before
+    each run: one that was replaced or written to is read anew.
+    """
+
+    def __init__(self, program: Program, xp: Namespace, families: Sequence[str]) -> None:
+        self.program, self.xp, self.families = program, xp, tuple(families)
+        self._own: set[int] = set()  # ids of weights that the plan keeps a copy of
+        self._build()
+
+    def run(self, *inputs: Array) -> list[Array]:
+        """The outputs, in the plan's own memory: valid, and not to be changed, until the next run."""
+        self.refresh()
+        for target, source in zip(self._inputs, inputs, strict=True):
+            target[...] = source
+        for call in self._calls:
+            call()
+        return self._outputs
+
+    def __call__(self, *inputs: Array) -> list[Array]:
+        """The outputs as new arrays."""
+        return [self.xp.array(out, order="C") for out in self.run(*inputs)]
+
+    def check(self, *inputs: Array) -> list[Array]:
+        """The outputs as new arrays, without effects on the world."""
+        self._layout.muted = True
+        try:
+            return self(*inputs)
+        finally:
+            self._layout.muted = False
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the plan has allocated."""
+        return self._layout.pool.allocated
+
+    def refresh(self) -> None:
+        """Read weights that have changed since the last run."""
+        for value, array in self._direct:
+            if value.source.data is not array:
+                # It was replaced, and may be again: from now on the plan has a copy of its own.
+                self._own.add(id(value))
+                self._build()
+                return
+        changed = False
+        for watch in self._watches:
+            changed |= watch()
+        if changed:
+            self._load()
+
+    # -- inside ----------------
+
+    def _build(self) -> None:
+        layout = self._layout = Layout(self.program, self.xp, self.families)
+        self._inputs = [layout.input(v) for v in self.program.inputs]
+        for weight in self.program.weights():
+            if id(weight) in self._own:
+                layout.copied(weight)
+        for step in self.program.prepared:
+            layout.prepared(step)
+        for step in self.program.steps:
+            layout.step(step)
+        self._outputs = [layout.array(v) for v in self.program.outputs]
+        self._calls = tuple(layout.calls)
+        self._direct = [(v, layout.array(v)) for v in layout.direct]
+        watcher = _watch_host if self.xp is np else _watch_device
+        self._watches = [watcher(v) for v in layout.packed.values()]
+        self._load()
+
+    def _load(self) -> None:
+        for load in self._layout.loads:
+            load()
+
+
+def _watch_host(value: Value) -> Callable[[], bool]:
+    """A function that says whether a weight has changed since it was last called."""
+    state: list[Any] = [None, None, 0, 0]  # array, copy, their addresses
+    compare = _memcmp()
+
+    def take() -> bool:
+        array = value.source.data
+        copy = np.array(array, order="C")
+        plain = array.flags.c_contiguous and compare is not None
+        state[:] = [array, copy, array.ctypes.data if plain else 0, copy.ctypes.data]
+        return True
+
+    def changed() -> bool:
+        array, copy, here, there = state
+        if value.source.data is not array:
+            return take()
+        if here:
+            return take() if compare(here, there, copy.nbytes) else False
+        same = np.array_equal(array, copy, equal_nan=array.dtype.kind == "f")
+        return False if same else take()
+
+    take()
+    return changed
+
+
+def _watch_device(value: Value) -> Callable[[], bool]:
+    # Comparing would have to wait for the device, which takes longer than reading the weights anew.
+    return lambda: True
+
+
+@cache
+def _memcmp() -> Callable[[int, int, int], int] | None:
+    """The C library's comparison of memory: a whole weight in a microsecond. None where it is not found."""
+    try:
+        function = ctypes.CDLL(None).memcmp
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    function.restype = ctypes.c_int
+    return function  # type: ignore[no-any-return]
