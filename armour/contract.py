@@ -12,7 +12,8 @@ import numpy as np
 from armour import checks
 from armour.bounds import Bounds
 from armour.errors import InvalidArgument, UnsupportedError
-from armour.tensor.backend import asnumpy, to_device
+from armour.objective import Objective
+from armour.tensor.backend import asnumpy, get_xp, to_device
 from armour.tensor.core import Tensor, backward_pass
 
 Loss: TypeAlias = Literal["cross_entropy", "margin", "dlr"]
@@ -127,21 +128,20 @@ class Model(ABC):
         from armour.tensor import losses
 
         checks.one_of("loss", loss, ("cross_entropy", "margin", "dlr"))
-        function, sign = getattr(losses, loss), -1.0 if targeted else 1.0
+        function = getattr(losses, loss)
         x = self.check_input(x)
         y = self.check_labels(y, len(x))
-        values, gradients = [np.zeros(0, np.float32)], [np.zeros((0, *x.shape[1:]), np.float32)]
+        values, gradients = [], []
         for rows in self._chunks(len(x)):
-            own = to_device(y[rows], self.device)
-
-            def signed(z: Tensor, labels: Any = own) -> Tensor:
-                loss: Tensor = sign * function(z, labels)
-                return loss
-
-            value, gradient, _ = self._pullback(x[rows], signed)
+            objective = Objective(function, y[rows], -1 if targeted else 1)
+            value, gradient, _ = self._pullback(x[rows], objective)
             values.append(value)
             gradients.append(gradient)
         self.counter.add(len(x), len(x))
+        if len(values) == 1:
+            return values[0], gradients[0]
+        if not values:
+            return np.zeros(0, np.float32), np.zeros_like(x)
         return np.concatenate(values), np.concatenate(gradients)
 
     def gradient(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -281,11 +281,15 @@ def input_gradient(loss: Tensor, leaf: Tensor) -> Tensor:
     """d sum(loss) / d leaf; walks only the tape that leads to the leaf, so no parameter gradients."""
     if loss.ndim != 1:
         raise InvalidArgument(f"expected loss_fn to return one loss per sample (n,), got shape {loss.shape}")
-    ones = Tensor(loss.data * 0 + 1)
-    if loss.requires_grad:
-        for _, gradient in backward_pass([loss], [ones], [leaf], create_graph=False, retain_graph=False):
+    return pulled_back(loss, Tensor(get_xp(loss.data).ones_like(loss.data)), leaf)
+
+
+def pulled_back(out: Tensor, cotangent: Tensor, leaf: Tensor) -> Tensor:
+    """The cotangent of `out` taken back to the leaf; zeros if `out` does not depend on it."""
+    if out.requires_grad:
+        for _, gradient in backward_pass([out], [cotangent], [leaf], create_graph=False, retain_graph=False):
             return gradient
-    return Tensor(leaf.data * 0)  # the loss does not depend on the input
+    return Tensor(get_xp(leaf.data).zeros_like(leaf.data))
 
 
 def _shape(shape: Sequence[int]) -> tuple[int, ...]:

@@ -8,23 +8,18 @@ Misclassified(y) & Confident(0.9)    any class but y, with probability 0.9 or mo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from armour.checks import describe, fraction
-from armour.contract import LossFn
 from armour.errors import InvalidArgument, UnsupportedError
+from armour.objective import Loss, Objective
 from armour.registry import Registry
 from armour.tensor import losses
-from armour.tensor.backend import to_device
-from armour.tensor.core import Tensor
 
 Labels: TypeAlias = NDArray[np.int64]
-# (logits Tensor (n, k), labels (n,)) -> Tensor (n,) that grows as the logits favour other classes.
-Loss: TypeAlias = Callable[[Tensor, Labels], Tensor]
 
 LOSSES: Registry[Loss] = Registry("loss")
 LOSSES.register("cross-entropy")(losses.cross_entropy)
@@ -69,7 +64,7 @@ class Criterion(ABC):
                 "the model has another number of classes than the data"
             )
 
-    def objective(self, loss: str | Loss = "cross-entropy") -> LossFn:
+    def objective(self, loss: str | Loss = "cross-entropy") -> Objective:
         """The function of logits (Tensor (n, k) -> Tensor (n,)) that the attacker makes as large as possible.
 
         loss: "cross-entropy", "margin", "dlr", or a function (logits, labels) -> (n,) that grows as the
@@ -82,9 +77,7 @@ class Criterion(ABC):
             raise UnsupportedError(
                 f"{self} gives an attack no direction; combine it with Misclassified or Targeted"
             )
-        if direction > 0:
-            return lambda logits: function(logits, to_device(labels, logits.device))
-        return lambda logits: -function(logits, to_device(labels, logits.device))
+        return Objective(function, labels, -1 if direction < 0 else 1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

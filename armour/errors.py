@@ -20,6 +20,10 @@ class UnsupportedError(ArmourError):
     """The request is well formed, but this model, norm or backend cannot do it."""
 
 
+class CaptureError(UnsupportedError):
+    """A function cannot be captured as a plan: it depends on values in a way that tensors do not show."""
+
+
 class FormatError(ArmourError):
     """A file is missing, damaged, hostile or of another kind than expected."""
 

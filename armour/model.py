@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -16,15 +16,20 @@ from armour.bounds import Bounds as Bounds
 from armour.contract import Counter as Counter
 from armour.contract import LossFn, input_gradient
 from armour.contract import Model as Model
-from armour.errors import InvalidArgument
+from armour.errors import CaptureError, InvalidArgument
+from armour.planned import Planned
 from armour.tensor.backend import asnumpy, to_device
+from armour.tensor.compiled import plans_enabled
 from armour.tensor.core import Tensor, no_grad
 from armour.tensor.module import frozen
+from armour.tensor.tape import state
+from armour.tensor.watch import capture
 
 if TYPE_CHECKING:
     from armour.tensor import nn
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class ModuleModel(Model):
@@ -32,8 +37,9 @@ class ModuleModel(Model):
 
     mean, std: numbers, or one per channel; the network sees (x - mean) / std.
     graph: the network as data (armour.tensor.ir.Graph) if known; traced on first use otherwise.
-    Gradients of parameters are never computed. A network that ends in a softmax is reported in
-    provenance["outputs"], and the logarithm of its output is what logits() returns.
+    compiled: run by captured plans (the default), or operation by operation; set to False, with a warning, if
+    the network cannot be captured. Gradients of parameters are never computed. A network that ends in a
+    softmax is reported in provenance["outputs"], and the logarithm of its output is what logits() returns.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class ModuleModel(Model):
         self._graph = graph
         self.device = device
         self._shift: tuple[Any, Any] | None = None
+        self.compiled = True
+        self._replay: Planned | None = None
         if device != "cpu":
             for tensor in (*module.parameters(), *(b for _, b in module.named_buffers())):
                 tensor.data = to_device(tensor.data, device)
@@ -101,26 +109,55 @@ class ModuleModel(Model):
         return (out + 1e-12).log() if self._log_outputs else out
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
-        with self._evaluating(), no_grad():
-            out = self.forward(Tensor(to_device(x, self.device)))
-        return self._check_output(asnumpy(out.data), len(x))
+        with self._evaluating():
+            out = self._run(lambda plans, at: plans.logits(at), self._eager_logits, x)
+        return self._check_output(asnumpy(out), len(x))
 
     def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        leaf = Tensor(to_device(x, self.device), requires_grad=True)
-        # Frozen parameters keep what depends on them alone, such as folded statistics, off the tape.
-        with self._evaluating(), frozen(self.module):
-            out = self.forward(leaf)
-            logits = self._check_output(asnumpy(out.data), len(x))
-            loss = loss_fn(out)
-            gradient = input_gradient(loss, leaf)
-        return asnumpy(loss.data), asnumpy(gradient.data), logits
+        def eager(at: Any) -> tuple[Any, Any, Any]:
+            # Frozen parameters keep what depends on them alone, such as folded statistics, off the tape.
+            leaf = Tensor(at, requires_grad=True)
+            with frozen(self.module):
+                out = self.forward(leaf)
+                value = loss_fn(out)
+                return value.data, input_gradient(value, leaf).data, out.data
+
+        with self._evaluating():
+            loss, gradient, logits = self._run(lambda plans, at: plans.pullback(at, loss_fn), eager, x)
+        return asnumpy(loss), asnumpy(gradient), self._check_output(asnumpy(logits), len(x))
 
     def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        from armour.tensor import nn
+        def eager(at: Any) -> tuple[Any, dict[str, Any]]:
+            with no_grad(), capture(self.module) as layers:
+                return self.forward(Tensor(at)).data, layers
 
-        with self._evaluating(), no_grad(), nn.capture(self.module) as layers:
-            out = self.forward(Tensor(to_device(x, self.device)))
-        return self._check_output(asnumpy(out.data), len(x)), {k: asnumpy(v) for k, v in layers.items()}
+        with self._evaluating():
+            out, layers = self._run(lambda plans, at: plans.tapped(at), eager, x)
+        return self._check_output(asnumpy(out), len(x)), {k: asnumpy(v) for k, v in layers.items()}
+
+    def _run(self, planned: Callable[[Planned, Any], T], eager: Callable[[Any], T], x: np.ndarray) -> T:
+        """By plans, if they are wanted and the network can be captured; else operation by operation."""
+        at = to_device(x, self.device)
+        if not self.compiled or not plans_enabled() or state.observers or state.guards or not len(x):
+            return eager(at)
+        try:
+            if self._replay is None:
+                self._replay = Planned(self.module, self.forward, self._settings)
+            return planned(self._replay, at)
+        except CaptureError as error:
+            log.warning("%s is run operation by operation, which is slower: %s", self.name, error)
+            self.compiled = False
+            return eager(at)
+
+    def _settings(self) -> Any:
+        return self._log_outputs, self.mean, self.std
+
+    def _eager_logits(self, at: Any) -> Any:
+        with no_grad():
+            return self.forward(Tensor(at)).data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_replay": None}  # plans are made anew where they are needed
 
     def _normalise(self, x: Tensor) -> Tensor:
         if self.mean == (0.0,) and self.std == (1.0,):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from armour.errors import InvalidArgument, UnsupportedError
+from armour.errors import CaptureError, InvalidArgument
 from armour.tensor.backend import Array, asnumpy, get_xp
-from armour.tensor.core import Tensor, grad_enabled, lift, wrap
+from armour.tensor.core import grad_enabled, lift, wrap
 from armour.tensor.families import families
 from armour.tensor.passes import optimise
 from armour.tensor.plan import Plan
@@ -20,6 +21,7 @@ from armour.tensor.recording import Recording, record
 from armour.tensor.tape import state
 
 TOLERANCE = 1e-3  # of the largest number, between a plan and the function it was captured from
+MOST_PLANS = 64  # that a function keeps, of those used last in a thread
 MOST = 0.98  # share of the numbers that must agree so well: ties of a pooling or a relu may fall otherwise
 
 
@@ -45,11 +47,11 @@ def use_plans(on: bool) -> Iterator[None]:
 class Compiled:
     """What compile() returns: call it like the function itself."""
 
-    def __init__(self, function: Callable[..., Any], key: Callable[[], Any] = lambda: None) -> None:
-        self.function = function
-        self._key = key
-        self._plans: dict[Any, tuple[Plan, Any]] = {}
+    def __init__(self, function: Callable[..., Any], key: Callable[[], Any] | None = None) -> None:
+        self.function, self._key = function, key
+        self._recordings: OrderedDict[Any, Recording] = OrderedDict()
         self._lock = threading.Lock()
+        self._local = threading.local()
         self._verified = False
 
     def __call__(self, *inputs: Any) -> Any:
@@ -58,52 +60,81 @@ class Compiled:
         recorded = grad_enabled() and any(t.requires_grad for t in tensors)
         if not _Switch.on or recorded or state.observers or state.guards:
             return self.function(*tensors)
-        plan, result = self._find(tensors)
-        return rebuilt(result, iter([wrap(a) for a in plan(*(t.data for t in tensors))]))
+        arrays = [t.data for t in tensors]
+        key = self.key(arrays)
+        outputs = [wrap(a) for a in self.plan(*arrays, key=key)(*arrays)]
+        return rebuilt(self._recordings[key].result, iter(outputs))
 
-    def plan(self, *inputs: Any) -> Plan:
-        """This thread's plan for inputs of these shapes; its `run` gives outputs in the plan's own memory."""
-        return self._find(lift(inputs))[0]
+    def key(self, arrays: Sequence[Array]) -> Any:
+        """What a plan depends on: shapes, dtypes, where the arrays are, kernels, and the module's parts."""
+        shapes = tuple((a.shape, a.dtype) for a in arrays)
+        return shapes, get_xp(*arrays), families(), None if self._key is None else self._key()
+
+    def plan(self, *inputs: Any, key: Any = None, slot: int = 0) -> Plan:
+        """This thread's plan for inputs of these shapes. slot: several plans alike, each with its own memory.
+
+        Its `run` gives outputs in the plan's own memory, without the copy that a call makes.
+        """
+        arrays = [t.data for t in lift(inputs)]
+        key = self.key(arrays) if key is None else key
+        plans: OrderedDict[Any, Plan] = self._local.__dict__.setdefault("plans", OrderedDict())
+        plan = plans.get((key, slot))
+        if plan is None or key not in self._recordings:
+            recording = self._recording(key, arrays)
+            plan = plans[key, slot] = Plan(recording.program, get_xp(*arrays), families())
+            self._check(plan, recording)
+            if len(plans) > MOST_PLANS:
+                plans.popitem(last=False)
+        return plan
+
+    def recording(self, *inputs: Any) -> Recording:
+        """What was recorded for inputs of these shapes."""
+        arrays = [t.data for t in lift(inputs)]
+        return self._recording(self.key(arrays), arrays)
 
     def clear(self) -> None:
         """Forget all plans."""
         with self._lock:
-            self._plans.clear()
+            self._recordings.clear()
 
     def __len__(self) -> int:
-        return len(self._plans)
+        return len(self._recordings)
 
-    def _find(self, tensors: Sequence[Tensor]) -> tuple[Plan, Any]:
-        shapes = tuple((t.data.shape, t.data.dtype) for t in tensors)
-        key = (shapes, threading.get_ident(), families(), self._key())
-        found = self._plans.get(key)
-        if found is None:
-            found = self._capture(tensors)
-            with self._lock:
-                self._plans[key] = found
-        return found
+    def __reduce__(self) -> Any:
+        return Compiled, (self.function, self._key)  # plans are made anew where they are needed
 
-    def _capture(self, tensors: Sequence[Tensor]) -> tuple[Plan, Any]:
-        detached = [wrap(t.data) for t in tensors]
-        recording = record(self.function, detached)
-        xp = get_xp(*(t.data for t in detached))
-        plan = Plan(optimise(recording.program), xp, families())
+    def _recording(self, key: Any, arrays: Sequence[Array]) -> Recording:
+        with self._lock:
+            found = self._recordings.get(key)
+            if found is None:
+                found = record(self.function, [wrap(a) for a in arrays])
+                optimise(found.program)
+                self._recordings[key] = found
+                if len(self._recordings) > MOST_PLANS:
+                    self._recordings.popitem(last=False)
+            return found
+
+    def _check(self, plan: Plan, recording: Recording) -> None:
+        # Once for each function: other shapes take the same path or are recorded on their own.
         if not self._verified:
             self._verify(plan, recording)
             self._verified = True
-        return plan, recording.result
+        recording.example.clear()
+        recording.expected.clear()
 
     def _verify(self, plan: Plan, recording: Recording) -> None:
         before = [stream.bit_generator.state for stream in recording.streams]
+        if not recording.example:
+            return
         found = plan.check(*recording.example)
         for stream, kept in zip(recording.streams, before, strict=True):
             stream.bit_generator.state = kept
         for ours, theirs in zip(found, recording.expected, strict=True):
             if not agree(asnumpy(ours), asnumpy(theirs)):
-                raise UnsupportedError(
-                    "the captured plan and the function differ on other numbers: the function computes something "
-                    "without tensor operations, or reads numbers of a tensor; use the operations of "
-                    "armour.tensor, or run it without compile"
+                raise CaptureError(
+                    "the captured plan and the function differ on other numbers: the function computes "
+                    "something without tensor operations, or reads numbers of a tensor; use the operations "
+                    "of armour.tensor, or run it without compile"
                 )
 
 
@@ -112,7 +143,7 @@ def compile(function: Callable[..., Any]) -> Compiled:
 
     function: takes arrays or Tensors and returns a Tensor, or tuples, lists and dicts of them; it may use
     transforms such as grad inside. Tensors from outside it, such as parameters, are weights: read anew when
-    they change. The path through it may depend on shapes, not on values: UnsupportedError if it does. Results
+    they change. The path through it may depend on shapes, not on values: CaptureError if it does. Results
     agree with the function's own to rounding.
 
     >>> from armour.tensor import compile, grad

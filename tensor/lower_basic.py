@@ -53,7 +53,8 @@ def ufunc(layout: Layout, step: Step) -> bool:
         last = any(_is_last(a) for a in same)
         target = layout.make(out, last=last) if out.dtype == inputs[0].dtype else layout.make(out)
     flat = layout.flat([*inputs, out])
-    layout.emit(partial(function, *(flat or [*(layout.array(v) for v in inputs), target])))
+    *arrays, result = flat or [*(layout.array(v) for v in inputs), target]
+    layout.emit(partial(function, *arrays, out=result))
     return True
 
 
@@ -98,9 +99,9 @@ def against_run(layout: Layout, name: str, x: Array, run: Array, out: Array) -> 
     whole = x.size // n * n if n else 0
     if whole:
         shape = (whole // n, n)
-        layout.emit(partial(function, x[:whole].reshape(shape), run, out[:whole].reshape(shape)))
+        layout.emit(partial(function, x[:whole].reshape(shape), run, out=out[:whole].reshape(shape)))
     if whole < x.size:
-        layout.emit(partial(function, x[whole:], run[: x.size - whole], out[whole:]))
+        layout.emit(partial(function, x[whole:], run[: x.size - whole], out=out[whole:]))
 
 
 @kernel("relu_grad")

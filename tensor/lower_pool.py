@@ -23,14 +23,14 @@ def max_pool2d(layout: Layout, step: Step) -> bool:
         held = layout.scratch((n, oh, x.shape[3], c), x.dtype)
         for i in range(1, kh):
             other = source[:, i : i + sh * (oh - 1) + 1 : sh]
-            layout.emit(partial(xp.maximum, lines if i == 1 else held, other, held))
+            layout.emit(partial(xp.maximum, lines if i == 1 else held, other, out=held))
         lines = held
     layout.copy(out, lines[:, :, : sw * (ow - 1) + 1 : sw])
     if kw > 1:
         pixels = layout.scratch(out.shape, x.dtype)
         for j in range(1, kw):
             layout.copy(pixels, lines[:, :, j : j + sw * (ow - 1) + 1 : sw])
-            layout.emit(partial(xp.maximum, out, pixels, out))
+            layout.emit(partial(xp.maximum, out, pixels, out=out))
     return True
 
 

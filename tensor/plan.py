@@ -36,6 +36,23 @@ class Plan:
             call()
         return self._outputs
 
+    def start(self, *early: Array) -> list[Array]:
+        """Run what needs no late input; the outputs that do not wait for one are valid."""
+        self.refresh()
+        for target, source in zip(self._early, early, strict=True):
+            target[...] = source
+        for call in self._calls[: self._split]:
+            call()
+        return self._outputs
+
+    def finish(self, *late: Array) -> list[Array]:
+        """Run the rest, after `start`."""
+        for target, source in zip(self._late, late, strict=True):
+            target[...] = source
+        for call in self._calls[self._split :]:
+            call()
+        return self._outputs
+
     def __call__(self, *inputs: Array) -> list[Array]:
         """The outputs as new arrays."""
         return [self.xp.array(out, order="C") for out in self.run(*inputs)]
@@ -77,8 +94,16 @@ class Plan:
                 layout.copied(weight)
         for step in self.program.prepared:
             layout.prepared(step)
-        for step in self.program.steps:
+        first, second = self.program.stages()
+        for step in first:
             layout.step(step)
+        self._split = len(layout.calls)
+        for step in second:
+            layout.step(step)
+        late = {id(v) for v in self.program.late}
+        pairs = list(zip(self.program.inputs, self._inputs, strict=True))
+        self._early = [array for value, array in pairs if id(value) not in late]
+        self._late = [array for value, array in pairs if id(value) in late]
         self._outputs = [layout.array(v) for v in self.program.outputs]
         self._calls = tuple(layout.calls)
         self._direct = [(v, layout.array(v)) for v in layout.direct]

@@ -57,12 +57,26 @@ class Program:
     """Steps in the order they run, and what goes in and comes out.
 
     prepared: steps that need weights and constants alone; they run when weights change and not at each call.
+    late: inputs that are known only when the steps that do without them have run.
     """
 
     inputs: list[Value]
     steps: list[Step]
     outputs: list[Value]
     prepared: list[Step] = field(default_factory=list)
+    late: list[Value] = field(default_factory=list)
+
+    def stages(self) -> tuple[list[Step], list[Step]]:
+        """The steps that do without the late inputs, and the rest; effects come in the second."""
+        waiting = {id(v) for v in self.late}
+        first, second = [], []
+        for step in self.steps:
+            if not step.outs or any(id(v) in waiting for v in step.inputs):
+                waiting.update(id(v) for v in step.outs)
+                second.append(step)
+            else:
+                first.append(step)
+        return first, second
 
     def uses(self) -> Counter[int]:
         """id of a value -> how many inputs of steps and outputs refer to it."""

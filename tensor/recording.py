@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from armour.errors import UnsupportedError
+from armour.errors import CaptureError
 from armour.tensor.backend import asnumpy
 from armour.tensor.core import Tensor
 from armour.tensor.op import Op
@@ -32,6 +32,7 @@ class Recorder:
         self.captured: list[tuple[Value, Tensor]] = []
         self.keep: list[Any] = []
         self.streams: dict[int, tuple[np.random.Generator, Any]] = {}
+        self.late: list[tuple[Value, Tensor]] = []
         self.inputs = [
             self._know(t, Value(t.shape, t.dtype, "input", source=i)) for i, t in enumerate(inputs)
         ]
@@ -42,6 +43,7 @@ class Recorder:
         state.observers.append(self._observe)
         state.readers.append(self._read)
         state.effects.append(self._effect)
+        state.later.append(self._later)
         try:
             return function(*inputs)
         finally:
@@ -49,12 +51,14 @@ class Recorder:
             state.observers.remove(self._observe)
             state.readers.remove(self._read)
             state.effects.remove(self._effect)
+            state.later.remove(self._later)
             for stream, before in self.streams.values():
                 stream.bit_generator.state = before
 
     def program(self, outputs: Sequence[Tensor]) -> Program:
         """What was recorded, from the inputs to these outputs."""
-        return Program(self.inputs, self.steps, [self._value(t) for t in outputs])
+        late = [value for value, _ in self.late]
+        return Program([*self.inputs, *late], self.steps, [self._value(t) for t in outputs], late=late)
 
     # -- what happens while it runs ----------------
 
@@ -74,7 +78,7 @@ class Recorder:
         if out.dtype == np.float64 and sources and all(v.dtype != np.float64 for v in sources):
             wanted = str(attrs.get("dtype", ""))
             if "float64" not in wanted:
-                raise UnsupportedError(
+                raise CaptureError(
                     f"op {row.name} makes float64 of {[str(v.dtype) for v in sources]}; a captured plan "
                     "keeps float32: cast the constant or array that is float64"
                 )
@@ -82,10 +86,16 @@ class Recorder:
     def _effect(self, function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
         self.steps.append(Step(effect_row(function), tuple(self._value(t) for t in tensors), {}, ()))
 
+    def _later(self, like: Tensor) -> Tensor:
+        made = Tensor(_other_numbers(like.data))
+        value = Value(made.shape, made.dtype, "input")
+        self.late.append((self._know(made, value), made))
+        return made
+
     def _read(self, tensor: Tensor) -> None:
         known = self.tensors.get(id(tensor)) or self.arrays.get(id(tensor.data))
         if known is not None and known.origin in ("input", "step"):
-            raise UnsupportedError(
+            raise CaptureError(
                 f"the function reads the numbers of a tensor of shape {tensor.shape} while it is captured, "
                 "so its path may depend on values; use where(), a mask or a comparison of tensors, or run "
                 "it without compile"
@@ -112,7 +122,7 @@ class Recorder:
                 self._refuse_values(row, name, part)
         known = self.arrays.get(id(value)) if hasattr(value, "dtype") else None
         if known is not None and known.origin in ("input", "step"):
-            raise UnsupportedError(
+            raise CaptureError(
                 f"op {row.name} has an attribute {name} that was computed from values; a captured plan would "
                 "keep the first one: use take_along_axis or gather, which take indices as an input"
             )
@@ -132,11 +142,23 @@ class Recording:
     streams: list[np.random.Generator]
 
 
+def later(like: Tensor) -> Tensor:
+    """Inside a function that is captured: an input like this tensor, given between the plan's two stages.
+
+    Whatever does not need it runs in the first stage (Plan.start), the rest in the second (Plan.finish).
+    Raises CaptureError outside a capture.
+    """
+    if not state.later:
+        raise CaptureError("later() stands for an input of a captured plan; call it inside compile only")
+    made: Tensor = state.later[-1](like)
+    return made
+
+
 def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Recording:
     """The program of `function` for inputs like these.
 
     Tensors made outside the function are weights, read anew at each run; those made inside are constants.
-    Raises UnsupportedError if a second run, on other numbers, differs in anything but numbers.
+    Raises CaptureError if a second run, on other numbers, differs in anything but numbers.
     """
     others = [Tensor(_other_numbers(t.data)) for t in inputs]
     first, second = Recorder(inputs), Recorder(others)
@@ -147,7 +169,7 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Recording:
     return Recording(
         program,
         result,
-        [t.data for t in others],
+        [t.data for t in (*others, *(t for _, t in second.late))],
         [t.data for t in outputs],
         [stream for stream, _ in first.streams.values()],
     )
@@ -175,17 +197,17 @@ def _same_path(first: Recorder, second: Recorder, program: Program, again: Progr
     for one, other in zip(a, b, strict=False):
         if not _equal(one, other):
             what = f"op {one[0]}" if isinstance(one, tuple) else "what it returns"
-            raise UnsupportedError(
+            raise CaptureError(
                 f"the function takes another path for other numbers (first difference at {what}); a captured "
                 "plan needs one path: use where() or a mask, or run it without compile"
             )
     if len(a) != len(b):
-        raise UnsupportedError("the function applies another number of operations for other numbers")
+        raise CaptureError("the function applies another number of operations for other numbers")
     for (value, tensor), (_, other) in zip(first.captured, second.captured, strict=True):
         if tensor is other or tensor.data is other.data:
             continue  # it lives outside the function: a weight
         if not _equal(tensor.data, other.data):
-            raise UnsupportedError(
+            raise CaptureError(
                 f"the function makes an array of shape {tensor.shape} from its inputs without tensor "
                 "operations; a captured plan would keep the first one: use the operations of armour.tensor"
             )
@@ -208,7 +230,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def flat_outputs(out: Any) -> list[Tensor]:
-    """The tensors in a result: alone, or in tuples, lists and dicts; UnsupportedError for anything else."""
+    """The tensors in a result: alone, or in tuples, lists and dicts; CaptureError for anything else."""
     if isinstance(out, Tensor):
         return [out]
     if isinstance(out, dict):
@@ -217,7 +239,7 @@ def flat_outputs(out: Any) -> list[Tensor]:
         return [t for v in out for t in flat_outputs(v)]
     if out is None:
         return []
-    raise UnsupportedError(
+    raise CaptureError(
         f"a captured function returns tensors, or tuples, lists and dicts of them, got {type(out).__name__}"
     )
 

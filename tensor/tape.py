@@ -24,6 +24,7 @@ class State(threading.local):
         self.observers: list[Callable[..., None]] = []
         self.readers: list[Callable[[Any], None]] = []  # a tensor whose numbers leave the engine
         self.effects: list[Callable[..., None]] = []  # (function, tensors), instead of carrying it out
+        self.later: list[Callable[[Any], Any]] = []  # make the input that is known only between two stages
 
 
 state = State()

@@ -1,0 +1,39 @@
+"""What an attack makes as large as possible: a loss of logits and labels, away from them or towards them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour.tensor.backend import to_device
+from armour.tensor.core import Tensor
+
+# (logits Tensor (n, k), labels (n,)) -> Tensor (n,), row by row.
+Loss: TypeAlias = Callable[[Tensor, Any], Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objective:
+    """direction * function(logits, labels): a Tensor (n,) of logits (n, k).
+
+    labels: (n,) int64. A model can split it by rows, and capture it as a whole: it is data, not a closure.
+    """
+
+    function: Loss
+    labels: NDArray[np.int64]
+    direction: Literal[-1, 1] = 1
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return self.of(logits, to_device(self.labels, logits.device))
+
+    def of(self, logits: Tensor, labels: Any) -> Tensor:
+        """The objective for other labels."""
+        value = self.function(logits, labels)
+        return value if self.direction > 0 else -value
+
+    def __getitem__(self, rows: Any) -> Objective:
+        return Objective(self.function, self.labels[rows], self.direction)

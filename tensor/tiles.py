@@ -1,0 +1,117 @@
+"""Batches in tiles: a few samples run through the whole of a plan while what they need is in the cache.
+
+The sizes of tiles are powers of two and follow from the network and the batch alone, so that results do not
+depend on how many threads share them, and few plans serve batches of any size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from armour.tensor.backend import Array, get_xp
+from armour.tensor.compiled import Compiled
+from armour.tensor.plan import Plan
+from armour.tensor.program import Program
+from armour.tensor.workers import share
+
+CACHE = 1 << 21  # bytes that the largest value of a tile may take
+LARGEST = 256  # samples of a tile
+PROBE = 8  # samples of the run that measures a function
+
+
+class Tiled:
+    """A function of a batch whose samples are independent, captured and run tile by tile.
+
+    Takes and returns arrays with the samples along the first axis. A function with an input that is given
+    `later` runs in two stages: see `staged` and `held`.
+    """
+
+    def __init__(self, function: Callable[..., Any], key: Callable[[], Any] | None = None) -> None:
+        self.compiled = Compiled(function, key)
+        self._sizes: dict[Any, int] = {}
+
+    def __call__(self, *arrays: Array) -> list[Array]:
+        """The outputs for the whole batch, as new arrays in the memory order that the plan gives them."""
+        n = len(arrays[0])
+        parts = self.tiles(n, arrays)
+        outputs: list[Array] = []
+
+        def job(rows: slice) -> None:
+            given = [a[rows] for a in arrays]
+            _store(outputs, self.compiled.plan(*given).run(*given), rows, n)
+
+        job(parts[0])
+        share([lambda rows=rows: job(rows) for rows in parts[1:]])  # type: ignore[misc]
+        return outputs
+
+    def result(self, *arrays: Array) -> Any:
+        """The structure of the function's result, as it was when it was recorded."""
+        return self.compiled.recording(*(a[self.tiles(len(a), arrays)[0]] for a in arrays)).result
+
+    def staged(self, x: Array, between: Callable[[slice, list[Array]], Array]) -> list[Array]:
+        """Run in two stages, tile by tile: between(rows, outputs) gives the late input for these rows."""
+        n, outputs = len(x), list[Array]()
+        for rows in self.tiles(n, [x]):
+            plan = self.compiled.plan(x[rows])
+            late = between(rows, plan.start(x[rows]))
+            _store(outputs, plan.finish(late), rows, n)
+        return outputs
+
+    def held(self, x: Array, between: Callable[[list[Array]], Array]) -> list[Array]:
+        """Like `staged`, with one `between` for the whole batch: every tile's plan waits for it."""
+        n, parts = len(x), self.tiles(len(x), [x])
+        first, outputs = list[Array](), list[Array]()
+        plans: list[Plan] = []
+        for slot, rows in enumerate(parts):
+            plans.append(self.compiled.plan(x[rows], slot=slot))
+            _store(first, plans[-1].start(x[rows]), rows, n)
+        late = between(first)
+        for plan, rows in zip(plans, parts, strict=True):
+            _store(outputs, plan.finish(late[rows]), rows, n)
+        return outputs
+
+    def tiles(self, n: int, arrays: Sequence[Array]) -> list[slice]:
+        """The rows of each tile: as many whole tiles as there are, then ever smaller powers of two."""
+        size, start, parts = self._size(n, arrays), 0, []
+        while start < n:
+            while size > n - start:
+                size //= 2
+            parts.append(slice(start, start + size))
+            start += size
+        return parts
+
+    def _size(self, n: int, arrays: Sequence[Array]) -> int:
+        kind = tuple((a.shape[1:], a.dtype) for a in arrays)
+        if kind not in self._sizes:
+            few = [a[: min(PROBE, n)] for a in arrays]
+            largest = _largest(self.compiled.recording(*few).program) / len(few[0])
+            fitting = max(1, int(CACHE // max(largest, 1)))
+            self._sizes[kind] = min(LARGEST, 1 << (fitting.bit_length() - 1))
+        return self._sizes[kind]
+
+
+def _largest(program: Program) -> int:
+    """Bytes of the largest value that a run makes."""
+    sizes = (math.prod(v.shape) * np.dtype(v.dtype).itemsize for s in program.steps for v in s.outs)
+    return max(sizes, default=1)
+
+
+def _store(outputs: list[Array], found: Sequence[Array], rows: slice, n: int) -> None:
+    """Put a tile's outputs into those of the batch, which are made by the first tile."""
+    if not outputs:
+        outputs.extend(_like(array, n) for array in found)
+    for output, array in zip(outputs, found, strict=True):
+        output[rows] = array
+
+
+def _like(array: Array, n: int) -> Array:
+    xp = get_xp(array)
+    if array.ndim == 4 and not array.flags.c_contiguous:
+        turned = array.transpose((0, 2, 3, 1))
+        if turned.flags.c_contiguous:
+            return xp.empty((n, *turned.shape[1:]), array.dtype).transpose((0, 3, 1, 2))
+    return xp.empty((n, *array.shape[1:]), array.dtype)
