@@ -22,7 +22,8 @@ OBJECTIVES = 8  # plans of whole objectives that are kept, of those used last
 class Planned:
     """The plans of one network. forward: differentiable logits of a batch; module: where its weights are.
 
-    key: what `forward` depends on besides the module. Raises CaptureError, at the first call, if the network cannot be captured.
+    key: what `forward` depends on besides the module. Raises CaptureError, at the first call, if the network
+    cannot be captured.
     """
 
     def __init__(

@@ -13,6 +13,8 @@ from armour.tensor.autodiff import value_and_grad as value_and_grad
 from armour.tensor.autodiff import vjp as vjp
 from armour.tensor.backend import get_xp as get_xp
 from armour.tensor.backend import use_backend as use_backend
+from armour.tensor.compiled import compile as compile
+from armour.tensor.compiled import use_plans as use_plans
 from armour.tensor.conv import conv2d as conv2d
 from armour.tensor.core import Tensor as Tensor
 from armour.tensor.core import no_grad as no_grad
@@ -52,6 +54,7 @@ from armour.tensor.elementwise import sqrt as sqrt
 from armour.tensor.elementwise import subtract as subtract
 from armour.tensor.elementwise import tanh as tanh
 from armour.tensor.elementwise import where as where
+from armour.tensor.families import use_kernels as use_kernels
 from armour.tensor.linalg import einsum as einsum
 from armour.tensor.linalg import matmul as matmul
 from armour.tensor.losses import cross_entropy as cross_entropy
@@ -88,6 +91,7 @@ from armour.tensor.shape import reshape as reshape
 from armour.tensor.shape import stack as stack
 from armour.tensor.shape import take_along_axis as take_along_axis
 from armour.tensor.shape import transpose as transpose
+from armour.tensor.workers import use_workers as use_workers
 
 if TYPE_CHECKING:
     from armour.tensor import nn as nn

@@ -75,13 +75,13 @@ class Recorder:
         # A dict among the attributes is a cache between gradients, not part of what is computed.
         plain = {key: value for key, value in attrs.items() if not isinstance(value, dict)}
         self.steps.append(Step(row, sources, plain, (self._know(out, made),)))
-        if out.dtype == np.float64 and sources and all(v.dtype != np.float64 for v in sources):
-            wanted = str(attrs.get("dtype", ""))
-            if "float64" not in wanted:
-                raise CaptureError(
-                    f"op {row.name} makes float64 of {[str(v.dtype) for v in sources]}; a captured plan "
-                    "keeps float32: cast the constant or array that is float64"
-                )
+        moving = [v.dtype for v in sources if v.origin in ("input", "step")]
+        asked = "float64" in str(attrs.get("dtype", ""))
+        if out.dtype == np.float64 and moving and np.float64 not in moving and not asked:
+            raise CaptureError(
+                f"op {row.name} makes float64 of {[str(v.dtype) for v in sources]}; a captured plan keeps "
+                "float32: cast the constant or array that is float64"
+            )
 
     def _effect(self, function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
         self.steps.append(Step(effect_row(function), tuple(self._value(t) for t in tensors), {}, ()))

@@ -20,13 +20,14 @@ PUBLIC = {
         ATTACKS Attack AttackResult BIM FGSM FixedBudgetAttack PGD RFGSM get names
     """,
     "armour.criteria": """
-        And Confident Criterion LOSSES Labels Loss Misclassified Targeted
+        And Confident Criterion LOSSES Labels Misclassified Targeted
     """,
     "armour.data": """
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.errors": """
-        ArmourError BackendUnavailable CheckpointError DataError FormatError GateFailed Interrupted
+        ArmourError BackendUnavailable CaptureError CheckpointError DataError FormatError GateFailed
+        Interrupted
         InvalidArgument NothingEvaluated UnsoundEvidence UnsupportedError
     """,
     "armour.formats": """
@@ -36,13 +37,14 @@ PUBLIC = {
         Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint
     """,
     "armour.tensor": """
-        OPS Tensor abs add argmax avg_pool2d batch_norm broadcast_to cast clip concat conv2d cos
+        OPS Tensor abs add argmax avg_pool2d batch_norm broadcast_to cast clip compile concat conv2d cos
         cross_entropy cumsum divide dlr dropout einsum elu equal erf exp expm1 flatten flip floor
         gelu get_xp getitem global_avg_pool2d global_max_pool2d grad greater greater_equal
         group_norm hvp jacobian kl layer_norm leaky_relu less less_equal log log1p log_softmax
         logsumexp margin matmul max max_pool2d maximum mean min minimum mse multiply negative
         no_grad not_equal pad per_sample_grad power relu reshape sigmoid sign silu sin softmax
-        softplus sqrt stack subtract sum take_along_axis tanh transpose use_backend value_and_grad
+        softplus sqrt stack subtract sum take_along_axis tanh transpose use_backend use_kernels
+        use_plans use_workers value_and_grad
         var vjp where
     """,
     "armour.tensor.nn": """
