@@ -10,7 +10,8 @@ import pytest
 
 from armour.errors import InvalidArgument
 from armour.tensor import Tensor, limits, no_grad, zoo
-from armour.tensor.demand import MIB, demand
+from armour.tensor.demand import demand
+from armour.tensor.demand_parts import MIB
 from armour.tensor.op import OPS, Case
 from armour.tensor.tape import state
 
