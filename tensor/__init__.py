@@ -6,8 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from armour.tensor.autodiff import grad as grad
+from armour.tensor.autodiff import hessian as hessian
 from armour.tensor.autodiff import hvp as hvp
 from armour.tensor.autodiff import jacobian as jacobian
+from armour.tensor.autodiff import jvp as jvp
 from armour.tensor.autodiff import per_sample_grad as per_sample_grad
 from armour.tensor.autodiff import value_and_grad as value_and_grad
 from armour.tensor.autodiff import vjp as vjp
