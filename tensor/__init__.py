@@ -66,6 +66,8 @@ from armour.tensor.norm import dropout as dropout
 from armour.tensor.norm import group_norm as group_norm
 from armour.tensor.norm import layer_norm as layer_norm
 from armour.tensor.op import OPS as OPS
+from armour.tensor.per_sample import clipped_gradient as clipped_gradient
+from armour.tensor.per_sample import module_sample_grads as module_sample_grads
 from armour.tensor.pooling import avg_pool2d as avg_pool2d
 from armour.tensor.pooling import global_avg_pool2d as global_avg_pool2d
 from armour.tensor.pooling import global_max_pool2d as global_max_pool2d

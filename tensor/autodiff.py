@@ -27,7 +27,7 @@ _alias: Op = op("alias", lambda xp, x: x, (lambda g, y, x: g,), cases=(Case(((2,
 
 
 @contextmanager
-def _inside() -> Iterator[None]:
+def inside() -> Iterator[None]:
     _local.depth = getattr(_local, "depth", 0) + 1
     try:
         with recording(True):
@@ -36,7 +36,7 @@ def _inside() -> Iterator[None]:
         _local.depth -= 1
 
 
-def _nested() -> bool:
+def nested() -> bool:
     return getattr(_local, "depth", 0) > 0 and grad_enabled()
 
 
@@ -77,7 +77,7 @@ def _zeros(t: Tensor) -> Tensor:
     return Tensor(get_xp(t.data).zeros_like(t.data))
 
 
-def _gradients(
+def gradients(
     outputs: Tensor, seed: Tensor, targets: list[Tensor], create: bool, retain: bool = False
 ) -> list[Tensor]:
     if not outputs.requires_grad:
@@ -103,17 +103,17 @@ def value_and_grad(
     """
 
     def evaluate(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        keep = create_graph or _nested()
+        keep = create_graph or nested()
         watched = [_watch(args[i], keep) for i in _positions(argnums)]
         called = list(args)
         for i, w in zip(_positions(argnums), watched, strict=True):
             called[i] = w
-        with _inside():
+        with inside():
             (value,) = lift([fn(*called, **kwargs)])
         if value.size != 1:
             raise InvalidArgument(f"expected a function returning a single element, got shape {value.shape}")
         seed = Tensor(get_xp(value.data).ones_like(value.data))
-        grads = iter(_gradients(value, seed, _leaves(watched), keep))
+        grads = iter(gradients(value, seed, _leaves(watched), keep))
         rebuilt = [_rebuild(w, grads) for w in watched]
         return value if keep else value.detach(), rebuilt[0] if isinstance(argnums, int) else tuple(rebuilt)
 
@@ -130,16 +130,16 @@ def grad(
 
 def vjp(fn: Callable[..., Any], *args: Any) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
     """(fn(*args), pull): pull(g) is g times the Jacobian for each argument; it may be called many times."""
-    keep = _nested()
+    keep = nested()
     watched = [_watch(a, keep) for a in args]
-    with _inside():
+    with inside():
         (value,) = lift([fn(*watched)])
 
     def pull(g: Any) -> tuple[Tensor, ...]:
         (seed,) = lift([g])
         if seed.shape != value.shape:
             raise InvalidArgument(f"expected a cotangent of shape {value.shape}, got {seed.shape}")
-        return tuple(_gradients(value, seed.astype(value.dtype), watched, _nested(), retain=True))
+        return tuple(gradients(value, seed.astype(value.dtype), watched, nested(), retain=True))
 
     return value if keep else value.detach(), pull
 
@@ -172,14 +172,14 @@ def jvp(fn: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Tensor, Te
     """
     points = primals if isinstance(primals, tuple) else (primals,)
     directions = lift(tangents if isinstance(tangents, tuple) else (tangents,))
-    keep = _nested()
+    keep = nested()
     watched = [_watch(p, keep) for p in points]
     if [t.shape for t in watched] != [t.shape for t in directions]:
         raise InvalidArgument(
             f"expected tangents of the primals' shapes {[t.shape for t in watched]}, "
             f"got {[t.shape for t in directions]}"
         )
-    with _inside():
+    with inside():
         (value,) = lift([fn(*watched)])
         push = _pusher(value, watched)
     return value if keep else value.detach(), push(directions)
@@ -190,15 +190,15 @@ def _pusher(value: Tensor, watched: list[Tensor]) -> Callable[[Sequence[Tensor]]
     # The pulled-back gradients are linear in the cotangent, so where it lies does not matter; at 1 rather
     # than 0, rules that divide do not divide 0 by 0.
     cotangent = Tensor(get_xp(value.data).ones_like(value.data), requires_grad=value.dtype.kind == "f")
-    pulled = _gradients(value, cotangent, watched, True)
+    pulled = gradients(value, cotangent, watched, True)
 
     def push(tangents: Sequence[Tensor]) -> Tensor:
-        keep = _nested()
+        keep = nested()
         with recording(True):
             along = [(g * t.astype(g.dtype)).sum() for g, t in zip(pulled, tangents, strict=True)]
             total = functools.reduce(lambda a, b: a + b, along)
         seed = Tensor(get_xp(total.data).ones_like(total.data))
-        return _gradients(total, seed, [cotangent], keep, retain=True)[0]
+        return gradients(total, seed, [cotangent], keep, retain=True)[0]
 
     return push
 
@@ -211,9 +211,9 @@ def jacobian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:
     """
 
     def evaluate(x: Any) -> Tensor:
-        keep = _nested()
+        keep = nested()
         t = _watch(x, keep)
-        with _inside():
+        with inside():
             (value,) = lift([fn(t)])
             by_columns = t.size < value.size
             push = _pusher(value, [t]) if by_columns else None
@@ -223,7 +223,7 @@ def jacobian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:
         if push is not None:
             columns = [push([unit]) for unit in _units(t)]
             return stack(columns, axis=-1).reshape(shape)
-        rows = [_gradients(value, unit, [t], keep, retain=True)[0] for unit in _units(value)]
+        rows = [gradients(value, unit, [t], keep, retain=True)[0] for unit in _units(value)]
         return stack(rows).reshape(shape)
 
     return evaluate

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from armour.errors import InvalidArgument
+from armour.tensor import demand_samples
 from armour.tensor.backend import Array
 from armour.tensor.demand_parts import (
     CALL,
@@ -248,4 +249,4 @@ RULES: dict[str, Rule] = {
     "take_along_axis": _take_along_axis,
     "take_along_axis_grad": _take_grad,
     "transpose": viewed,
-}
+} | demand_samples.RULES

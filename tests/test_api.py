@@ -36,14 +36,14 @@ PUBLIC = {
         Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint
     """,
     "armour.tensor": """
-        OPS Tensor abs add argmax avg_pool2d batch_norm broadcast_to cast clip concat conv2d cos
-        cross_entropy cumsum divide dlr dropout einsum elu equal erf exp expm1 flatten flip floor
-        gelu get_xp getitem global_avg_pool2d global_max_pool2d grad greater greater_equal
-        group_norm hessian hvp jacobian jvp kl layer_norm leaky_relu less less_equal log log1p log_softmax
-        logsumexp margin matmul max max_pool2d maximum mean min minimum mse multiply negative
-        no_grad not_equal pad per_sample_grad power relu reshape sigmoid sign silu sin softmax
-        softplus sqrt stack subtract sum take_along_axis tanh transpose use_backend value_and_grad
-        var vjp where
+        OPS Tensor abs add argmax avg_pool2d batch_norm broadcast_to cast clip clipped_gradient
+        concat conv2d cos cross_entropy cumsum divide dlr dropout einsum elu equal erf exp expm1
+        flatten flip floor gelu get_xp getitem global_avg_pool2d global_max_pool2d grad greater
+        greater_equal group_norm hessian hvp jacobian jvp kl layer_norm leaky_relu less less_equal
+        log log1p log_softmax logsumexp margin matmul max max_pool2d maximum mean min minimum
+        module_sample_grads mse multiply negative no_grad not_equal pad per_sample_grad power relu
+        reshape sigmoid sign silu sin softmax softplus sqrt stack subtract sum take_along_axis tanh
+        transpose use_backend value_and_grad var vjp where
     """,
     "armour.tensor.nn": """
         Add AvgPool2d BatchNorm1d BatchNorm2d Buffer Conv2d Dropout ELU Flatten GELU GlobalAvgPool2d

@@ -51,6 +51,17 @@ def conv2d_weight_grad(x: Any, g: Any, *, kernel: Any, groups: int, **attrs: Any
     return transposed(lambda w: conv2d(x, w, groups=groups, **attrs), g, shape)
 
 
+def conv2d_sample_grad(x: Any, g: Any, **attrs: Any) -> Any:
+    """Each sample alone."""
+    rows = [conv2d_weight_grad(x[i : i + 1], g[i : i + 1], **attrs) for i in range(len(x))]
+    shape = (g.shape[1], x.shape[1] // attrs["groups"], *attrs["kernel"])
+    return np.stack(rows) if rows else np.zeros((0, *shape))
+
+
+def conv2d_sample_square(x: Any, g: Any, **attrs: Any) -> Any:
+    return (conv2d_sample_grad(x, g, **attrs) ** 2).sum(axis=(1, 2, 3, 4))
+
+
 def pooled(x: Any, kernel: Any, stride: Any, reduce: Callable[[Any], Any]) -> Any:
     """`reduce` of each flattened window."""
     oh, ow = ((x.shape[2 + i] - kernel[i]) // stride[i] + 1 for i in (0, 1))
@@ -190,6 +201,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
+    "conv2d_sample_grad": conv2d_sample_grad,
+    "conv2d_sample_square": conv2d_sample_square,
     "cross_entropy": cross_entropy,
     "cross_entropy_grad": lambda g, z, y: (
         g[:, None] * (scipy.special.softmax(z, axis=1) - np.eye(z.shape[1])[y])
@@ -220,5 +233,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "softmax": scipy.special.softmax,
     "softplus": lambda x: np.log1p(np.exp(x)),
     "stack": lambda *xs, axis: np.stack(xs, axis=axis),
+    "sum_places": lambda x: x.reshape((*x.shape[:2], np.prod(x.shape[2:], dtype=int))).sum(axis=2),
     "take_along_axis_grad": scattered_along,
 }

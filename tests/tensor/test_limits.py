@@ -46,6 +46,12 @@ for settings in (ONE, {"stride": (2, 1), "padding": (40, 2), "dilation": (1, 2),
     LARGE.append(("conv2d", ((2, 16, 60, 60), (32, 16, 3, 3), (32,)), settings))
     LARGE.append(("conv2d", ((2, 1, 200, 200), (3, 1, 5, 5)), settings))
 LARGE.append(("conv2d", ((2, 32, 60, 60), (32, 1, 3, 3)), ONE | {"groups": 32}))
+for row_name in ("conv2d_sample_grad", "conv2d_sample_square"):
+    LARGE.append((row_name, ((40, 64, 9, 9), (40, 128, 9, 9)), ONE | {"kernel": (3, 3)}))
+    LARGE.append((row_name, ((30, 32, 12, 12), (30, 32, 12, 12)), ONE | {"kernel": (3, 3), "groups": 32}))
+LARGE.append(("conv2d_sample_grad", ((300, 1, 28, 28), (300, 6, 28, 28)), ONE | {"kernel": (3, 3)}))
+LARGE.append(("conv2d_sample_grad", ((2, 16, 100, 90), (2, 32, 100, 90)), ONE | {"kernel": (3, 3)}))
+LARGE.append(("sum_places", ((64, 16, 60, 20),), {}))
 
 
 def arrays(shapes: tuple[Any, ...]) -> list[np.ndarray]:
@@ -105,6 +111,7 @@ HUGE: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("conv2d_input_grad", ((2, 1, 8, 8), (1, 1, 3, 3)), ONE | {"size": (1 << 20, 1 << 20)}),
     ("avg_unpool2d", ((2, 1, 8, 8),), {"size": (1 << 20, 1 << 20), "kernel": (2, 2), "stride": (2, 2)}),
     ("avg_pool2d", ((2, 1, 3000, 3000),), {"kernel": (2900, 2900), "stride": (1, 1)}),
+    ("conv2d_sample_square", ((1, 1, 400, 400), (1, 1, 400, 400)), ONE | {"kernel": (3, 3)}),
 ]  # fmt: skip
 
 
