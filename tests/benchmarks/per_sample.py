@@ -2,8 +2,8 @@
 
 `make bench BENCH=per_sample` runs it. Ours is the public call, armour.tensor.clipped_gradient; PyTorch's is
 torch.func: vmap(grad) of one sample's loss, then the clipped sum of what it gives. Same weights, same
-clipping norm, the median of the norms, so that half of the samples are clipped. Ratios are armour / PyTorch in
-thread CPU time: below 1 armour is faster.
+clipping norm, the median of the norms, so that half of the samples are clipped. Ratios are armour / PyTorch
+in thread CPU time: below 1 armour is faster.
 """
 
 from __future__ import annotations
