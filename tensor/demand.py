@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from armour.errors import InvalidArgument
-from armour.tensor import demand_samples
+from armour.tensor import demand_arrays, demand_samples
 from armour.tensor.backend import Array
 from armour.tensor.demand_parts import (
     CALL,
@@ -223,30 +223,34 @@ def _one_hot(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
 
 # Rows whose output can be larger than their inputs broadcast against each other, or that take more than a
 # pass over it.
-RULES: dict[str, Rule] = {
-    "avg_pool2d": _avg_pool,
-    "avg_unpool2d": _unpool,
-    "batch_norm_train": _channels,
-    "broadcast_to": _broadcast_to,
-    "concat": _joined,
-    "conv2d": _conv2d,
-    "conv2d_input_grad": _conv_input_grad,
-    "conv2d_weight_grad": _conv_weight_grad,
-    "einsum": _einsum,
-    "getitem": _getitem,
-    "getitem_grad": _shaped,
-    "linear": _linear,
-    "matmul": _matmul,
-    "max_pick2d": _first_maximum,
-    "max_pool2d": _max_pool,
-    "max_unpool2d": _first_maximum,
-    "one_hot": _one_hot,
-    "pad": _pad,
-    "reshape": viewed,
-    "scale_channels": _channels,
-    "scale_shift": _channels,
-    "stack": _joined,
-    "take_along_axis": _take_along_axis,
-    "take_along_axis_grad": _take_grad,
-    "transpose": viewed,
-} | demand_samples.RULES
+RULES: dict[str, Rule] = (
+    {
+        "avg_pool2d": _avg_pool,
+        "avg_unpool2d": _unpool,
+        "batch_norm_train": _channels,
+        "broadcast_to": _broadcast_to,
+        "concat": _joined,
+        "conv2d": _conv2d,
+        "conv2d_input_grad": _conv_input_grad,
+        "conv2d_weight_grad": _conv_weight_grad,
+        "einsum": _einsum,
+        "getitem": _getitem,
+        "getitem_grad": _shaped,
+        "linear": _linear,
+        "matmul": _matmul,
+        "max_pick2d": _first_maximum,
+        "max_pool2d": _max_pool,
+        "max_unpool2d": _first_maximum,
+        "one_hot": _one_hot,
+        "pad": _pad,
+        "reshape": viewed,
+        "scale_channels": _channels,
+        "scale_shift": _channels,
+        "stack": _joined,
+        "take_along_axis": _take_along_axis,
+        "take_along_axis_grad": _take_grad,
+        "transpose": viewed,
+    }
+    | demand_samples.RULES
+    | demand_arrays.RULES
+)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from tests.tensor.array_references import ARRAY_REFERENCES
+
 
 def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Every output element as its own sum."""
@@ -189,7 +191,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     )
 } | {
     "alias": same,
-    "argsort": lambda x: np.argsort(x, axis=-1),
     "avg_pool2d": lambda x, kernel, stride: pooled(x, kernel, stride, np.mean),
     "avg_unpool2d": lambda g, size, kernel, stride: transposed(
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
@@ -235,4 +236,5 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "stack": lambda *xs, axis: np.stack(xs, axis=axis),
     "sum_places": lambda x: x.reshape((*x.shape[:2], np.prod(x.shape[2:], dtype=int))).sum(axis=2),
     "take_along_axis_grad": scattered_along,
+    **ARRAY_REFERENCES,
 }
