@@ -125,6 +125,7 @@ from armour.tensor.powers import rsqrt as rsqrt
 from armour.tensor.powers import square as square
 from armour.tensor.probability import erfc as erfc
 from armour.tensor.probability import erfinv as erfinv
+from armour.tensor.recompute import checkpoint as checkpoint
 from armour.tensor.reduce import add_n as add_n
 from armour.tensor.reduce import argmax as argmax
 from armour.tensor.reduce import cumsum as cumsum

@@ -10,7 +10,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from armour.errors import InvalidArgument
@@ -26,18 +26,30 @@ _local = threading.local()
 _alias: Op = op("alias", lambda xp, x: x, (lambda g, y, x: g,), cases=(Case(((2, 3),)), Case(((0,),))))
 
 
+def depth() -> int:
+    """How many transforms' functions this thread is inside of."""
+    return int(getattr(_local, "depth", 0))
+
+
 @contextmanager
-def inside() -> Iterator[None]:
-    _local.depth = getattr(_local, "depth", 0) + 1
+def at_depth(levels: int) -> Iterator[None]:
+    """Inside, transforms act as they do inside that many others, and operations are recorded."""
+    before, _local.depth = depth(), levels
     try:
         with recording(True):
             yield
     finally:
-        _local.depth -= 1
+        _local.depth = before
+
+
+def inside() -> AbstractContextManager[None]:
+    """For a transform's call of its function: one level deeper, and operations are recorded."""
+    return at_depth(depth() + 1)
 
 
 def nested() -> bool:
-    return getattr(_local, "depth", 0) > 0 and grad_enabled()
+    """True inside another transform's function, which may differentiate what is computed here."""
+    return depth() > 0 and grad_enabled()
 
 
 def _watch(value: Any, keep: bool) -> Any:

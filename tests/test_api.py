@@ -37,7 +37,7 @@ PUBLIC = {
     """,
     "armour.tensor": """
         OPS Tensor abs acos acosh add add_n all any arange argmax argmin argsort asin asinh atan
-        atan2 atanh avg_pool2d batch_norm broadcast_to cast ceil cholesky chunk clip
+        atan2 atanh avg_pool2d batch_norm broadcast_to cast ceil checkpoint cholesky chunk clip
         clipped_gradient concat conv2d cos cosh cosine_similarity count_nonzero cross_entropy cummax
         cummin cumprod cumsum depth_to_space det diag diag_embed diagonal divide dlr dropout einsum
         elu equal erf erfc erfinv exp exp2 expand_dims expm1 eye flatten flip floor floor_divide
