@@ -35,6 +35,7 @@ from armour.tensor.cumulative import cummax as cummax
 from armour.tensor.cumulative import cummin as cummin
 from armour.tensor.cumulative import cumprod as cumprod
 from armour.tensor.cumulative import prod as prod
+from armour.tensor.custom import custom_vjp as custom_vjp
 from armour.tensor.diagonals import diag as diag
 from armour.tensor.diagonals import diag_embed as diag_embed
 from armour.tensor.diagonals import diagonal as diagonal

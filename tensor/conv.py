@@ -83,6 +83,7 @@ def _b_vjp(g: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor, **attrs: Any) 
 
 BASIC: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 OTHER: dict[str, Any] = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+DEPTHWISE: dict[str, Any] = {"stride": (2, 3), "padding": (1, 2), "dilation": (3, 2), "groups": 3}
 
 _conv2d: Op = op(
     "conv2d",
@@ -93,6 +94,8 @@ _conv2d: Op = op(
         Case(((2, 4, 6, 7), (6, 2, 3, 2)), OTHER),
         Case(((2, 3, 4, 4), (5, 3, 1, 1)), BASIC | {"padding": (0, 0)}),
         Case(((0, 3, 5, 4), (4, 3, 3, 3)), BASIC),
+        Case(((2, 3, 5, 4), (3, 1, 3, 3), (3,)), BASIC | {"groups": 3}),
+        Case(((2, 3, 9, 8), (3, 1, 3, 2)), DEPTHWISE),
     ),
 )
 conv2d_input_grad: Op = op(
@@ -106,6 +109,8 @@ conv2d_input_grad: Op = op(
         Case(((2, 4, 5, 4), (4, 3, 3, 3)), BASIC | {"size": (5, 4)}),
         Case(((2, 6, 3, 5), (6, 2, 3, 2)), OTHER | {"size": (6, 7)}),
         Case(((0, 4, 5, 4), (4, 3, 3, 3)), BASIC | {"size": (5, 4)}),
+        Case(((2, 3, 5, 4), (3, 1, 3, 3)), BASIC | {"groups": 3, "size": (5, 4)}),
+        Case(((2, 3, 3, 4), (3, 1, 3, 2)), DEPTHWISE | {"size": (9, 8)}),
     ),
 )
 conv2d_weight_grad: Op = op(
@@ -119,6 +124,8 @@ conv2d_weight_grad: Op = op(
         Case(((2, 3, 5, 4), (2, 4, 5, 4)), BASIC | {"kernel": (3, 3)}),
         Case(((2, 4, 6, 7), (2, 6, 3, 5)), OTHER | {"kernel": (3, 2)}),
         Case(((0, 3, 5, 4), (0, 4, 5, 4)), BASIC | {"kernel": (3, 3)}),
+        Case(((2, 3, 5, 4), (2, 3, 5, 4)), BASIC | {"groups": 3, "kernel": (3, 3)}),
+        Case(((2, 3, 9, 8), (2, 3, 3, 4)), DEPTHWISE | {"kernel": (3, 2)}),
     ),
 )
 
