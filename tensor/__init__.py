@@ -29,6 +29,11 @@ from armour.tensor.backend import use_backend as use_backend
 from armour.tensor.control import scan as scan
 from armour.tensor.control import stop_gradient as stop_gradient
 from armour.tensor.conv import conv2d as conv2d
+from armour.tensor.convnd import conv1d as conv1d
+from armour.tensor.convnd import conv3d as conv3d
+from armour.tensor.convnd import conv_transpose1d as conv_transpose1d
+from armour.tensor.convnd import conv_transpose2d as conv_transpose2d
+from armour.tensor.convnd import conv_transpose3d as conv_transpose3d
 from armour.tensor.core import Tensor as Tensor
 from armour.tensor.core import no_grad as no_grad
 from armour.tensor.cumulative import cummax as cummax
@@ -188,6 +193,10 @@ from armour.tensor.trig import atanh as atanh
 from armour.tensor.trig import cosh as cosh
 from armour.tensor.trig import sinh as sinh
 from armour.tensor.trig import tan as tan
+from armour.tensor.windows import col2im as col2im
+from armour.tensor.windows import im2col as im2col
+from armour.tensor.windows import overlap_add as overlap_add
+from armour.tensor.windows import sliding_windows as sliding_windows
 
 if TYPE_CHECKING:
     from armour.tensor import nn as nn

@@ -8,9 +8,10 @@ from typing import Any
 from armour.checks import describe
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
-from armour.tensor.core import Tensor
+from armour.tensor.core import Tensor, lift
 from armour.tensor.kernels import numpy_kernels as kernels
 from armour.tensor.op import Case, Op, op
+from armour.tensor.padding import margins, padded
 
 Pair = tuple[int, int]
 
@@ -135,14 +136,20 @@ def conv2d(
     w: Any,
     b: Any = None,
     stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
+    padding: Any = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
     """Cross-correlation of x (n, c, h, w) with w (o, c / groups, kh, kw), plus b (o,); -> (n, o, oh, ow).
 
-    stride, padding (zeros on both sides), dilation: one number or (vertical, horizontal).
-    Raises InvalidArgument if the shapes do not fit.
+    stride, padding (zeros on both sides), dilation: one number or (vertical, horizontal). padding may also be
+    ((top, bottom), (left, right)), "valid" for none, or "same" for output of the input's size (stride 1; of
+    an odd number of zeros the larger half comes after, as in PyTorch). Raises InvalidArgument if the shapes
+    do not fit.
     """
+    if not isinstance(padding, int) and not all(isinstance(p, int) for p in padding):
+        x, w = lift([x, w])
+        window = pair("stride", stride, 1), pair("dilation", dilation, 1)
+        x, padding = padded(x, margins(padding, w.shape[2:], *window))
     attrs = _attrs(stride, padding, dilation, groups)
     return _conv2d(x, w, **attrs) if b is None else _conv2d(x, w, b, **attrs)

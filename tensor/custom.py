@@ -58,9 +58,9 @@ class CustomVjp:
 def custom_vjp(forward: Forward, backward: Backward | None = None) -> CustomVjp:
     """A function that computes `forward` and is differentiated by `backward`, also as a decorator.
 
-    forward: (*inputs, **keywords) -> Tensor, in Tensor operations. backward: (g, y, *inputs, **keywords) -> one
-    gradient for each input (None: none), each of the input's shape or one that broadcasts to it, in Tensor
-    operations. Arguments given by position are tensors, arrays or numbers; by keyword, settings.
+    forward: (*inputs, **keywords) -> Tensor, in Tensor operations. backward: (g, y, *inputs, **keywords) ->
+    one gradient for each input (None: none), each of the input's shape or one that broadcasts to it, in
+    Tensor operations. Arguments given by position are tensors, arrays or numbers; by keyword, settings.
     A gradient of the gradient is the derivative of `backward`. Rounding that passes gradients straight
     through (Bengio, Leonard and Courville, 2013, https://arxiv.org/abs/1308.3432):
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from armour.errors import InvalidArgument
-from armour.tensor import demand_arrays, demand_samples
+from armour.tensor import demand_arrays, demand_nn, demand_samples
 from armour.tensor.backend import Array
 from armour.tensor.demand_parts import (
     CALL,
@@ -254,3 +254,4 @@ RULES: dict[str, Rule] = (
     | demand_samples.RULES
     | demand_arrays.RULES
 )
+RULES |= demand_nn.RULES

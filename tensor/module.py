@@ -64,8 +64,8 @@ class Module:
     bprop: Callable[..., Any] | None = None
     """A subclass may define `bprop(self, *inputs, out, dout)`: the gradients for its inputs, in a tuple.
 
-    out: what forward returned, one Tensor; dout: its gradient. With ((dx, ...), {"weight": dw}) parameters have
-    gradients too, by name; without, they have none. Written in Tensor operations; see tensor.custom_vjp.
+    out: what forward returned, one Tensor; dout: its gradient. With ((dx, ...), {"weight": dw}) parameters
+    have gradients too, by name; without, they have none. Written in Tensor operations; see tensor.custom_vjp.
     """
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:

@@ -112,7 +112,8 @@ class _Recorder:
             return
         if OPS.get(row.name) is not row:
             raise UnsupportedError(
-                f"{row.name.removeprefix(PREFIX)!r} has a backward of its own, which a stored network cannot hold; "
+                f"{row.name.removeprefix(PREFIX)!r} has a backward of its own, which a stored network "
+                f"cannot hold; "
                 "make it part of a layer registered by @nn.leaf"
             )
         sources = tuple(self._reference(t, inputs) for t in inputs)

@@ -16,18 +16,21 @@ from armour.tensor.backend import Array, Namespace
 
 Pair = tuple[int, int]
 
-HOST_CHUNK, DEVICE_CHUNK = 192 * 1024, 64 * 1024 * 1024  # bytes of one array of a chunk; there are about three
+HOST_CHUNK, DEVICE_CHUNK = (
+    192 * 1024,
+    64 * 1024 * 1024,
+)  # bytes of one array of a chunk; there are about three
 
 
 class _Taps(NamedTuple):
-    """The taps along one axis that see one phase: `some` of the kernel, `count` of them.
+    """The taps along one axis that see one phase: `some` of the kernel, `number` of them.
 
     The first one is `first` lines into the phase, and they are `apart` lines apart.
     """
 
     phase: int
     some: slice
-    count: int
+    number: int
     first: int
     apart: int
 
@@ -71,9 +74,7 @@ def conv2d(
     """x (n, c, h, w), w (c, 1, kh, kw), b (c,) or None -> (n, c, oh, ow)."""
     n, c, *size = x.shape
     kernel = w.shape[2:]
-    oh, ow = (
-        (size[k] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k] + 1 for k in (0, 1)
-    )
+    oh, ow = ((size[k] + 2 * padding[k] - dilation[k] * (kernel[k] - 1) - 1) // stride[k] + 1 for k in (0, 1))
     down, across = _axes(size, (oh, ow), kernel, stride, padding, dilation)
     weights = _repeated(xp, w[:, 0].transpose((1, 2, 0)), ow)
     bias = None if b is None else _repeated(xp, b, ow)
@@ -113,8 +114,8 @@ def conv2d_input_grad(
         inner[:, above : above + oh, before : before + ow] = g[start : start + m].transpose((0, 2, 3, 1))
         for v in down.taps():
             for u in across.taps():
-                row = above - v.first - (v.count - 1) * v.apart
-                column = before - u.first - (u.count - 1) * u.apart
+                row = above - v.first - (v.number - 1) * v.apart
+                column = before - u.first - (u.number - 1) * u.apart
                 lines = _windows(
                     xp, wide[:m, row:, column * c :], v, u, (down.phase, across.phase), c
                 )  # fmt: skip
@@ -144,7 +145,8 @@ def conv2d_weight_grad(
 
 
 def _phases(xp: Namespace, x: Array, down: _Axis, across: _Axis) -> Iterator[tuple[int, Array]]:
-    # For chunks of samples: the first one, and (samples, sh, sw, rows, columns * c), valid until the next one.
+    # For chunks of samples: the first one, and (samples, sh, sw, rows, columns * c), valid until the next
+    # one.
     n, c = x.shape[:2]
     (top, bottom), (left, right) = down.inside(), across.inside()
     rows, columns, steps = down.phase, across.phase, (down.stride, across.stride)
@@ -167,7 +169,7 @@ def _windows(xp: Namespace, base: Array, v: _Taps, u: _Taps, size: Pair, c: int)
     # line), the first of which is at its start.
     image, line, item = base.strides
     strides = (image, line, line * v.apart, item * c * u.apart, item)
-    shape = (len(base), size[0], v.count, u.count, size[1] * c)
+    shape = (len(base), size[0], v.number, u.number, size[1] * c)
     return xp.lib.stride_tricks.as_strided(base, shape, strides)
 
 

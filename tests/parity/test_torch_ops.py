@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from armour import tensor
 from armour.tensor import OPS, Tensor
 from armour.tensor.op import Case, Op
+from tests.parity import torch_peers_nn
 from tests.parity.array_peers import ARRAY_ALONE, ARRAY_PEERS
 from tests.tensor.test_op_table import cases, differentiable, samples
 
@@ -133,6 +134,8 @@ ALONE = {
     *("max_unpool2d", "relu_grad", "take_along_axis_grad"),
     *ARRAY_ALONE,
 }
+PEERS |= torch_peers_nn.PEERS
+ALONE |= torch_peers_nn.ALONE
 # Empty examples that PyTorch warns about or cannot differentiate.
 UNLIKE = {"conv2d_input_grad-2", "conv2d_weight_grad-2", "var-3"}
 

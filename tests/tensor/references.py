@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from tests.tensor import references_nn
 from tests.tensor.array_references import ARRAY_REFERENCES
 
 
@@ -238,3 +239,4 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "take_along_axis_grad": scattered_along,
     **ARRAY_REFERENCES,
 }
+REFERENCES |= references_nn.REFERENCES

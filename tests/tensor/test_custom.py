@@ -8,7 +8,20 @@ import pytest
 
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.tensor import (
-    Tensor, clip, custom_vjp, exp, floor, grad, hvp, ir, jacobian, log, nn, no_grad, per_sample_grad, vjp,
+    Tensor,
+    clip,
+    custom_vjp,
+    exp,
+    floor,
+    grad,
+    hvp,
+    ir,
+    jacobian,
+    log,
+    nn,
+    no_grad,
+    per_sample_grad,
+    vjp,
 )  # fmt: skip
 from armour.tensor.core import observers
 from armour.tensor.custom import CustomVjp

@@ -50,8 +50,12 @@ def test_the_three_kernels_match_their_definitions(problem: Any, chunk: int, dev
     np.testing.assert_allclose(out, want, atol=1e-12)
     assert dx.shape == x.shape and dw.shape == w.shape
     u, v = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
-    np.testing.assert_allclose((dx * u).sum(), (g * references.conv2d(u, w, groups=c, **attrs)).sum(), atol=1e-9)
-    np.testing.assert_allclose((dw * v).sum(), (g * references.conv2d(x, v, groups=c, **attrs)).sum(), atol=1e-9)
+    np.testing.assert_allclose(
+        (dx * u).sum(), (g * references.conv2d(u, w, groups=c, **attrs)).sum(), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        (dw * v).sum(), (g * references.conv2d(x, v, groups=c, **attrs)).sum(), atol=1e-9
+    )
 
 
 def test_single_precision_is_kept_and_rows_use_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
