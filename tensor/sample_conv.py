@@ -9,6 +9,7 @@ from armour.tensor.core import Tensor
 from armour.tensor.kernels import sample_kernels as kernels
 from armour.tensor.layers import Conv2d
 from armour.tensor.op import OPS, Case, Op, op
+from armour.tensor.padding import margins, padded
 from armour.tensor.sample_grads import Dense, SampleGrad, grad_sampler, prefers_gram
 from armour.tensor.shape import broadcast_to, reshape
 
@@ -100,9 +101,10 @@ class Convolved(SampleGrad):
 @grad_sampler(Conv2d)
 def conv2d(layer: Conv2d, x: Tensor, g: Tensor) -> dict[str, SampleGrad]:
     """x (n, c, h, w), g (n, o, oh, ow), with any stride, padding, dilation and groups."""
+    x, both = padded(x, margins(layer.padding, layer.kernel_size, layer.stride, layer.dilation))
     attrs = {
         "stride": layer.stride,
-        "padding": layer.padding,
+        "padding": both,
         "dilation": layer.dilation,
         "groups": layer.groups,
     }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armour.tensor import Tensor, ir, nn, no_grad
+from armour.tensor import Tensor, ir, module_sample_grads, nn, no_grad
 from armour.tensor.gradcheck import check_grads
 from tests.tensor.layer_examples import EXAMPLES, Example
 from tests.tensor.strict import StrictArray, register
@@ -130,3 +130,23 @@ def test_arrays_that_refuse_conversion_to_numpy(e: Example) -> None:
         tensor.data = state[name]
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("e", ALL)
+def test_gradients_of_each_sample(e: Example) -> None:
+    named = [name for name, _ in e.layer.named_parameters()]
+    if not named or e.integers or len(e.shapes) > 1:
+        return
+    layer = e.layer.astype("float64")
+    (x,) = draw(e, 3, "float64")
+
+    def loss(out: Tensor, labels: Tensor) -> Tensor:
+        return (out * out).reshape((out.shape[0], -1)).sum(axis=1) * labels
+
+    found = module_sample_grads(layer, loss, x, np.array([1.0, 2.0, -1.0]))
+    for i, factor in enumerate((1.0, 2.0, -1.0)):
+        layer.zero_grad()
+        (loss(layer(Tensor(x[i : i + 1])), Tensor(np.array([factor]))).sum()).backward()
+        for name, p in layer.named_parameters():
+            want = np.zeros(p.shape) if p.grad is None else p.grad.numpy()
+            np.testing.assert_allclose(np.asarray(found[name])[i], want, rtol=1e-9, atol=1e-10, err_msg=name)
