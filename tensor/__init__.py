@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from armour.tensor import random as random
+from armour.tensor.anomaly import detect_anomaly as detect_anomaly
 from armour.tensor.autodiff import grad as grad
 from armour.tensor.autodiff import hessian as hessian
 from armour.tensor.autodiff import hvp as hvp

@@ -22,6 +22,8 @@ class State(threading.local):
         self.recording = True
         self.guards: list[Callable[..., None]] = []  # (row, arrays, attrs), before it runs
         self.observers: list[Callable[..., None]] = []
+        # Applies backward rules, if someone wants to see what they give: (row, index, g, y, inputs, attrs).
+        self.pull: Callable[..., Any] | None = None
 
 
 state = State()
@@ -102,7 +104,10 @@ def backward_pass(
             for i, parent in enumerate(inputs):
                 if id(parent) not in useful:
                     continue
-                part = row.input_vjp(i, gradient, tensor, inputs, node.attrs)
+                if state.pull is None:
+                    part = row.input_vjp(i, gradient, tensor, inputs, node.attrs)
+                else:
+                    part = state.pull(row, i, gradient, tensor, inputs, node.attrs)
                 if part is None:
                     continue
                 if part.data.shape != parent.data.shape:

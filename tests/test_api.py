@@ -26,8 +26,8 @@ PUBLIC = {
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.errors": """
-        ArmourError BackendUnavailable CheckpointError DataError FormatError GateFailed Interrupted
-        InvalidArgument NothingEvaluated UnsoundEvidence UnsupportedError
+        AnomalyError ArmourError BackendUnavailable CheckpointError DataError FormatError GateFailed
+        Interrupted InvalidArgument NothingEvaluated UnsoundEvidence UnsupportedError
     """,
     "armour.formats": """
         check_target load save
@@ -40,9 +40,9 @@ PUBLIC = {
         atan2 atanh avg_pool2d batch_norm broadcast_to cast ceil checkpoint cholesky chunk clip
         clipped_gradient col2im concat conv1d conv2d conv3d conv_transpose1d conv_transpose2d
         conv_transpose3d cos cosh cosine_similarity count_nonzero cross_entropy cummax cummin
-        cumprod cumsum custom_vjp depth_to_space det diag diag_embed diagonal divide dlr dropout
-        einsum elu equal erf erfc erfinv exp exp2 expand_dims expm1 eye flatten flip floor
-        floor_divide full_like gather gather_nd gelu get_xp getitem global_avg_pool2d
+        cumprod cumsum custom_vjp depth_to_space det detect_anomaly diag diag_embed diagonal divide
+        dlr dropout einsum elu equal erf erfc erfinv exp exp2 expand_dims expm1 eye flatten flip
+        floor floor_divide full_like gather gather_nd gelu get_xp getitem global_avg_pool2d
         global_max_pool2d grad greater greater_equal group_norm hessian hvp im2col index_add inv
         isfinite isinf isnan jacobian jvp kl kthvalue layer_norm leaky_relu lerp less less_equal
         linspace log log10 log1p log2 log_softmax logaddexp logical_and logical_not logical_or
