@@ -42,8 +42,11 @@ MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MA
 bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=attacks, mutation: others)
 	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
+# The compiled kernels of the extra `fast`, which the other environments do not have.
+FAST_TESTS := tests/tensor/test_onednn.py tests/tensor/test_numba_kernels.py
+
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
-	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(ARGS)
+	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(FAST_TESTS) $(ARGS)
 
 clean:  ## remove environments and everything built
 	rm -rf $(VENV) $(DEV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -60,5 +63,5 @@ $(DEV)/.stamp: pyproject.toml
 
 $(PARITY)/.stamp: pyproject.toml tests/parity/requirements.txt
 	$(PYTHON) -m venv --clear $(PARITY)
-	$(PARITY)/bin/python -m pip install $(PIP_FLAGS) -r tests/parity/requirements.txt -e .
+	$(PARITY)/bin/python -m pip install $(PIP_FLAGS) -r tests/parity/requirements.txt -e ".[fast]"
 	touch $@

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from armour.checks import describe, fraction
 from armour.errors import InvalidArgument, UnsupportedError
-from armour.objective import Loss, Objective
+from armour.objective import Loss as Loss
+from armour.objective import Objective
 from armour.registry import Registry
 from armour.tensor import losses
 

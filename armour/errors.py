@@ -52,6 +52,12 @@ class UnsoundEvidence(ArmourError):
     exit_code = 3
 
 
+class AnomalyError(ArmourError):
+    """Inside `armour.tensor.detect_anomaly`, an operation made the first NaN (or infinite) value."""
+
+    exit_code = 3
+
+
 class NothingEvaluated(ArmourError):
     """There was nothing to evaluate (no samples left, an empty data set after filters)."""
 

@@ -6,9 +6,11 @@ nest) or is told to `create_graph`. Functions must be written in Tensor operatio
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from armour.errors import InvalidArgument
@@ -24,18 +26,30 @@ _local = threading.local()
 _alias: Op = op("alias", lambda xp, x: x, (lambda g, y, x: g,), cases=(Case(((2, 3),)), Case(((0,),))))
 
 
+def depth() -> int:
+    """How many transforms' functions this thread is inside of."""
+    return int(getattr(_local, "depth", 0))
+
+
 @contextmanager
-def _inside() -> Iterator[None]:
-    _local.depth = getattr(_local, "depth", 0) + 1
+def at_depth(levels: int) -> Iterator[None]:
+    """Inside, transforms act as they do inside that many others, and operations are recorded."""
+    before, _local.depth = depth(), levels
     try:
         with recording(True):
             yield
     finally:
-        _local.depth -= 1
+        _local.depth = before
 
 
-def _nested() -> bool:
-    return getattr(_local, "depth", 0) > 0 and grad_enabled()
+def inside() -> AbstractContextManager[None]:
+    """For a transform's call of its function: one level deeper, and operations are recorded."""
+    return at_depth(depth() + 1)
+
+
+def nested() -> bool:
+    """True inside another transform's function, which may differentiate what is computed here."""
+    return depth() > 0 and grad_enabled()
 
 
 def _watch(value: Any, keep: bool) -> Any:
@@ -75,7 +89,7 @@ def _zeros(t: Tensor) -> Tensor:
     return Tensor(get_xp(t.data).zeros_like(t.data))
 
 
-def _gradients(
+def gradients(
     outputs: Tensor, seed: Tensor, targets: list[Tensor], create: bool, retain: bool = False
 ) -> list[Tensor]:
     if not outputs.requires_grad:
@@ -101,17 +115,17 @@ def value_and_grad(
     """
 
     def evaluate(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        keep = create_graph or _nested()
+        keep = create_graph or nested()
         watched = [_watch(args[i], keep) for i in _positions(argnums)]
         called = list(args)
         for i, w in zip(_positions(argnums), watched, strict=True):
             called[i] = w
-        with _inside():
+        with inside():
             (value,) = lift([fn(*called, **kwargs)])
         if value.size != 1:
             raise InvalidArgument(f"expected a function returning a single element, got shape {value.shape}")
         seed = Tensor(get_xp(value.data).ones_like(value.data))
-        grads = iter(_gradients(value, seed, _leaves(watched), keep))
+        grads = iter(gradients(value, seed, _leaves(watched), keep))
         rebuilt = [_rebuild(w, grads) for w in watched]
         return value if keep else value.detach(), rebuilt[0] if isinstance(argnums, int) else tuple(rebuilt)
 
@@ -128,16 +142,16 @@ def grad(
 
 def vjp(fn: Callable[..., Any], *args: Any) -> tuple[Tensor, Callable[[Any], tuple[Tensor, ...]]]:
     """(fn(*args), pull): pull(g) is g times the Jacobian for each argument; it may be called many times."""
-    keep = _nested()
+    keep = nested()
     watched = [_watch(a, keep) for a in args]
-    with _inside():
+    with inside():
         (value,) = lift([fn(*watched)])
 
     def pull(g: Any) -> tuple[Tensor, ...]:
         (seed,) = lift([g])
         if seed.shape != value.shape:
             raise InvalidArgument(f"expected a cotangent of shape {value.shape}, got {seed.shape}")
-        return tuple(_gradients(value, seed.astype(value.dtype), watched, _nested(), retain=True))
+        return tuple(gradients(value, seed.astype(value.dtype), watched, nested(), retain=True))
 
     return value if keep else value.detach(), pull
 
@@ -157,23 +171,94 @@ def hvp(fn: Callable[..., Any], x: Any, v: Any) -> Tensor:
     return product
 
 
+def jvp(fn: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Tensor, Tensor]:
+    """(fn(*primals), the Jacobian of fn times the tangents): the derivative along one direction.
+
+    primals, tangents: tuples of arrays of equal shapes, or one array each for a function of one argument.
+    The product is the derivative, for the cotangent, of the vjp, which is linear in it: two backward passes,
+    whatever the number of outputs. Raises InvalidArgument for shapes that differ.
+
+    >>> value, slope = jvp(lambda x: x * x, [1.0, 3.0], [1.0, 0.5])
+    >>> slope.numpy().tolist()
+    [2.0, 3.0]
+    """
+    points = primals if isinstance(primals, tuple) else (primals,)
+    directions = lift(tangents if isinstance(tangents, tuple) else (tangents,))
+    keep = nested()
+    watched = [_watch(p, keep) for p in points]
+    if [t.shape for t in watched] != [t.shape for t in directions]:
+        raise InvalidArgument(
+            f"expected tangents of the primals' shapes {[t.shape for t in watched]}, "
+            f"got {[t.shape for t in directions]}"
+        )
+    with inside():
+        (value,) = lift([fn(*watched)])
+        push = _pusher(value, watched)
+    return value if keep else value.detach(), push(directions)
+
+
+def _pusher(value: Tensor, watched: list[Tensor]) -> Callable[[Sequence[Tensor]], Tensor]:
+    """The function from tangents of `watched` to the tangent of `value`; it may be called many times."""
+    # The pulled-back gradients are linear in the cotangent, so where it lies does not matter; at 1 rather
+    # than 0, rules that divide do not divide 0 by 0.
+    cotangent = Tensor(get_xp(value.data).ones_like(value.data), requires_grad=value.dtype.kind == "f")
+    pulled = gradients(value, cotangent, watched, True)
+
+    def push(tangents: Sequence[Tensor]) -> Tensor:
+        keep = nested()
+        with recording(True):
+            along = [(g * t.astype(g.dtype)).sum() for g, t in zip(pulled, tangents, strict=True)]
+            total = functools.reduce(lambda a, b: a + b, along)
+        seed = Tensor(get_xp(total.data).ones_like(total.data))
+        return gradients(total, seed, [cotangent], keep, retain=True)[0]
+
+    return push
+
+
 def jacobian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:
-    """A function returning the Jacobian (*output shape, *input shape), by one backward pass per output."""
+    """A function returning the Jacobian (*output shape, *input shape).
+
+    One forward pass, then one backward pass for each output (a row) or for each input (a column, as in
+    `jvp`), whichever are fewer.
+    """
 
     def evaluate(x: Any) -> Tensor:
-        value, pull = vjp(fn, x)
-        (t,) = lift([x])
-        xp = get_xp(value.data)
-        rows = []
-        for i in range(value.size):
-            unit = xp.zeros(value.size, value.dtype)
-            unit[i] = 1
-            rows.append(pull(Tensor(unit.reshape(value.shape)))[0])
-        if not rows:
-            return Tensor(xp.zeros((*value.shape, *t.shape), t.dtype))
-        return stack(rows).reshape((*value.shape, *t.shape))
+        keep = nested()
+        t = _watch(x, keep)
+        with inside():
+            (value,) = lift([fn(t)])
+            by_columns = t.size < value.size
+            push = _pusher(value, [t]) if by_columns else None
+        shape = (*value.shape, *t.shape)
+        if not math.prod(shape):
+            return Tensor(get_xp(t.data).zeros(shape, t.dtype))
+        if push is not None:
+            columns = [push([unit]) for unit in _units(t)]
+            return stack(columns, axis=-1).reshape(shape)
+        rows = [gradients(value, unit, [t], keep, retain=True)[0] for unit in _units(value)]
+        return stack(rows).reshape(shape)
 
     return evaluate
+
+
+def _units(like: Tensor) -> Iterator[Tensor]:
+    """Arrays of that shape that are 1 at one element and 0 elsewhere, for each element."""
+    xp = get_xp(like.data)
+    for i in range(like.size):
+        unit = xp.zeros(like.size, like.dtype)
+        unit[i] = 1
+        yield Tensor(unit.reshape(like.shape))
+
+
+def hessian(fn: Callable[..., Any]) -> Callable[[Any], Tensor]:
+    """A function returning the second derivatives (*x.shape, *x.shape) of the scalar function `fn`.
+
+    The Jacobian of the gradient: one backward pass per element of x.
+
+    >>> hessian(lambda x: (x * x * x).sum())([1.0, 2.0]).numpy().tolist()
+    [[6.0, 0.0], [0.0, 12.0]]
+    """
+    return jacobian(grad(fn))
 
 
 def per_sample_grad(fn: Callable[..., Any]) -> Callable[..., Any]:

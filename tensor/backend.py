@@ -43,7 +43,10 @@ def is_array(value: object) -> bool:
 
 
 def get_xp(*arrays: Array) -> Namespace:
-    """The namespace of all arrays given, scalars aside; InvalidArgument if host and device are mixed."""
+    """The namespace of all arrays given, scalars aside; InvalidArgument if host and device are mixed.
+
+    Without arrays: the namespace of the chosen backend.
+    """
     found: Namespace = None
     for array in arrays:
         entry = _entry(type(array))
@@ -55,7 +58,9 @@ def get_xp(*arrays: Array) -> Namespace:
                 "move one with Tensor.to(device)"
             )
         found = entry[0]
-    return np if found is None else found
+    if found is None:
+        return np if arrays else default_namespace()
+    return found
 
 
 def asnumpy(array: Array) -> np.ndarray:

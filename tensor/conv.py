@@ -8,9 +8,10 @@ from typing import Any
 from armour.checks import describe
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
-from armour.tensor.core import Tensor
+from armour.tensor.core import Tensor, lift
 from armour.tensor.kernels import numpy_kernels as kernels
 from armour.tensor.op import Case, Op, op
+from armour.tensor.padding import margins, padded
 
 Pair = tuple[int, int]
 
@@ -83,6 +84,7 @@ def _b_vjp(g: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor, **attrs: Any) 
 
 BASIC: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
 OTHER: dict[str, Any] = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+DEPTHWISE: dict[str, Any] = {"stride": (2, 3), "padding": (1, 2), "dilation": (3, 2), "groups": 3}
 
 _conv2d: Op = op(
     "conv2d",
@@ -93,6 +95,8 @@ _conv2d: Op = op(
         Case(((2, 4, 6, 7), (6, 2, 3, 2)), OTHER),
         Case(((2, 3, 4, 4), (5, 3, 1, 1)), BASIC | {"padding": (0, 0)}),
         Case(((0, 3, 5, 4), (4, 3, 3, 3)), BASIC),
+        Case(((2, 3, 5, 4), (3, 1, 3, 3), (3,)), BASIC | {"groups": 3}),
+        Case(((2, 3, 9, 8), (3, 1, 3, 2)), DEPTHWISE),
     ),
 )
 conv2d_input_grad: Op = op(
@@ -106,6 +110,8 @@ conv2d_input_grad: Op = op(
         Case(((2, 4, 5, 4), (4, 3, 3, 3)), BASIC | {"size": (5, 4)}),
         Case(((2, 6, 3, 5), (6, 2, 3, 2)), OTHER | {"size": (6, 7)}),
         Case(((0, 4, 5, 4), (4, 3, 3, 3)), BASIC | {"size": (5, 4)}),
+        Case(((2, 3, 5, 4), (3, 1, 3, 3)), BASIC | {"groups": 3, "size": (5, 4)}),
+        Case(((2, 3, 3, 4), (3, 1, 3, 2)), DEPTHWISE | {"size": (9, 8)}),
     ),
 )
 conv2d_weight_grad: Op = op(
@@ -119,6 +125,8 @@ conv2d_weight_grad: Op = op(
         Case(((2, 3, 5, 4), (2, 4, 5, 4)), BASIC | {"kernel": (3, 3)}),
         Case(((2, 4, 6, 7), (2, 6, 3, 5)), OTHER | {"kernel": (3, 2)}),
         Case(((0, 3, 5, 4), (0, 4, 5, 4)), BASIC | {"kernel": (3, 3)}),
+        Case(((2, 3, 5, 4), (2, 3, 5, 4)), BASIC | {"groups": 3, "kernel": (3, 3)}),
+        Case(((2, 3, 9, 8), (2, 3, 3, 4)), DEPTHWISE | {"kernel": (3, 2)}),
     ),
 )
 
@@ -128,14 +136,20 @@ def conv2d(
     w: Any,
     b: Any = None,
     stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
+    padding: Any = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
     """Cross-correlation of x (n, c, h, w) with w (o, c / groups, kh, kw), plus b (o,); -> (n, o, oh, ow).
 
-    stride, padding (zeros on both sides), dilation: one number or (vertical, horizontal).
-    Raises InvalidArgument if the shapes do not fit.
+    stride, padding (zeros on both sides), dilation: one number or (vertical, horizontal). padding may also be
+    ((top, bottom), (left, right)), "valid" for none, or "same" for output of the input's size (stride 1; of
+    an odd number of zeros the larger half comes after, as in PyTorch). Raises InvalidArgument if the shapes
+    do not fit.
     """
+    if not isinstance(padding, int) and not all(isinstance(p, int) for p in padding):
+        x, w = lift([x, w])
+        window = pair("stride", stride, 1), pair("dilation", dilation, 1)
+        x, padding = padded(x, margins(padding, w.shape[2:], *window))
     attrs = _attrs(stride, padding, dilation, groups)
     return _conv2d(x, w, **attrs) if b is None else _conv2d(x, w, b, **attrs)

@@ -372,7 +372,7 @@ def _is_data(value: Any) -> bool:
 
 def apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:
     """Run a row of the op table on tensors, arrays or numbers, and record it if an input wants a gradient."""
-    host, record = True, False
+    host, record = bool(inputs), False  # a row without inputs makes its output on the chosen backend
     arrays = []
     for t in inputs:
         if not isinstance(t, Tensor):

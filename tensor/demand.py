@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from armour.errors import InvalidArgument
+from armour.tensor import demand_arrays, demand_nn, demand_samples
 from armour.tensor.backend import Array
+from armour.tensor.demand_parts import (
+    CALL,
+    ELEMENT,
+    MIB,
+    MULTIPLY,
+    PASS,
+    Demand,
+    Rule,
+    broadcast_size,
+    matrix_product,
+    one_pass,
+    size_of,
+    slowness,
+    viewed,
+)
 from armour.tensor.op import Op
 
-MIB = 1 << 20
-CALL = 10_000.0  # nanoseconds of one operation, however small
-ELEMENT = 5.0  # of one element of an elementwise row
-PASS = 1.0  # of one element that is read, written or copied
-MULTIPLY = 0.05  # of one multiplication inside a matrix product of float32
-SLOW = 20.0  # times that without BLAS: integers and float16
 # Arrays of the output's size that an elementwise row may hold at once; rows of one NumPy call hold few.
 TEMPORARIES, FEW = 8, 2
 LIGHT = frozenset(
@@ -26,17 +35,6 @@ LIGHT = frozenset(
         "subtract",
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """elements: of the output and the scratch memory, at most. nanoseconds: about how long it takes."""
-
-    elements: int
-    nanoseconds: float
-
-
-Rule = Callable[[Sequence[Array], dict[str, Any]], Demand]
 
 
 def demand(row: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -50,30 +48,8 @@ def demand(row: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
         raise InvalidArgument(f"op {row.name} cannot take such inputs and attributes: {error}") from error
 
 
-def _size(shape: Sequence[int]) -> int:
-    return math.prod(int(n) for n in shape)
-
-
-def _factor(arrays: Sequence[Array]) -> float:
-    slowest = 1.0
-    for a in arrays:
-        if a.dtype.name != "float32":
-            slowest = max(slowest, 2.0 if a.dtype.name == "float64" else SLOW)
-    return slowest
-
-
-def _broadcast(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Elements of the arrays broadcast against each other; 0 along with anything is 0."""
-    axes = max((len(s) for s in shapes), default=0)
-    lengths = []
-    for i in range(1, axes + 1):
-        found = {s[-i] for s in shapes if len(s) >= i}
-        lengths.append(0 if 0 in found else max(found))
-    return math.prod(lengths)
-
-
 def _elementwise(arrays: Sequence[Array], temporaries: int) -> Demand:
-    largest = max(_broadcast([a.shape for a in arrays]), *(a.size for a in arrays))
+    largest = max(broadcast_size([a.shape for a in arrays]), *(a.size for a in arrays))
     return Demand(temporaries * largest, CALL + ELEMENT * largest)
 
 
@@ -84,21 +60,13 @@ def _channels(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     return Demand(3 * x.size + 2 * channels, CALL + ELEMENT * x.size)
 
 
-def _view(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    return Demand(arrays[0].size, CALL + PASS * arrays[0].size)
-
-
-def _made(elements: int, read: int = 0) -> Demand:
-    return Demand(elements, CALL + PASS * (elements + read))
-
-
 def _shaped(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     # The output has the shape that the attribute states: gradients of indexing, and broadcasting.
-    return _made(_size(attrs["shape"]), _broadcast([a.shape for a in arrays]))
+    return one_pass(size_of(attrs["shape"]), broadcast_size([a.shape for a in arrays]))
 
 
 def _broadcast_to(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    return _made(_size(attrs["shape"]))  # a view, but whatever reads it sees all of it
+    return one_pass(size_of(attrs["shape"]))  # a view, but whatever reads it sees all of it
 
 
 def _pad(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -107,11 +75,11 @@ def _pad(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     sizes = [n + int(a) + int(b) for n, (a, b) in zip(x.shape, widths, strict=True)]
     if any(int(a) < 0 or int(b) < 0 for a, b in widths):
         raise ValueError("widths below 0")
-    return _made(_size(sizes))
+    return one_pass(size_of(sizes))
 
 
 def _joined(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    return _made(sum(a.size for a in arrays))
+    return one_pass(sum(a.size for a in arrays))
 
 
 def _getitem(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -119,15 +87,15 @@ def _getitem(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     parts = index if isinstance(index, tuple) else (index,)
     picked = [p for p in parts if hasattr(p, "dtype") or isinstance(p, (list, tuple))]
     if not picked:
-        return _view(arrays, attrs)
+        return viewed(arrays, attrs)
     if any(not hasattr(p, "dtype") for p in picked):
         raise ValueError("an index that is neither a number, a slice nor an array")
     # Index arrays take axes away and put their common shape there. The bound holds for any axes if the
     # smallest are taken to be those that went.
     gone = sum(p.ndim if p.dtype.kind == "b" else 1 for p in picked)
-    rest = _size(sorted(x.shape)[min(gone, x.ndim) :])
-    common = _broadcast([(p.size,) if p.dtype.kind == "b" else p.shape for p in picked])
-    return _made(rest * common)
+    rest = size_of(sorted(x.shape)[min(gone, x.ndim) :])
+    common = broadcast_size([(p.size,) if p.dtype.kind == "b" else p.shape for p in picked])
+    return one_pass(rest * common)
 
 
 def _take_along_axis(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -135,11 +103,11 @@ def _take_along_axis(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     axis = int(attrs["axis"])
     others = [[n for i, n in enumerate(a.shape) if i != axis % max(a.ndim, 1)] for a in (x, indices)]
     along = indices.shape[axis]
-    return _made(4 * along * _broadcast([tuple(o) for o in others]))
+    return one_pass(4 * along * broadcast_size([tuple(o) for o in others]))
 
 
 def _take_grad(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    return _made(_size(attrs["shape"]), 20 * _broadcast([a.shape for a in arrays]))
+    return one_pass(size_of(attrs["shape"]), 20 * broadcast_size([a.shape for a in arrays]))
 
 
 def _matmul(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -148,22 +116,15 @@ def _matmul(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
         raise ValueError("a single number")
     rows = a.shape[-2] if a.ndim > 1 else 1
     columns = b.shape[-1] if b.ndim > 1 else 1
-    batch = _broadcast([a.shape[:-2], b.shape[:-2]])
-    return _product(batch, rows, a.shape[-1], columns, arrays)
+    batch = broadcast_size([a.shape[:-2], b.shape[:-2]])
+    return matrix_product(batch, rows, a.shape[-1], columns, arrays)
 
 
 def _linear(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     x, w = arrays[:2]
     if w.ndim != 2 or not x.ndim:
         raise ValueError(f"a weight of shape {w.shape}")
-    return _product(1, _size(x.shape[:-1]), x.shape[-1], w.shape[0], arrays)
-
-
-def _product(batch: int, m: int, k: int, n: int, arrays: Sequence[Array]) -> Demand:
-    made, read = batch * m * n, batch * (m * k + k * n)
-    work = MULTIPLY * _factor(arrays) * batch * m * k * n
-    # Operands may have to be copied first: into one dtype, or into one run of memory.
-    return Demand(2 * made + read, CALL + 200 * batch + PASS * (made + read) + work)
+    return matrix_product(1, size_of(x.shape[:-1]), x.shape[-1], w.shape[0], arrays)
 
 
 def _einsum(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
@@ -190,7 +151,7 @@ def _conv2d(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     padded = c * (h + 2 * ph) * (width + 2 * pw)
     columns = c * oh * ow * kh * kw
     made = n * o * oh * ow
-    work = MULTIPLY * _factor(arrays) * made * cg * kh * kw + PASS * (n * (padded + 2 * columns) + made)
+    work = MULTIPLY * slowness(arrays) * made * cg * kh * kw + PASS * (n * (padded + 2 * columns) + made)
     # A chunk holds one sample at least, and half a megabyte of columns at most beyond that.
     return Demand(2 * made + padded + columns + MIB, CALL + ow * 100 + work)
 
@@ -200,11 +161,11 @@ def _conv_input_grad(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     n, o, oh, ow = g.shape
     _, cg, kh, kw = w.shape
     (sh, sw), (dh, dw) = attrs["stride"], attrs["dilation"]
-    size = _size(attrs["size"])
+    size = size_of(attrs["size"])
     spaced = w.size * dh * dw
     made = n * cg * int(attrs["groups"]) * size
     columns = o * size * kh * kw * dh * dw
-    work = MULTIPLY * _factor(arrays) * made * o * kh * kw * dh * dw
+    work = MULTIPLY * slowness(arrays) * made * o * kh * kw * dh * dw
     around = n * o * (oh + 2 * kh * dh) * (ow + 2 * kw * dw)
     calls = CALL * (1 + sh * sw)
     return Demand(
@@ -216,19 +177,19 @@ def _conv_weight_grad(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     x, g = arrays
     n, c, h, w = x.shape
     o, oh, ow = g.shape[1:]
-    kernel = _size(attrs["kernel"])
+    kernel = size_of(attrs["kernel"])
     ph, pw = attrs["padding"]
     columns = c * oh * ow * kernel
     padded = c * (h + 2 * ph) * (w + 2 * pw)
     made = o * c * kernel * max(1, ow)
-    work = MULTIPLY * _factor(arrays) * n * o * columns
+    work = MULTIPLY * slowness(arrays) * n * o * columns
     return Demand(
         3 * made + columns + padded + g.size + MIB, CALL + work + PASS * (3 * made + n * (columns + padded))
     )
 
 
 def _avg_pool(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    x, places = arrays[0], _size(attrs["kernel"])
+    x, places = arrays[0], size_of(attrs["kernel"])
     made = _windows(x, attrs)  # each place of the window is a pass over the output
     return Demand(3 * made + x.size, CALL * (1 + places) + PASS * (x.size + places * made))
 
@@ -246,51 +207,56 @@ def _windows(x: Array, attrs: dict[str, Any]) -> int:
 
 
 def _first_maximum(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    largest, y, places = max(a.size for a in arrays), arrays[-1].size, _size(attrs["kernel"])
+    largest, y, places = max(a.size for a in arrays), arrays[-1].size, size_of(attrs["kernel"])
     return Demand(2 * largest + 4 * y, CALL * (1 + places) + PASS * (2 * largest + 5 * places * y))
 
 
 def _unpool(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     g = arrays[0]
-    made = g.shape[0] * g.shape[1] * _size(attrs["size"])
-    places = _size(attrs["kernel"])
+    made = g.shape[0] * g.shape[1] * size_of(attrs["size"])
+    places = size_of(attrs["kernel"])
     return Demand(2 * made + g.size, CALL * (1 + places) + PASS * (made + places * g.size))
 
 
 def _one_hot(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
-    return _made(2 * max(1, arrays[0].size) * max(1, int(attrs["classes"])))
+    return one_pass(2 * max(1, arrays[0].size) * max(1, int(attrs["classes"])))
 
 
 # Rows whose output can be larger than their inputs broadcast against each other, or that take more than a
 # pass over it.
-RULES: dict[str, Rule] = {
-    "avg_pool2d": _avg_pool,
-    "avg_unpool2d": _unpool,
-    "batch_norm_eval": _channels,
-    "batch_norm_input_grad": _channels,
-    "batch_norm_sums": _channels,
-    "batch_norm_train": _channels,
-    "batch_statistics": _channels,
-    "broadcast_to": _broadcast_to,
-    "concat": _joined,
-    "conv2d": _conv2d,
-    "conv2d_input_grad": _conv_input_grad,
-    "conv2d_weight_grad": _conv_weight_grad,
-    "einsum": _einsum,
-    "getitem": _getitem,
-    "getitem_grad": _shaped,
-    "linear": _linear,
-    "matmul": _matmul,
-    "max_pick2d": _first_maximum,
-    "max_pool2d": _max_pool,
-    "max_unpool2d": _first_maximum,
-    "one_hot": _one_hot,
-    "pad": _pad,
-    "reshape": _view,
-    "scale_channels": _channels,
-    "scale_shift": _channels,
-    "stack": _joined,
-    "take_along_axis": _take_along_axis,
-    "take_along_axis_grad": _take_grad,
-    "transpose": _view,
-}
+RULES: dict[str, Rule] = (
+    {
+        "avg_pool2d": _avg_pool,
+        "avg_unpool2d": _unpool,
+        "batch_norm_eval": _channels,
+        "batch_norm_input_grad": _channels,
+        "batch_norm_sums": _channels,
+        "batch_norm_train": _channels,
+        "batch_statistics": _channels,
+        "broadcast_to": _broadcast_to,
+        "concat": _joined,
+        "conv2d": _conv2d,
+        "conv2d_input_grad": _conv_input_grad,
+        "conv2d_weight_grad": _conv_weight_grad,
+        "einsum": _einsum,
+        "getitem": _getitem,
+        "getitem_grad": _shaped,
+        "linear": _linear,
+        "matmul": _matmul,
+        "max_pick2d": _first_maximum,
+        "max_pool2d": _max_pool,
+        "max_unpool2d": _first_maximum,
+        "one_hot": _one_hot,
+        "pad": _pad,
+        "reshape": viewed,
+        "scale_channels": _channels,
+        "scale_shift": _channels,
+        "stack": _joined,
+        "take_along_axis": _take_along_axis,
+        "take_along_axis_grad": _take_grad,
+        "transpose": viewed,
+    }
+    | demand_samples.RULES
+    | demand_arrays.RULES
+)
+RULES |= demand_nn.RULES

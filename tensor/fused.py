@@ -214,7 +214,8 @@ def _weight_vjp(
         normal, _, axes = _parts(x, eps)
         return (g * normal).sum(axis=axes)
     statistics = _known(x, statistics)
-    return _shared_sums(g, x, statistics, saved)[1] / (statistics[1] + eps).sqrt()
+    slope: Tensor = _shared_sums(g, x, statistics, saved)[1] / (statistics[1] + eps).sqrt()
+    return slope
 
 
 def _bias_vjp(

@@ -23,6 +23,7 @@ from armour.registry import Registry
 from armour.tensor import conv, init, linalg, norm, pooling, shape
 from armour.tensor.core import Tensor
 from armour.tensor.module import Module, Parameter, Rng, initial
+from armour.tensor.padding import kept_padding
 
 Size = int | tuple[int, int]
 L = TypeVar("L", bound="type[Layer]")
@@ -90,7 +91,7 @@ class Linear(Layer):
         self.out_features = count("out_features", out_features)
         size, stream = (self.out_features, self.in_features), rngs.generator(rng)
         self.weight = Parameter(initial(size, lambda: init.he(size, rng=stream)))
-        self.bias = _bias(bias, self.out_features)
+        self.bias = bias_of(bias, self.out_features)
 
     def config(self) -> dict[str, Any]:
         return super().config() | {"bias": self.bias is not None}
@@ -105,7 +106,8 @@ class Conv2d(Layer):
     """Cross-correlation of x (n, c, h, w) with weight (o, c / groups, kh, kw), plus bias (o,).
 
     kernel_size, stride, padding (zeros on both sides), dilation: one number or (vertical, horizontal).
-    He initialisation, bias 0.
+    padding may also be ((top, bottom), (left, right)), "same" or "valid"; see tensor.conv2d. He
+    initialisation, bias 0.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Conv2d(Layer):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size = 0,
+        padding: Size | str | tuple[tuple[int, int], tuple[int, int]] = 0,
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
@@ -125,8 +127,8 @@ class Conv2d(Layer):
         self.out_channels = count("out_channels", out_channels)
         self.kernel_size = conv.pair("kernel_size", kernel_size, 1)
         self.stride = conv.pair("stride", stride, 1)
-        self.padding = conv.pair("padding", padding, 0)
         self.dilation = conv.pair("dilation", dilation, 1)
+        self.padding = kept_padding(padding, self.kernel_size, self.stride, self.dilation)
         self.groups = count("groups", groups)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise InvalidArgument(
@@ -135,7 +137,7 @@ class Conv2d(Layer):
         size = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         stream = rngs.generator(rng)
         self.weight = Parameter(initial(size, lambda: init.he(size, rng=stream)))
-        self.bias = _bias(bias, self.out_channels)
+        self.bias = bias_of(bias, self.out_channels)
 
     def config(self) -> dict[str, Any]:
         return super().config() | {"bias": self.bias is not None}
@@ -248,7 +250,7 @@ class Dropout(Layer):
 # -- configuration ----------------
 
 
-def _bias(wanted: bool, size: int) -> Parameter | None:
+def bias_of(wanted: bool, size: int) -> Parameter | None:
     return Parameter(initial((size,), lambda: np.zeros(size, np.float32))) if wanted else None
 
 

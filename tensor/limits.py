@@ -15,7 +15,8 @@ from typing import Any
 
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array
-from armour.tensor.demand import MIB, demand
+from armour.tensor.demand import demand
+from armour.tensor.demand_parts import MIB
 from armour.tensor.op import Op
 from armour.tensor.tape import state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from armour.errors import InvalidArgument
@@ -134,7 +135,8 @@ def linear(x: Any, w: Any, b: Any = None) -> Tensor:
 # -- sums of products ----------------------------------------------------------------------------------
 
 
-def _split(subscripts: str) -> tuple[list[str], str]:
+@lru_cache(maxsize=1024)
+def _split(subscripts: str) -> tuple[tuple[str, ...], str]:
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     if (
@@ -146,7 +148,7 @@ def _split(subscripts: str) -> tuple[list[str], str]:
             f"expected subscripts like 'ij,jk->ik' with an explicit output and no repeated letter in a term, "
             f"got {subscripts!r}"
         )
-    return terms, out
+    return tuple(terms), out
 
 
 def _einsum_vjp(i: int, g: Tensor, y: Tensor, *inputs: Tensor, subscripts: str) -> Tensor:

@@ -13,6 +13,7 @@ from armour.tensor.elementwise import exp, where
 from armour.tensor.op import Case, Op, op
 from armour.tensor.reduce import log_softmax, softmax
 from armour.tensor.shape import take_along_axis
+from armour.tensor.sorting import argsort
 
 LABELS = np.array([2, 0, 2], dtype=np.int64)
 
@@ -115,12 +116,9 @@ def dlr(logits: Any, labels: Any) -> Tensor:
     x, y = _logits_labels(logits, labels)
     if x.shape[1] < 3:
         raise InvalidArgument(f"the DLR loss needs at least 3 classes, got logits {x.shape}; use margin")
-    order = _argsort(x)
+    order = argsort(x)
     first, third = (take_along_axis(x, order[:, -i : x.shape[1] - i + 1], 1).reshape((-1,)) for i in (1, 3))
     return margin(x, y) / (first - third + 1e-12)
-
-
-_argsort: Op = op("argsort", lambda xp, x: xp.argsort(x, axis=-1), cases=(Case(((3, 4),)), Case(((0, 4),))))
 
 
 def mse(prediction: Any, target: Any) -> Tensor:

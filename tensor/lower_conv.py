@@ -45,7 +45,7 @@ def conv(layout: Layout, step: Step) -> bool:
 
     (ph, pw) = attrs["padding"]
     correlation(
-        layout, source, lambda: get().transpose((2, 3, 1, 0)), w.shape[2:], out, attrs["stride"],
+        layout, source, lambda: get().transpose((2, 3, 1, 0)), (w.shape[2], w.shape[3]), out, attrs["stride"],
         ((ph, ph), (pw, pw)), attrs["dilation"], after,
     )  # fmt: skip
     return True
@@ -75,7 +75,9 @@ def conv_input_grad(layout: Layout, step: Step) -> bool:
         if mask is not None:
             mask_blocks(layout, part, mask.reshape((-1, c))[rows].reshape((-1,)), part)
 
-    found = phases(attrs["size"], g.shape[2:], w.shape[2:], stride, attrs["padding"], dilation)
+    found = phases(
+        attrs["size"], (g.shape[2], g.shape[3]), (w.shape[2], w.shape[3]), stride, attrs["padding"], dilation
+    )
     if stride == (1, 1):
         (phase,) = found
         correlation(

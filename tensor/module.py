@@ -19,6 +19,7 @@ from armour.checks import describe
 from armour.errors import CheckpointError, InvalidArgument
 from armour.tensor.backend import Array, asnumpy, get_xp, to_device
 from armour.tensor.core import Tensor
+from armour.tensor.custom import run_module
 from armour.tensor.watch import STATE
 
 Rng = int | np.random.Generator
@@ -60,6 +61,12 @@ class Module:
     training: bool = True
     forward_hooks: tuple[Callable[..., Any], ...] = ()
     forward: Callable[..., Any]
+    bprop: Callable[..., Any] | None = None
+    """A subclass may define `bprop(self, *inputs, out, dout)`: the gradients for its inputs, in a tuple.
+
+    out: what forward returned, one Tensor; dout: its gradient. With ((dx, ...), {"weight": dw}) parameters
+    have gradients too, by name; without, they have none. Written in Tensor operations; see tensor.custom_vjp.
+    """
 
     def __setattr__(self, name: str, value: Any) -> None:
         if vars(self).get(name) is not value:
@@ -67,16 +74,20 @@ class Module:
         object.__setattr__(self, name, value)
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        forward = self.forward if self.bprop is None else self._with_bprop
         watcher = STATE.current
         if watcher is None:
-            out = self.forward(*inputs, **keywords)
+            out = forward(*inputs, **keywords)
         else:
-            out = watcher(self, self.forward, inputs, keywords)
+            out = watcher(self, forward, inputs, keywords)
         for hook in self.forward_hooks:
             replaced = hook(self, inputs, out)
             if replaced is not None:
                 out = replaced
         return out
+
+    def _with_bprop(self, *inputs: Any, **keywords: Any) -> Tensor:
+        return run_module(self, inputs, keywords)
 
     def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> Handle:
         """Call `hook(module, inputs, output)` after each forward.
@@ -211,7 +222,7 @@ class Module:
         parent = rngs.generator(rng)
         for module in self.modules():
             if isinstance(getattr(module, "rng", None), np.random.Generator):
-                module.rng = parent.spawn(1)[0]  # type: ignore[attr-defined]
+                module.rng = parent.spawn(1)[0]
         return self
 
     def rng_state(self) -> dict[str, dict[str, Any]]:
@@ -257,7 +268,7 @@ def signature(module: Module) -> tuple[Any, ...]:
     """
     known = module.__dict__.get("_signature")
     if known is not None and known[0] == _Structure.version:
-        return known[1]  # type: ignore[no-any-return]
+        return tuple(known[1])
     parts: list[Any] = []
     for _, inner in module.named_modules():
         parts.append((id(inner), inner.training, tuple(id(h) for h in inner.forward_hooks)))

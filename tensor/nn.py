@@ -14,6 +14,11 @@ from armour.tensor.activations import Softplus as Softplus
 from armour.tensor.activations import Tanh as Tanh
 from armour.tensor.containers import Residual as Residual
 from armour.tensor.containers import Sequential as Sequential
+from armour.tensor.conv_layers import Conv1d as Conv1d
+from armour.tensor.conv_layers import Conv3d as Conv3d
+from armour.tensor.conv_layers import ConvTranspose1d as ConvTranspose1d
+from armour.tensor.conv_layers import ConvTranspose2d as ConvTranspose2d
+from armour.tensor.conv_layers import ConvTranspose3d as ConvTranspose3d
 from armour.tensor.layers import LAYERS as LAYERS
 from armour.tensor.layers import Add as Add
 from armour.tensor.layers import AvgPool2d as AvgPool2d

@@ -12,6 +12,7 @@ from armour.errors import InvalidArgument
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import sqrt
 from armour.tensor.op import Case, Op, op
+from armour.tensor.random import keep_mask
 
 
 def _scaled(x: Tensor, scale: Tensor | None, shift: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -84,5 +85,4 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator) -> Tensor:
     """Each element 0 with probability p, else divided by 1 - p."""
     (t,) = lift([x])
     p = fraction("p", p)
-    keep = rng.random(t.shape, dtype=np.float32) >= p
-    return _dropout(t, keep, scale=1.0 / (1.0 - p) if p < 1 else 0.0)
+    return _dropout(t, keep_mask(t, p, rng=rng), scale=1.0 / (1.0 - p) if p < 1 else 0.0)

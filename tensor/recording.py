@@ -176,9 +176,13 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Recording:
 
 
 def _other_numbers(array: Any) -> Any:
-    """Numbers of the same kind in another order, and smaller if they are not whole (labels stay labels)."""
-    turned = array.reshape((-1,))[::-1].reshape(array.shape)
-    return turned * array.dtype.type(0.75) if array.dtype.kind == "f" else turned.copy()
+    """Numbers of the same kind: smaller ones in another order, whole ones by rows in another order.
+
+    So labels stay labels, and a row of indices goes on fitting together.
+    """
+    if array.dtype.kind != "f":
+        return array[::-1].copy() if array.ndim else array.copy()
+    return array.reshape((-1,))[::-1].reshape(array.shape) * array.dtype.type(0.75)
 
 
 def _same_path(first: Recorder, second: Recorder, program: Program, again: Program) -> None:

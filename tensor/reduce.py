@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
 from armour.tensor.elementwise import equal, exp, floating, multiply
@@ -123,6 +126,21 @@ _cumsum: Op = op(
     (lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis),),
     cases=(Case(((3, 4),), {"axis": 1}), Case(((0, 3),), {"axis": 0})),
 )
+
+
+_add_n: Op = op(
+    "add_n",
+    lambda xp, *xs: functools.reduce(xp.add, xs),
+    lambda i, g, y, *xs: g,
+    cases=(Case(((3, 4), (3, 4), (3, 4))), Case(((2, 3), (3,))), Case(((0, 3), (0, 3)))),
+)
+
+
+def add_n(tensors: Sequence[Any]) -> Tensor:
+    """The sum of several tensors, element by element; they broadcast."""
+    if not len(tensors):
+        raise InvalidArgument("expected at least one tensor to add, got none")
+    return _add_n(*tensors)
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

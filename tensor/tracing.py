@@ -13,11 +13,12 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.tensor.attributes import encode, plain
 from armour.tensor.backend import asnumpy, get_xp, to_device
 from armour.tensor.core import Tensor, no_grad, observers
+from armour.tensor.custom import PREFIX
 from armour.tensor.graph import FLOATS, Constant, Graph, Input, Node, Weight
 from armour.tensor.graph_module import GraphModule
 from armour.tensor.layers import LAYERS, Layer
 from armour.tensor.module import Module, Parameter, evaluating, frozen
-from armour.tensor.op import Op
+from armour.tensor.op import OPS, Op
 from armour.tensor.watch import watching
 
 MAX_INLINE = 4_096  # elements of a constant that may go into the graph; more belongs in a Buffer
@@ -109,6 +110,12 @@ class _Recorder:
     def _observe(self, row: Op, inputs: Sequence[Tensor], attrs: dict[str, Any], out: Tensor) -> None:
         if self.inside:
             return
+        if OPS.get(row.name) is not row:
+            raise UnsupportedError(
+                f"{row.name.removeprefix(PREFIX)!r} has a backward of its own, which a stored network "
+                f"cannot hold; "
+                "make it part of a layer registered by @nn.leaf"
+            )
         sources = tuple(self._reference(t, inputs) for t in inputs)
         scope = self.scope[-1] if self.scope else ""
         self._add(out, row.name, "op", sources, attrs, f"{scope}.{row.name}" if scope else row.name, "")

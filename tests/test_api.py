@@ -20,15 +20,15 @@ PUBLIC = {
         ATTACKS Attack AttackResult BIM FGSM FixedBudgetAttack PGD RFGSM get names
     """,
     "armour.criteria": """
-        And Confident Criterion LOSSES Labels Misclassified Targeted
+        And Confident Criterion LOSSES Labels Loss Misclassified Targeted
     """,
     "armour.data": """
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.errors": """
-        ArmourError BackendUnavailable CaptureError CheckpointError DataError FormatError GateFailed
-        Interrupted
-        InvalidArgument NothingEvaluated UnsoundEvidence UnsupportedError
+        AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError DataError
+        FormatError GateFailed Interrupted InvalidArgument NothingEvaluated UnsoundEvidence
+        UnsupportedError
     """,
     "armour.formats": """
         check_target load save
@@ -37,24 +37,39 @@ PUBLIC = {
         Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint
     """,
     "armour.tensor": """
-        OPS Tensor abs add argmax avg_pool2d batch_norm broadcast_to cast clip compile concat conv2d cos
-        cross_entropy cumsum divide dlr dropout einsum elu equal erf exp expm1 flatten flip floor
-        gelu get_xp getitem global_avg_pool2d global_max_pool2d grad greater greater_equal
-        group_norm hvp jacobian kl layer_norm leaky_relu less less_equal log log1p log_softmax
-        logsumexp margin matmul max max_pool2d maximum mean min minimum mse multiply negative
-        no_grad not_equal pad per_sample_grad power relu reshape sigmoid sign silu sin softmax
-        softplus sqrt stack subtract sum take_along_axis tanh transpose use_backend use_kernels
-        use_plans use_workers value_and_grad
-        var vjp where
+        OPS Tensor abs acos acosh add add_n all any arange argmax argmin argsort asin asinh atan
+        atan2 atanh avg_pool2d batch_norm broadcast_to cast ceil checkpoint cholesky chunk clip
+        clipped_gradient col2im compile concat conv1d conv2d conv3d conv_transpose1d
+        conv_transpose2d conv_transpose3d cos cosh cosine_similarity count_nonzero cross_entropy
+        cummax cummin cumprod cumsum custom_vjp depth_to_space det detect_anomaly diag diag_embed
+        diagonal divide dlr dropout einsum elu equal erf erfc erfinv exp exp2 expand_dims expm1 eye
+        flatten flip floor floor_divide full_like gather gather_nd gelu get_xp getitem
+        global_avg_pool2d global_max_pool2d grad greater greater_equal group_norm hessian hvp im2col
+        index_add inv isfinite isinf isnan jacobian jvp kl kthvalue layer_norm leaky_relu lerp less
+        less_equal linspace log log10 log1p log2 log_softmax logaddexp logical_and logical_not
+        logical_or logical_xor logsumexp margin matmul max max_pool2d maximum mean median meshgrid
+        min minimum mod module_sample_grads moveaxis mse multiply negative no_grad not_equal one_hot
+        ones_like outer overlap_add pad per_sample_grad power prod quantile random reciprocal relu
+        repeat reshape roll round rsqrt scan scatter_add_along_axis scatter_nd scatter_nd_add
+        scatter_update sigmoid sign silu sin sinh sliding_windows slogdet softmax softplus solve
+        solve_triangular sort space_to_depth split sqrt square squeeze stack std stop_gradient
+        strided_slice subtract sum swapaxes take_along_axis tan tanh tile topk trace transpose tril
+        triu trunc unstack use_backend use_kernels use_plans use_workers value_and_grad var
+        vector_norm vjp where zeros_like
     """,
     "armour.tensor.nn": """
-        Add AvgPool2d BatchNorm1d BatchNorm2d Buffer Conv2d Dropout ELU Flatten GELU GlobalAvgPool2d
-        GlobalMaxPool2d GroupNorm Handle Identity LAYERS Layer LayerNorm LeakyReLU Linear LogSoftmax
-        MaxPool2d Module Parameter ReLU Residual Sequential SiLU Sigmoid Softmax Softplus Tanh
-        capture evaluating frozen leaf leaf_names skip_init
+        Add AvgPool2d BatchNorm1d BatchNorm2d Buffer Conv1d Conv2d Conv3d ConvTranspose1d
+        ConvTranspose2d ConvTranspose3d Dropout ELU Flatten GELU GlobalAvgPool2d GlobalMaxPool2d
+        GroupNorm Handle Identity LAYERS Layer LayerNorm LeakyReLU Linear LogSoftmax MaxPool2d
+        Module Parameter ReLU Residual Sequential SiLU Sigmoid Softmax Softplus Tanh capture
+        evaluating frozen leaf leaf_names skip_init
     """,
     "armour.tensor.optim": """
         Adam AdamW Optimizer SGD State
+    """,
+    "armour.tensor.random": """
+        Rng bernoulli categorical exponential gamma integers keep_mask laplace multinomial normal
+        permutation poisson shuffle truncated_normal uniform
     """,
     "armour.tensor.zoo": """
         ARCHITECTURES BasicBlock Builder MIN_SIZE ResNet Shape build lenet5 mlp names resnet20

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from armour.tensor.backend import Array, Namespace, strided
+from armour.tensor.kernels import depthwise
 
 Pair = tuple[int, int]
 Margins = tuple[Pair, Pair]  # zeros above and below, left and right
@@ -43,6 +44,8 @@ def conv2d(
 ) -> Array:
     """x (n, c, h, w), w (o, c / groups, kh, kw), b (o,) or None -> (n, o, oh, ow)."""
     o, cg, kh, kw = w.shape
+    if 1 < groups == o == x.shape[1]:
+        return depthwise.conv2d(xp, x, w, b, stride, padding, dilation)
     taps = w.reshape((groups, o // groups, cg, kh, kw)).transpose((0, 3, 4, 2, 1))
     return _correlate(xp, x, taps, b, stride, _both(padding), dilation)
 
@@ -52,6 +55,8 @@ def conv2d_input_grad(
 ) -> Array:
     """g (n, o, oh, ow), w (o, c / groups, kh, kw) -> (n, c, *size)."""
     o, cg, kh, kw = w.shape
+    if 1 < groups == o and cg == 1:
+        return depthwise.conv2d_input_grad(xp, g, w, size, stride, padding, dilation)
     taps = w.reshape((groups, o // groups, cg, kh, kw)).transpose((0, 3, 4, 1, 2))
     if stride != (1, 1) and dilation != (1, 1):
         spaced = (dilation[0] * (kh - 1) + 1, dilation[1] * (kw - 1) + 1)
@@ -126,6 +131,8 @@ def conv2d_weight_grad(
 ) -> Array:
     """x (n, c, h, w), g (n, o, oh, ow) -> (o, c / groups, *kernel)."""
     n, o, oh, ow = g.shape
+    if 1 < groups == o == x.shape[1]:
+        return depthwise.conv2d_weight_grad(xp, x, g, kernel, stride, padding, dilation)
     cg, og, (kh, kw), (sw, dw) = x.shape[1] // groups, o // groups, kernel, (stride[1], dilation[1])
     block = block_size(n * oh, ow, kernel, sw, dw, cg, og, groups)
     span = (block - 1) * sw + kw if block > 1 else kw

@@ -43,6 +43,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
         (errors.CheckpointError("torn"), 2, "error: torn"),
         (errors.GateFailed("found one"), 1, "error: found one"),
         (errors.UnsoundEvidence("masked"), 3, "error: masked"),
+        (errors.AnomalyError("op log made 1 NaN"), 3, "error: op log made 1 NaN"),
         (errors.NothingEvaluated("empty"), 5, "error: empty"),
         (errors.Interrupted("state saved"), 130, "error: state saved"),
         (errors.InvalidArgument("two\n  lines"), 2, "error: two lines"),

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from armour import tensor
 from armour.tensor import OPS, Tensor
 from armour.tensor.op import Case, Op
+from tests.parity import torch_peers_nn
+from tests.parity.array_peers import ARRAY_ALONE, ARRAY_PEERS
 from tests.tensor.test_op_table import cases, differentiable, samples
 
 
@@ -86,7 +88,6 @@ PEERS: dict[str, Callable[..., Any]] = {
     ]
 } | {
     "argmax": torch.argmax,
-    "argsort": lambda x: torch.argsort(x, -1),
     "avg_pool2d": lambda x, kernel, stride: F.avg_pool2d(x, kernel_size=kernel, stride=stride),
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, size=shape),
     "cast": lambda x, dtype: x.to(getattr(torch, dtype)),
@@ -126,11 +127,15 @@ PEERS: dict[str, Callable[..., Any]] = {
     "take_along_axis": lambda x, i, axis: torch.take_along_dim(x, i, dim=axis),
     "transpose": lambda x, axes: torch.permute(x, dims=axes),
     "var": lambda x, axis, keepdims, ddof=0: torch.var(x, _axis(x, axis), correction=ddof, keepdim=keepdims),
+    **ARRAY_PEERS,
 }
 ALONE = {
     *("alias", "avg_unpool2d", "cross_entropy_grad", "dropout", "getitem_grad", "max_pick2d", "max_share"),
     *("max_unpool2d", "relu_grad", "take_along_axis_grad"),
+    *ARRAY_ALONE,
 }
+PEERS |= torch_peers_nn.PEERS
+ALONE |= torch_peers_nn.ALONE
 # Empty examples that PyTorch warns about or cannot differentiate.
 UNLIKE = {"conv2d_input_grad-2", "conv2d_weight_grad-2", "var-3"}
 

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from tests.tensor import references_nn
+from tests.tensor.array_references import ARRAY_REFERENCES
+
 
 def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Every output element as its own sum."""
@@ -49,6 +52,17 @@ def conv2d_input_grad(g: Any, w: Any, *, size: Any, groups: int, **attrs: Any) -
 def conv2d_weight_grad(x: Any, g: Any, *, kernel: Any, groups: int, **attrs: Any) -> Any:
     shape = (g.shape[1], x.shape[1] // groups, *kernel)
     return transposed(lambda w: conv2d(x, w, groups=groups, **attrs), g, shape)
+
+
+def conv2d_sample_grad(x: Any, g: Any, **attrs: Any) -> Any:
+    """Each sample alone."""
+    rows = [conv2d_weight_grad(x[i : i + 1], g[i : i + 1], **attrs) for i in range(len(x))]
+    shape = (g.shape[1], x.shape[1] // attrs["groups"], *attrs["kernel"])
+    return np.stack(rows) if rows else np.zeros((0, *shape))
+
+
+def conv2d_sample_square(x: Any, g: Any, **attrs: Any) -> Any:
+    return (conv2d_sample_grad(x, g, **attrs) ** 2).sum(axis=(1, 2, 3, 4))
 
 
 def pooled(x: Any, kernel: Any, stride: Any, reduce: Callable[[Any], Any]) -> Any:
@@ -205,7 +219,6 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     )
 } | {
     "alias": same,
-    "argsort": lambda x: np.argsort(x, axis=-1),
     "avg_pool2d": lambda x, kernel, stride: pooled(x, kernel, stride, np.mean),
     "avg_unpool2d": lambda g, size, kernel, stride: transposed(
         lambda x: pooled(x, kernel, stride, np.mean), g, (*g.shape[:2], *size)
@@ -221,6 +234,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "conv2d": conv2d,
     "conv2d_input_grad": conv2d_input_grad,
     "conv2d_weight_grad": conv2d_weight_grad,
+    "conv2d_sample_grad": conv2d_sample_grad,
+    "conv2d_sample_square": conv2d_sample_square,
     "cross_entropy": cross_entropy,
     "cross_entropy_grad": lambda g, z, y: (
         g[:, None] * (scipy.special.softmax(z, axis=1) - np.eye(z.shape[1])[y])
@@ -251,5 +266,8 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "softmax": scipy.special.softmax,
     "softplus": lambda x: np.log1p(np.exp(x)),
     "stack": lambda *xs, axis: np.stack(xs, axis=axis),
+    "sum_places": lambda x: x.reshape((*x.shape[:2], np.prod(x.shape[2:], dtype=int))).sum(axis=2),
     "take_along_axis_grad": scattered_along,
+    **ARRAY_REFERENCES,
 }
+REFERENCES |= references_nn.REFERENCES

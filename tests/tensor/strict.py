@@ -29,9 +29,9 @@ def wrap(value: Any) -> Any:
     """Arrays as strict arrays; 0-d results stay arrays, as in CuPy."""
     if isinstance(value, (np.ndarray, np.generic)):
         return StrictArray(value)
-    if isinstance(value, (tuple, list)):
-        return type(value)(wrap(v) for v in value)
-    return value
+    if isinstance(value, tuple):  # a plain one, also for NumPy's named tuples
+        return tuple(wrap(v) for v in value)
+    return [wrap(v) for v in value] if isinstance(value, list) else value
 
 
 class StrictArray:

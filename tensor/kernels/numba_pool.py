@@ -1,0 +1,178 @@
+"""Pooling of arrays (n, h, w, c), float32, C-contiguous, by Numba: calls without arguments for a plan.
+
+Each function gives a callable that works on the arrays given here, compiled for their number of channels and
+the window, without which short runs of channels would not be vectorised. NaN and ties are treated as in
+pool_kernels.py: NaN wins, the first maximum gets the gradient, and the last place of a window that holds NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from armour.errors import InvalidArgument
+from armour.tensor.kernels.numba_compile import Kernel, kernel
+from armour.tensor.kernels.numba_kernels import ONE, ZERO
+from armour.tensor.kernels.numpy_kernels import Pair
+
+Run = Callable[[], Any]
+
+
+def max_pool(x: np.ndarray, out: np.ndarray, window: Pair, stride: Pair) -> Run:
+    """out (n, oh, ow, c) = the largest value of each window of x (n, h, w, c)."""
+    _fit(x, out, window, stride)
+    return _max_pool(x.shape[3], window, stride).bind(x, out)
+
+
+def max_pool_grad(
+    x: np.ndarray,
+    y: np.ndarray,
+    g: np.ndarray,
+    out: np.ndarray,
+    window: Pair,
+    stride: Pair,
+    relu: bool = False,
+) -> Run:
+    """out (n, h, w, c) = the gradient g of y = max_pool(x) at the first maximum of each window.
+
+    relu: x was the output of a relu, whose gradient is taken in the same pass.
+    """
+    _fit(x, y, window, stride)
+    _same(g, y)
+    _same(out, x)
+    lines = (y.shape[0], y.shape[1], y.shape[2] * y.shape[3])
+    made = _max_pool_grad(x.shape[3], window, stride, _covered(x, y, window, stride), bool(relu))
+    return made.bind(x, y.reshape(lines), g.reshape(lines), out)
+
+
+def avg_pool(x: np.ndarray, out: np.ndarray, window: Pair, stride: Pair) -> Run:
+    """out (n, oh, ow, c) = the mean of each window of x (n, h, w, c)."""
+    _fit(x, out, window, stride)
+    return _avg_pool(x.shape[3]).bind(x, out, *window, *stride)
+
+
+def avg_pool_grad(g: np.ndarray, out: np.ndarray, window: Pair, stride: Pair) -> Run:
+    """out (n, h, w, c) = g (n, oh, ow, c) spread evenly over each window."""
+    _fit(out, g, window, stride)
+    return _avg_pool_grad(g.shape[3]).bind(g, out, *window, *stride)
+
+
+def _fit(x: np.ndarray, y: np.ndarray, window: Pair, stride: Pair) -> None:
+    sizes = [(x.shape[1 + i] - window[i]) // stride[i] + 1 for i in (0, 1)]
+    if min(sizes) < 1 or y.shape != (x.shape[0], *sizes, x.shape[3]):
+        raise InvalidArgument(
+            f"expected x (n, h, w, c) and its pooled y (n, oh, ow, c), got {x.shape} and {y.shape} "
+            f"for windows {window} at stride {stride}"
+        )
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> None:
+    if a.shape != b.shape:
+        raise InvalidArgument(f"expected two arrays of one shape, got {a.shape} and {b.shape}")
+
+
+def _covered(x: np.ndarray, y: np.ndarray, window: Pair, stride: Pair) -> bool:
+    # Every element of x is in exactly one window, so that each is written once.
+    return window == stride and all(y.shape[1 + i] * stride[i] == x.shape[1 + i] for i in (0, 1))
+
+
+@lru_cache(maxsize=256)
+def _max_pool(c: int, window: Pair, stride: Pair) -> Kernel:
+    (kh, kw), (sh, sw) = window, stride
+
+    @kernel("void(f4[:, :, :, ::1], f4[:, :, :, ::1])")
+    def max_pool(x: Any, out: Any) -> None:
+        for s in range(out.shape[0]):
+            for i in range(out.shape[1]):
+                for j in range(out.shape[2]):
+                    for k in range(c):
+                        m = x[s, i * sh, j * sw, k]
+                        for a in range(kh):
+                            for b in range(kw):
+                                v = x[s, i * sh + a, j * sw + b, k]
+                                m = m if (m >= v or m != m) else v
+                        out[s, i, j, k] = m
+
+    return max_pool
+
+
+@lru_cache(maxsize=256)
+def _max_pool_grad(c: int, window: Pair, stride: Pair, covered: bool, relu: bool) -> Kernel:
+    (kh, kw), (sh, sw) = window, stride
+
+    @kernel("void(f4[:, :, :, ::1], f4[:, :, ::1], f4[:, :, ::1], f4[:, :, :, ::1])")
+    def max_pool_grad(x: Any, y: Any, g: Any, out: Any) -> None:
+        # One line of windows at a time: what of g has no place yet, and what goes to the place at hand.
+        size = y.shape[2]
+        ow = size // c
+        free, here = np.empty(size, np.float32), np.empty(size, np.float32)
+        if not covered:
+            out[...] = ZERO
+        for s in range(y.shape[0]):
+            for i in range(y.shape[1]):
+                top, slope = y[s, i], g[s, i]
+                for k in range(size):
+                    free[k] = slope[k] * (ONE if top[k] != ZERO else ZERO) if relu else slope[k]
+                for a in range(kh):
+                    for b in range(kw):
+                        for j in range(ow):
+                            for k in range(c):
+                                here[j * c + k] = x[s, i * sh + a, j * sw + b, k]
+                        if a == kh - 1 and b == kw - 1:
+                            for k in range(size):
+                                # What is left is 0 here, or the window holds a NaN, maybe elsewhere.
+                                here[k] = free[k] * (ONE if here[k] != ZERO else ZERO) if relu else free[k]
+                        else:
+                            for k in range(size):
+                                rest = free[k]
+                                found = here[k] == top[k]
+                                here[k] = rest if found else ZERO
+                                free[k] = ZERO if found else rest
+                        for j in range(ow):
+                            for k in range(c):
+                                if covered:
+                                    out[s, i * sh + a, j * sw + b, k] = here[j * c + k]
+                                else:
+                                    out[s, i * sh + a, j * sw + b, k] += here[j * c + k]
+
+    return max_pool_grad
+
+
+@lru_cache(maxsize=256)
+def _avg_pool(c: int) -> Kernel:
+    @kernel("void(f4[:, :, :, ::1], f4[:, :, :, ::1], i8, i8, i8, i8)")
+    def avg_pool(x: Any, out: Any, kh: int, kw: int, sh: int, sw: int) -> None:
+        share = np.float32(1.0 / (kh * kw))
+        for s in range(out.shape[0]):
+            for i in range(out.shape[1]):
+                for j in range(out.shape[2]):
+                    for k in range(c):
+                        out[s, i, j, k] = ZERO
+                    for a in range(kh):
+                        for b in range(kw):
+                            for k in range(c):
+                                out[s, i, j, k] += x[s, i * sh + a, j * sw + b, k]
+                    for k in range(c):
+                        out[s, i, j, k] *= share
+
+    return avg_pool
+
+
+@lru_cache(maxsize=256)
+def _avg_pool_grad(c: int) -> Kernel:
+    @kernel("void(f4[:, :, :, ::1], f4[:, :, :, ::1], i8, i8, i8, i8)")
+    def avg_pool_grad(g: Any, out: Any, kh: int, kw: int, sh: int, sw: int) -> None:
+        share = np.float32(1.0 / (kh * kw))
+        out[...] = ZERO
+        for s in range(g.shape[0]):
+            for i in range(g.shape[1]):
+                for j in range(g.shape[2]):
+                    for a in range(kh):
+                        for b in range(kw):
+                            for k in range(c):
+                                out[s, i * sh + a, j * sw + b, k] += g[s, i, j, k] * share
+
+    return avg_pool_grad

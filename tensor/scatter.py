@@ -1,0 +1,195 @@
+"""Rows of the op table that read and write elements at positions which are themselves inputs.
+
+Gathering and scattering are each other's gradients. Positions may be negative, counted from the end; one
+beyond the axis is an InvalidArgument on the host (a GPU does not check). Functions that write return a new
+tensor: nothing is changed in place. Where a position is named twice, adding adds both values; writing keeps
+one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from armour.errors import InvalidArgument
+from armour.tensor.axes import axis_of
+from armour.tensor.backend import Array, Namespace, scatter_add
+from armour.tensor.core import Tensor, lift
+from armour.tensor.op import OPS, Case, Op, op
+
+ROWS = np.array([[2, 0], [2, -1]])
+PLACES = np.array([[2, 0], [0, 1], [2, 0]])
+
+
+# -- slices along one axis --------------------------------------------------------------------------------
+
+
+def _gather_forward(xp: Namespace, x: Array, indices: Array, axis: int) -> Array:
+    _integers("gather", indices)
+    return xp.take(x, indices, axis=axis)
+
+
+def _gather_add(xp: Namespace, g: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    _integers("gather_grad", indices)
+    axis %= len(shape)
+    return scatter_add(xp, xp.zeros(shape, g.dtype), (*(slice(None),) * axis, indices), g)
+
+
+_gather: Op = op(
+    "gather",
+    _gather_forward,
+    (lambda g, y, x, indices, axis: _gather_grad(g, indices, axis=axis, shape=x.shape), None),
+    cases=(
+        Case(((3, 4), ROWS), {"axis": 0}),
+        Case(((2, 3, 4), ROWS), {"axis": 1}),
+        Case(((3, 4), np.array(1)), {"axis": -1}),
+        Case(((3, 0), ROWS), {"axis": 0}),
+    ),
+)
+_gather_grad: Op = op(
+    "gather_grad",
+    _gather_add,
+    (lambda gg, y, g, indices, axis, shape: gather(gg, indices, axis), None),
+    cases=(
+        Case(((2, 2, 4), ROWS), {"axis": 0, "shape": (3, 4)}),
+        Case(((2, 2, 2, 4), ROWS), {"axis": -2, "shape": (2, 3, 4)}),
+        Case(((2, 2, 0), ROWS), {"axis": 0, "shape": (3, 0)}),
+    ),
+)
+
+
+def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
+    """The slices of x along `axis` that `indices` names: the axis is replaced by the axes of `indices`."""
+    t, places = lift([x, indices])
+    return _gather(t, places, axis=axis_of(axis, t.ndim, t.shape))
+
+
+def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Tensor:
+    """x with `values` added to the slices along `axis` that `indices` names.
+
+    values: shaped like gather(x, indices, axis).
+    """
+    t, places, added = lift([x, indices, values])
+    axis = axis_of(axis, t.ndim, t.shape)
+    expected = (*t.shape[:axis], *places.shape, *t.shape[axis + 1 :])
+    if added.shape != expected:
+        raise InvalidArgument(
+            f"index_add expects values of shape {expected} for x {t.shape}, indices {places.shape} and "
+            f"axis={axis}, got {added.shape}"
+        )
+    return t + _gather_grad(added, places, axis=axis, shape=t.shape)
+
+
+def scatter_add_along_axis(x: Any, indices: Any, values: Any, axis: int) -> Tensor:
+    """x with values[i, j] added at [i, indices[i, j]] for axis 1, and so on: take_along_axis backwards."""
+    t, places, added = lift([x, indices, values])
+    axis = axis_of(axis, t.ndim, t.shape)
+    return t + OPS["take_along_axis_grad"](added, places, axis=axis, shape=t.shape)
+
+
+# -- elements and slices at positions of several axes -----------------------------------------------------
+
+
+def _places(name: str, indices: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    _integers(name, indices)
+    if not indices.ndim or indices.shape[-1] > len(shape):
+        raise InvalidArgument(
+            f"{name} expects indices (..., k) with k at most {len(shape)} for shape {shape}, "
+            f"got {indices.shape}"
+        )
+    return tuple(indices[..., i] for i in range(indices.shape[-1]))
+
+
+def _gather_nd_forward(xp: Namespace, x: Array, indices: Array) -> Array:
+    return x[_places("gather_nd", indices, x.shape)]
+
+
+def _scatter_nd_forward(xp: Namespace, values: Array, indices: Array, shape: tuple[int, ...]) -> Array:
+    places = _places("scatter_nd", indices, shape)
+    expected = (*indices.shape[:-1], *shape[len(places) :])
+    if values.shape != expected:
+        raise InvalidArgument(
+            f"scatter_nd expects values of shape {expected} for indices {indices.shape} and shape {shape}, "
+            f"got {values.shape}"
+        )
+    return scatter_add(xp, xp.zeros(shape, values.dtype), places, values)
+
+
+def _scatter_update_forward(xp: Namespace, x: Array, values: Array, indices: Array) -> Array:
+    out = x.copy()
+    out[_places("scatter_update", indices, x.shape)] = values
+    return out
+
+
+_gather_nd: Op = op(
+    "gather_nd",
+    _gather_nd_forward,
+    (lambda g, y, x, indices: _scatter_nd(g, indices, shape=x.shape), None),
+    cases=(
+        Case(((3, 4), PLACES)),
+        Case(((3, 2, 2), PLACES)),
+        Case(((3, 4), PLACES[:, :1])),
+        Case(((3, 2, 0), PLACES)),
+    ),
+)
+_scatter_nd: Op = op(
+    "scatter_nd",
+    _scatter_nd_forward,
+    (lambda gg, y, g, indices, shape: gather_nd(gg, indices), None),
+    cases=(
+        Case(((3,), PLACES), {"shape": (3, 4)}),
+        Case(((3, 2), PLACES), {"shape": (3, 2, 2)}),
+        Case(((3, 4), PLACES[:, :1]), {"shape": (3, 4)}),
+        Case(((3, 0), PLACES), {"shape": (3, 2, 0)}),
+    ),
+)
+_scatter_update: Op = op(
+    "scatter_update",
+    _scatter_update_forward,
+    (
+        lambda g, y, x, values, indices: _scatter_update(g, 0.0, indices),
+        lambda g, y, x, values, indices: gather_nd(g, indices),
+        None,
+    ),
+    cases=(
+        Case(((3, 4), (2,), PLACES[:2])),
+        Case(((3, 2, 2), (2, 2), PLACES[:2])),
+        Case(((3, 2, 0), (2, 0), PLACES[:2])),
+    ),
+)
+
+
+def gather_nd(x: Any, indices: Any) -> Tensor:
+    """x[indices[..., 0], indices[..., 1], ...]: the last axis of `indices` (..., k) holds k coordinates.
+
+    -> (..., *x.shape[k:]).
+    """
+    return _gather_nd(x, indices)
+
+
+def scatter_nd(indices: Any, values: Any, shape: Sequence[int]) -> Tensor:
+    """Zeros of `shape` with values (..., *shape[k:]) added at the k coordinates in indices (..., k)."""
+    places, added = lift([indices, values])
+    return _scatter_nd(added, places, shape=tuple(int(n) for n in shape))
+
+
+def scatter_nd_add(x: Any, indices: Any, values: Any) -> Tensor:
+    """x with `values` added at the positions `indices`, as in scatter_nd."""
+    t, places, added = lift([x, indices, values])
+    return t + _scatter_nd(added, places, shape=t.shape)
+
+
+def scatter_update(x: Any, indices: Any, values: Any) -> Tensor:
+    """x with `values` in place of the elements at the positions `indices`, as in scatter_nd.
+
+    A position must not be named twice: which value stays is not defined, nor is the gradient.
+    """
+    t, places, written = lift([x, indices, values])
+    return _scatter_update(t, written, places)
+
+
+def _integers(name: str, indices: Array) -> None:
+    if indices.dtype.kind not in "iu":
+        raise InvalidArgument(f"{name} expects integers as indices, got {indices.dtype}; use .astype")

@@ -1,0 +1,80 @@
+"""An example of every leaf layer, for the tests that walk over LAYERS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from armour.tensor import nn
+
+
+@dataclass(frozen=True)
+class Example:
+    """A layer and the shapes of one sample of its inputs.
+
+    integers: an integer layer's inputs are drawn from range(integers). smooth: False where the layer jumps or
+    bends too often for central differences.
+    """
+
+    layer: nn.Layer
+    shapes: tuple[tuple[int, ...], ...]
+    integers: int = 0
+    smooth: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+IMAGE, SIGNAL, VOLUME = (4, 6, 5), (4, 9), (2, 4, 5, 6)
+
+EXAMPLES: dict[str, list[Example]] = {}
+
+
+def example(layer: nn.Layer, *shapes: tuple[int, ...], **settings: Any) -> None:
+    """Add one."""
+    EXAMPLES.setdefault(type(layer).__name__, []).append(Example(layer, shapes or (IMAGE,), **settings))
+
+
+# -- what there was first ----------------
+
+example(nn.Linear(3, 2, bias=False), (3,))
+example(nn.Linear(3, 2), (4, 3))
+example(nn.Conv2d(4, 6, (3, 1), 2, (1, 0), groups=2))
+example(nn.Conv2d(4, 3, 4, padding="same", bias=False))
+example(nn.Conv2d(4, 3, 3, 2, padding=((1, 0), (0, 2))))
+example(nn.Conv2d(4, 4, 3, padding=1, groups=4))
+example(nn.MaxPool2d(3, 2, 1))
+example(nn.AvgPool2d(2))
+example(nn.BatchNorm2d(4, eps=1e-3))
+example(nn.BatchNorm1d(4), (4,))
+example(nn.LayerNorm((6, 5)))
+example(nn.GroupNorm(2, 4))
+example(nn.Dropout(0.3))
+example(nn.Flatten(2))
+example(nn.Identity())
+example(nn.Add(), (3,), (3,))
+example(nn.GlobalAvgPool2d())
+example(nn.GlobalMaxPool2d())
+for plain in (
+    *(
+        nn.ReLU(),
+        nn.LeakyReLU(0.2),
+        nn.ELU(2.0),
+        nn.GELU(),
+        nn.SiLU(),
+        nn.Sigmoid(),
+        nn.Tanh(),
+        nn.Softplus(),
+    ),
+    *(nn.Softmax(1), nn.LogSoftmax(1)),
+):
+    example(plain)
+
+# -- convolution ----------------
+
+example(nn.Conv1d(4, 6, 3, 2, 1, 2, 2), SIGNAL)
+example(nn.Conv1d(4, 2, 4, padding="same", bias=False), SIGNAL)
+example(nn.Conv3d(2, 4, (2, 3, 1), (1, 2, 1), (1, 0, 2), (2, 1, 1), 2), VOLUME)
+example(nn.Conv3d(2, 3, 2, padding="same", bias=False), VOLUME)
+example(nn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2), SIGNAL)
+example(nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, dilation=(1, 2)))
+example(nn.ConvTranspose2d(4, 1, 2, bias=False))
+example(nn.ConvTranspose3d(2, 4, (2, 3, 1), (1, 2, 1), (1, 0, 0), (0, 1, 0), 2, dilation=(2, 1, 1)), VOLUME)
