@@ -74,7 +74,7 @@ class _Pool:
 
 
 class MaxPool(_Pool):
-    """run: out = the largest value of each window of x. grad: the gradient goes to the first of the largest."""
+    """run: out = the largest value of each window of x. grad: to the first of the largest."""
 
     kind = LARGEST
 
