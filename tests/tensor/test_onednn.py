@@ -134,6 +134,30 @@ def test_input_gradient(case: dict[str, Any], add: str) -> None:
 
 
 @installed
+@pytest.mark.parametrize(
+    ("way", "changes"),
+    [
+        ("lines", {"c": 1, "o": 6, "kernel": (5, 3), "padding": ((2, 1), (1, 2)), "size": (9, 12)}),
+        ("open", {"c": 6, "o": 16, "kernel": (5, 5), "size": (14, 14)}),
+        ("turned", {"c": 3, "o": 16, "padding": ((1, 1), (0, 2)), "size": (8, 8)}),
+        ("turned", {"c": 1, "o": 16, "dilation": (2, 2), "size": (8, 8)}),
+        ("backward", {"c": 16, "o": 16, "stride": (2, 2), "size": (9, 9)}),
+        ("backward", {"c": 16, "o": 16, "padding": ((3, 3), (0, 0)), "size": (9, 9)}),
+    ],
+)
+@pytest.mark.parametrize("add", [False, True])
+def test_each_way_to_the_input_gradient(way: str, changes: dict[str, Any], add: bool) -> None:
+    usual = {"kernel": (3, 3), "stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
+    p = Problem({"n": 3, "groups": 1, "seed": 0, **usual, **changes})
+    out = p.x.copy()
+    gradient = onednn.ConvInputGrad(p.g, p.w.shape, out, *p.window, add=p.x if add else False)
+    assert gradient.way == way
+    gradient.load(p.w)
+    gradient.run()
+    near(out, p.dx + p.x if add else p.dx, p.w.shape[0] * p.w.shape[2] * p.w.shape[3])
+
+
+@installed
 @given(convolutions(), st.booleans())
 def test_weight_gradient(case: dict[str, Any], bias: bool) -> None:
     p = Problem(case)
