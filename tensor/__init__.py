@@ -93,6 +93,11 @@ from armour.tensor.filled import full_like as full_like
 from armour.tensor.filled import linspace as linspace
 from armour.tensor.filled import ones_like as ones_like
 from armour.tensor.filled import zeros_like as zeros_like
+from armour.tensor.label_losses import binary_cross_entropy as binary_cross_entropy
+from armour.tensor.label_losses import hinge as hinge
+from armour.tensor.label_losses import nll as nll
+from armour.tensor.label_losses import sigmoid_cross_entropy as sigmoid_cross_entropy
+from armour.tensor.label_losses import soft_cross_entropy as soft_cross_entropy
 from armour.tensor.linalg import einsum as einsum
 from armour.tensor.linalg import matmul as matmul
 from armour.tensor.logic import all as all
@@ -147,6 +152,10 @@ from armour.tensor.reduce import min as min
 from armour.tensor.reduce import softmax as softmax
 from armour.tensor.reduce import sum as sum
 from armour.tensor.reduce import var as var
+from armour.tensor.regression_losses import cosine_distance as cosine_distance
+from armour.tensor.regression_losses import huber as huber
+from armour.tensor.regression_losses import l1 as l1
+from armour.tensor.regression_losses import smooth_l1 as smooth_l1
 from armour.tensor.repeating import meshgrid as meshgrid
 from armour.tensor.repeating import repeat as repeat
 from armour.tensor.repeating import roll as roll

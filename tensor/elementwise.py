@@ -203,7 +203,8 @@ _relu_mask: Op = op(
     cases=(Case(((2, 3), [[0.0, 1.5, 2.0], [0.5, 0.0, 0.0]])), Case(((0, 3), np.zeros((0, 3))))),
 )
 relu: Op = op("relu", _relu, (lambda g, y, x: _relu_mask(g, y),))
-softplus: Op = op("softplus", _softplus, (lambda g, y, x: g * sigmoid(x),))
+# The slope is the sigmoid, written so that its digits remain where it is small: a sure answer needs them.
+softplus: Op = op("softplus", _softplus, (lambda g, y, x: g * exp(-softplus(-x)),))
 gelu: Op = op("gelu", _gelu, (_gelu_vjp,))
 silu: Op = op("silu", lambda xp, x: floating(x) * _sigmoid(xp, x), (_silu_vjp,))
 

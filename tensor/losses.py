@@ -89,7 +89,8 @@ def _check(shape: tuple[int, ...], labels: Array) -> None:
         )
 
 
-def _logits_labels(logits: Any, labels: Any) -> tuple[Tensor, Tensor]:
+def logits_labels(logits: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """logits (n, k) and labels (n,) as tensors; InvalidArgument if they do not fit each other."""
     x, y = lift([logits, labels])
     _check(x.shape, y.data)
     return x, y
@@ -102,7 +103,7 @@ def _others(x: Tensor, y: Tensor) -> Tensor:
 
 def margin(logits: Any, labels: Any) -> Tensor:
     """Largest other logit minus the label's, (n,): above 0 means misclassified (Carlini and Wagner, 2017)."""
-    x, y = _logits_labels(logits, labels)
+    x, y = logits_labels(logits, labels)
     own = take_along_axis(x, y.reshape((-1, 1)), 1).reshape((-1,))
     return _others(x, y).max(axis=1) - own
 
@@ -113,7 +114,7 @@ def dlr(logits: Any, labels: Any) -> Tensor:
     -(z_y - max of the others) / (z_1 - z_3) with z_1 >= z_2 >= z_3 sorted; Croce and Hein, 2020,
     https://arxiv.org/abs/2003.01690. Unchanged by shifting and scaling the logits.
     """
-    x, y = _logits_labels(logits, labels)
+    x, y = logits_labels(logits, labels)
     if x.shape[1] < 3:
         raise InvalidArgument(f"the DLR loss needs at least 3 classes, got logits {x.shape}; use margin")
     order = argsort(x)

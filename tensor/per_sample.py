@@ -1,9 +1,10 @@
 """Per-sample gradients of a module in one batched forward and backward pass, and their clipped sum.
 
-The forward pass notes the input of every layer that has a rule (`sample_grads.grad_sampler`); the backward
-pass stops at those layers' outputs, so the usual gradients are never made; the rule then combines input and
-output gradient. A parameter used in any other way sends the whole module through one sample after the other,
-which is exact for whatever treats samples independently.
+The forward pass notes the input of every layer that has a rule (`sample_grads.grad_sampler`), and every
+operation that uses a parameter directly and has one (`sample_rows.row_sampler`). The backward pass stops at
+their outputs, so the usual gradients are never made; the rule then combines input and output gradient. A
+parameter used in any other way sends the whole module through one sample after the other, which is exact for
+whatever treats samples independently.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from armour.checks import describe
 from armour.errors import InvalidArgument
 from armour.tensor import sample_conv as sample_conv
+from armour.tensor import sample_conv3d as sample_conv3d
 from armour.tensor import sample_linear as sample_linear
 from armour.tensor import sample_norm as sample_norm
 from armour.tensor.autodiff import gradients, inside, nested
@@ -24,7 +26,7 @@ from armour.tensor.backend import get_xp
 from armour.tensor.core import Tensor, backward_pass, lift, recording
 from armour.tensor.elementwise import divide, maximum, sqrt
 from armour.tensor.module import Module, Parameter
-from armour.tensor.sample_calls import Calls, separable
+from armour.tensor.sample_calls import Calls, Reached, separable
 from armour.tensor.sample_grads import Dense, SampleGrad, added
 from armour.tensor.shape import stack
 from armour.tensor.watch import watching
@@ -112,45 +114,64 @@ def sample_parts(module: Module, loss_fn: Loss, x: Any, y: Any, keep: bool) -> d
     calls = Calls({id(p) for p in wanted.values()}, n)
     with inside(), watching(calls.watch):
         losses = _losses(module, loss_fn, inputs, labels, n)
-    reached, stray = calls.reached(losses)
-    if stray or not separable(module, inputs, calls):
-        names = [name for name, p in wanted.items() if id(p) in stray]
-        log.debug("no per-sample rule for the use of %s: one sample after the other", names or "any layer")
-        return _one_by_one(module, loss_fn, inputs, labels, wanted, keep)
+    reached = calls.reached(losses)
+
+    def run(part: slice) -> Tensor:
+        with inside():
+            return _losses(module, loss_fn, [t[part] for t in inputs], _picked(labels, part), 1)
+
+    if not reached.stray and separable(module, inputs, run, calls, reached):
+        parts = _by_rule(losses, reached, wanted, keep)
+        if parts is not None:
+            return parts
+    log.debug("no per-sample rule for some use of a parameter: one sample after the other")
+    return _one_by_one(run, n, wanted, keep)
+
+
+def _by_rule(
+    losses: Tensor, reached: Reached, wanted: dict[str, Parameter], keep: bool
+) -> dict[str, SampleGrad] | None:
+    """One backward pass that stops at the outputs noted, then each rule; None if a rule does not fit."""
+    outputs = [call.output for call in reached.calls] + [use.output for use in reached.uses]
     found: dict[int, Tensor] = {}
-    if reached:
+    if outputs:
         seed = Tensor(get_xp(losses.data).ones_like(losses.data))
-        outputs = [call.output for call in reached]
         found = {id(t): g for t, g in backward_pass([losses], [seed], outputs, keep, keep)}
-    uses: dict[int, list[SampleGrad]] = {id(p): [] for p in wanted.values()}
+    parts: dict[int, list[SampleGrad]] = {id(p): [] for p in wanted.values()}
     with recording(keep):
-        for call in reached:
+        for call in reached.calls:
             if id(call.output) not in found:
                 continue
             for name, part in call.sampler(call.layer, call.input, found[id(call.output)]).items():
-                parameter = getattr(call.layer, name)
-                if id(parameter) in uses:
-                    uses[id(parameter)].append(part)
+                parts.get(id(getattr(call.layer, name)), []).append(part)
+        for use in reached.uses:
+            if id(use.output) not in found:
+                continue
+            gradients_of_use = use.gradients(found[id(use.output)])
+            if gradients_of_use is None:
+                return None
+            parts[id(use.parameter)].append(gradients_of_use)
         return {
-            name: added(uses[id(p)]) if uses[id(p)] else Dense(_rows_of_zeros(p, n))
+            name: added(parts[id(p)]) if parts[id(p)] else Dense(_rows_of_zeros(p, losses.shape[0]))
             for name, p in wanted.items()
         }
 
 
 def _one_by_one(
-    module: Module, loss_fn: Loss, inputs: Any, labels: Any, wanted: dict[str, Parameter], keep: bool
+    run: Callable[[slice], Tensor], n: int, wanted: dict[str, Parameter], keep: bool
 ) -> dict[str, SampleGrad]:
     rows: list[list[Tensor]] = []
     targets: list[Tensor] = list(wanted.values())
-    for i in range(len(inputs[0])):
-        one = slice(i, i + 1)
-        with inside():
-            label = tuple(t[one] for t in labels) if isinstance(labels, tuple) else labels[one]
-            losses = _losses(module, loss_fn, [t[one] for t in inputs], label, 1)
+    for i in range(n):
+        losses = run(slice(i, i + 1))
         seed = Tensor(get_xp(losses.data).ones_like(losses.data))
         rows.append(gradients(losses, seed, targets, keep))
     with recording(keep):
         return {name: Dense(stack([row[j] for row in rows])) for j, name in enumerate(wanted)}
+
+
+def _picked(labels: Any, rows: slice) -> Any:
+    return tuple(t[rows] for t in labels) if isinstance(labels, tuple) else labels[rows]
 
 
 def _losses(module: Module, loss_fn: Loss, inputs: Iterable[Tensor], labels: Any, n: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from armour.tensor.elementwise import PAIR, floating, multiply, same_kind, sigmoid
+from armour.tensor.elementwise import PAIR, exp, floating, same_kind, softplus
 from armour.tensor.op import Op, op
 
 square: Op = op("square", lambda xp, x: xp.square(x), (lambda g, y, x: g * (x * 2.0),))
@@ -38,8 +38,8 @@ logaddexp: Op = op(
     "logaddexp",
     lambda xp, a, b: xp.logaddexp(*(floating(v) for v in same_kind(a, b))),
     (
-        lambda g, y, a, b: multiply(g, sigmoid(a - b)),
-        lambda g, y, a, b: multiply(g, sigmoid(b - a)),
+        lambda g, y, a, b: g * exp(-softplus(b - a)),
+        lambda g, y, a, b: g * exp(-softplus(a - b)),
     ),
     cases=PAIR,
 )

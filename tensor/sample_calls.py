@@ -1,4 +1,4 @@
-"""Which layers a forward pass called, and whether each saw the batch along its first axis."""
+"""Which layers a forward pass called and which operations used parameters, and whether the batch led each."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from armour.errors import UnsupportedError
-from armour.tensor.core import Tensor, no_grad
+from armour.tensor.core import Tensor
 from armour.tensor.module import Module
 from armour.tensor.normalisation import _BatchNorm
-from armour.tensor.sample_grads import Sampler, sampler_of
-from armour.tensor.tape import state
+from armour.tensor.sample_grads import SampleGrad, Sampler, sampler_of
+from armour.tensor.sample_rows import ROWS, View, shows
+from armour.tensor.tape import Node, state
 from armour.tensor.watch import STATE, watching
 
 
@@ -24,6 +25,38 @@ class Call:
     sampler: Sampler
     input: Tensor
     output: Tensor
+
+
+@dataclass(eq=False)
+class Use:
+    """One use of a parameter by an operation, as it is or shown in another form, outside of such layers."""
+
+    parameter: Tensor
+    views: tuple[tuple[Node, tuple[int, ...]], ...]  # from the operation to the parameter
+    node: Node
+    index: int
+    output: Tensor
+
+    def gradients(self, g: Tensor) -> SampleGrad | None:
+        """The parameter's per-sample gradients for the output's gradient g; None if no rule fits."""
+        row = self.node.op
+        part = ROWS[row.name](self.index, self.node, g, self.output)
+        for node, shape in self.views:
+            part = None if part is None else View(part, node.op, node.attrs, shape)
+        return part
+
+
+@dataclass(eq=False)
+class Reached:
+    """What losses depend on: layer calls, uses by operations, ids of parameters used without a rule."""
+
+    calls: list[Call]
+    uses: list[Use]
+    stray: set[int]
+
+    def kinds(self) -> tuple[Any, ...]:
+        """Which parameters are used by which operations, in some fixed order."""
+        return tuple(sorted((id(use.parameter), use.node.op.name, use.index) for use in self.uses))
 
 
 class Calls:
@@ -75,11 +108,10 @@ class Calls:
             self.ambiguous = True
         self.calls.append(Call(module, sampler, x, out))
 
-    def reached(self, losses: Tensor) -> tuple[list[Call], set[int]]:
-        """(calls that the losses depend on, ids of parameters that they depend on in some other way)."""
+    def reached(self, losses: Tensor) -> Reached:
+        """How the losses depend on the parameters."""
         known = {id(call.output): call for call in self.calls}
-        found: list[Call] = []
-        stray: set[int] = set()
+        found = Reached([], [], set())
         seen: set[int] = set()
         stack = [losses]
         while stack:
@@ -89,27 +121,51 @@ class Calls:
             seen.add(id(tensor))
             call = known.get(id(tensor))
             if call is not None:
-                found.append(call)
+                found.calls.append(call)
                 stack.append(call.input)
             elif id(tensor) in self.wanted:
-                stray.add(id(tensor))
+                found.stray.add(id(tensor))
             elif tensor.node is not None:
-                stack.extend(t for t in tensor.node.inputs if t.requires_grad)
-        return found, stray
+                node = tensor.node
+                for i, t in enumerate(node.inputs):
+                    if not t.requires_grad:
+                        continue
+                    use = self._use(t, i, tensor) if node.op.name in ROWS else None
+                    if use is None:
+                        stack.append(t)
+                    else:
+                        found.uses.append(use)
+        return found
+
+    def _use(self, shown: Tensor, index: int, output: Tensor) -> Use | None:
+        # A use, if what goes in is a parameter or shows one.
+        views: list[tuple[Node, tuple[int, ...]]] = []
+        t = shown
+        while id(t) not in self.wanted:
+            if t.node is None or not shows(t.node.op, t.node.attrs):
+                return None
+            (parent,) = t.node.inputs
+            views.append((t.node, parent.shape))
+            t = parent
+        assert output.node is not None
+        return Use(t, tuple(views), output.node, index, output)
 
 
 _checked: weakref.WeakKeyDictionary[Module, set[Any]] = weakref.WeakKeyDictionary()
 
 
-def separable(module: Module, inputs: Sequence[Tensor], calls: Calls) -> bool:
-    """True if the first axis of every noted layer input is the batch.
+def separable(
+    module: Module, inputs: Sequence[Tensor], run: Callable[[slice], Tensor], calls: Calls, reached: Reached
+) -> bool:
+    """True if the first axis of whatever was noted is the batch.
 
-    Only lengths that coincide can hide another order, so only then is the module run again, on one sample,
-    where each layer must see one row; what was found is kept for the next call with these shapes.
+    Lengths that coincide can hide another order. Where they may (in layers), and wherever operations use
+    parameters directly, the module is run again on one sample by `run`, and everything must then have one
+    row. What was found is kept for the next call with these shapes.
     """
-    if not calls.ambiguous:
-        return True
-    key = (calls.n, *(t.shape[1:] for t in inputs))
+    if calls.n == 1 or not (calls.ambiguous or reached.uses):
+        return all(use.output.shape[:1] == (calls.n,) for use in reached.uses)
+    key = (calls.n, module.training, *(t.shape[1:] for t in inputs), reached.kinds())
     known = _checked.setdefault(module, set())
     if key in known:
         return True
@@ -117,12 +173,16 @@ def separable(module: Module, inputs: Sequence[Tensor], calls: Calls) -> bool:
     streams = module.rng_state()
     observers, state.observers = state.observers, []  # no part of the computation
     try:
-        with no_grad(), watching(probe.watch):
-            module(*(t[:1] for t in inputs))
+        with watching(probe.watch):
+            again = probe.reached(run(slice(0, 1)))
     finally:
         state.observers = observers
         module.load_rng_state(streams)
-    if any(rows != 1 for rows in probe.leading):
+    rows = [use.output.shape[:1] for use in reached.uses]
+    ones = [*((n,) for n in probe.leading), *(use.output.shape[:1] for use in again.uses)]
+    if again.stray or again.kinds() != reached.kinds():
+        return False
+    if any(r != (calls.n,) for r in rows) or any(r != (1,) for r in ones):
         return False
     known.add(key)
     return True

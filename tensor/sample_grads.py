@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from armour.tensor.core import Tensor
 from armour.tensor.linalg import einsum, matmul
 from armour.tensor.module import Module
-from armour.tensor.shape import reshape, transpose
+from armour.tensor.shape import concat, reshape, transpose
 
 LETTERS = "abcdefghijklm"
 
@@ -78,6 +78,11 @@ class Outer(SampleGrad):
     def _dense(self) -> Tensor:
         return einsum("no,ni->noi", self._d, self._a)
 
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """d (n, 1, out) and a (n, 1, in), as a sum of one term."""
+        n = self._d.shape[0]
+        return reshape(self._d, (n, 1, self._d.shape[1])), reshape(self._a, (n, 1, self._a.shape[1]))
+
     def square_norms(self) -> Tensor:
         """|d|^2 |a|^2."""
         return self._left.square_norms() * einsum("ni,ni->n", self._a, self._a)
@@ -96,6 +101,10 @@ class OuterSum(SampleGrad):
 
     def _dense(self) -> Tensor:
         return matmul(transpose(self._d, (0, 2, 1)), self._a)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """d (n, t, out) and a (n, t, in)."""
+        return self._d, self._a
 
     def square_norms(self) -> Tensor:
         """sum_st (a_s . a_t)(d_s . d_t) by (t, t) matrices, or from the gradients if those are smaller."""
@@ -122,6 +131,10 @@ def added(parts: list[SampleGrad]) -> SampleGrad:
     """The gradients of a parameter that is used several times: they add up before any norm is taken."""
     if len(parts) == 1:
         return parts[0]
+    factors = [part.factors() for part in parts if isinstance(part, (Outer, OuterSum))]
+    if len(factors) == len(parts):  # as in a recurrent network: more terms of one sum
+        left, right = (concat(list(side), axis=1) for side in zip(*factors, strict=True))
+        return OuterSum(left, right)
     total = parts[0].dense
     for part in parts[1:]:
         total = total + part.dense
@@ -157,6 +170,6 @@ def sampler_of(layer: type[Module]) -> Sampler | None:
     """The rule of a layer class, or of a base class whose `forward` it has not changed; else None."""
     if layer not in _resolved:
         base = next((b for b in layer.__mro__ if b in SAMPLERS), None)
-        own = base is not None and layer.forward is base.forward
+        own = base is not None and layer.forward is base.forward and layer.bprop is None
         _resolved[layer] = SAMPLERS[base] if base is not None and own else None
     return _resolved[layer]

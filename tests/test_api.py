@@ -38,24 +38,25 @@ PUBLIC = {
     """,
     "armour.tensor": """
         OPS Tensor abs acos acosh add add_n all any arange argmax argmin argsort asin asinh atan
-        atan2 atanh avg_pool2d batch_norm broadcast_to cast ceil checkpoint cholesky chunk clip
-        clipped_gradient col2im compile concat conv1d conv2d conv3d conv_transpose1d
-        conv_transpose2d conv_transpose3d cos cosh cosine_similarity count_nonzero cross_entropy
-        cummax cummin cumprod cumsum custom_vjp depth_to_space det detect_anomaly diag diag_embed
-        diagonal divide dlr dropout einsum elu equal erf erfc erfinv exp exp2 expand_dims expm1 eye
-        flatten flip floor floor_divide full_like gather gather_nd gelu get_xp getitem
-        global_avg_pool2d global_max_pool2d grad greater greater_equal group_norm hessian hvp im2col
-        index_add inv isfinite isinf isnan jacobian jvp kl kthvalue layer_norm leaky_relu lerp less
-        less_equal linspace log log10 log1p log2 log_softmax logaddexp logical_and logical_not
-        logical_or logical_xor logsumexp margin matmul max max_pool2d maximum mean median meshgrid
-        min minimum mod module_sample_grads moveaxis mse multiply negative no_grad not_equal one_hot
-        ones_like outer overlap_add pad per_sample_grad power prod quantile random reciprocal relu
-        repeat reshape roll round rsqrt scan scatter_add_along_axis scatter_nd scatter_nd_add
-        scatter_update sigmoid sign silu sin sinh sliding_windows slogdet softmax softplus solve
-        solve_triangular sort space_to_depth split sqrt square squeeze stack std stop_gradient
-        strided_slice subtract sum swapaxes take_along_axis tan tanh tile topk trace transpose tril
-        triu trunc unstack use_backend use_kernels use_plans use_workers value_and_grad var
-        vector_norm vjp where zeros_like
+        atan2 atanh avg_pool2d batch_norm binary_cross_entropy broadcast_to cast ceil checkpoint
+        cholesky chunk clip clipped_gradient col2im compile concat conv1d conv2d conv3d
+        conv_transpose1d conv_transpose2d conv_transpose3d cos cosh cosine_distance
+        cosine_similarity count_nonzero cross_entropy cummax cummin cumprod cumsum custom_vjp
+        depth_to_space det detect_anomaly diag diag_embed diagonal divide dlr dropout einsum elu
+        equal erf erfc erfinv exp exp2 expand_dims expm1 eye flatten flip floor floor_divide
+        full_like gather gather_nd gelu get_xp getitem global_avg_pool2d global_max_pool2d grad
+        greater greater_equal group_norm hessian hinge huber hvp im2col index_add inv isfinite isinf
+        isnan jacobian jvp kl kthvalue l1 layer_norm leaky_relu lerp less less_equal linspace log
+        log10 log1p log2 log_softmax logaddexp logical_and logical_not logical_or logical_xor
+        logsumexp margin matmul max max_pool2d maximum mean median meshgrid min minimum mod
+        module_sample_grads moveaxis mse multiply negative nll no_grad not_equal one_hot ones_like
+        outer overlap_add pad per_sample_grad power prod quantile random reciprocal relu repeat
+        reshape roll round rsqrt scan scatter_add_along_axis scatter_nd scatter_nd_add
+        scatter_update sigmoid sigmoid_cross_entropy sign silu sin sinh sliding_windows slogdet
+        smooth_l1 soft_cross_entropy softmax softplus solve solve_triangular sort space_to_depth
+        split sqrt square squeeze stack std stop_gradient strided_slice subtract sum swapaxes
+        take_along_axis tan tanh tile topk trace transpose tril triu trunc unstack use_backend
+        use_kernels use_plans use_workers value_and_grad var vector_norm vjp where zeros_like
     """,
     "armour.tensor.nn": """
         Add AvgPool2d BatchNorm1d BatchNorm2d Buffer Conv1d Conv2d Conv3d ConvTranspose1d

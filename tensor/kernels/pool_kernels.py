@@ -28,10 +28,10 @@ def max_pool2d(xp: Namespace, x: Array, kernel: Pair, stride: Pair) -> Array:
         for i in range(1, kh):
             first = source[:, : sh * (oh - 1) + 1 : sh] if lines is None else lines
             lines = xp.maximum(first, source[:, i : i + sh * (oh - 1) + 1 : sh], out=lines)
-        result = xp.ascontiguousarray(lines[:, :, : sw * (ow - 1) + 1 : sw])
+        result = out[part]
+        result[...] = lines[:, :, : sw * (ow - 1) + 1 : sw]
         for j in range(1, kw):
             xp.maximum(result, xp.ascontiguousarray(lines[:, :, j : j + sw * (ow - 1) + 1 : sw]), out=result)
-        out[part] = result
     return out.transpose((0, 3, 1, 2))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from armour import selfcheck
 from armour.selfcheck import Finding
+from armour.tensor.kernels import numba_compile, onednn_library
 
 
 def by_name(findings: object) -> dict[str, Finding]:
@@ -51,6 +52,22 @@ def test_missing_extras_name_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert found["extra data"].advice == 'pip install "armour-toolkit[data]"'
     assert {f.status for f in found.values()} == {"info"}
     assert by_name(selfcheck.devices())["backend cupy"].status == "info"
+
+
+def test_kernels_say_what_is_in_use_or_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = by_name(selfcheck.kernels())
+    assert set(found) == {"kernels numpy", "kernels onednn", "kernels numba"}
+    for finding in found.values():
+        assert finding.value.startswith("in use" if finding.status == "ok" else "not in use: ")
+    for module in (numba_compile, onednn_library):
+        monkeypatch.setattr(
+            module, "why_not", lambda: 'no such file; run: pip install "armour-toolkit[fast]"'
+        )
+    found = by_name(selfcheck.kernels())
+    for name in ("kernels onednn", "kernels numba"):
+        assert found[name].status == "info"
+        assert found[name].value == "not in use: no such file"
+        assert found[name].advice == 'pip install "armour-toolkit[fast]"'
 
 
 def test_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,7 +21,17 @@ def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_text() -> None:
     result = CliRunner().invoke(main, ["doctor", "--seconds", "0.01"])
     assert result.exit_code == 0, result.output
-    for name in ("armour", "python", "blas", "backend numpy", "extra data", "speed, products", "repeatable"):
+    for name in (
+        "armour",
+        "python",
+        "blas",
+        "backend numpy",
+        "kernels numpy",
+        "kernels onednn",
+        "extra data",
+        "speed, products",
+        "repeatable",
+    ):
         assert f"  {name}" in result.stdout
     assert result.stderr == ""
 

@@ -14,61 +14,9 @@ from armour import tensor
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.tensor import Tensor, clipped_gradient, cross_entropy, grad, module_sample_grads, mse, nn, zoo
 from armour.tensor import per_sample as engine
+from tests.tensor.sample_oracle import check, squares
 
 RNG = np.random.default_rng(0)
-
-
-def squares(out: Tensor, y: Any) -> Tensor:
-    """(n,) for outputs of any shape, with every element weighted differently."""
-    weights = np.linspace(0.5, 1.5, int(np.prod(out.shape[1:], dtype=int))).reshape((1, *out.shape[1:]))
-    return ((out * out * weights).reshape((out.shape[0], -1)) if out.size else out.reshape((0, 1))).sum(
-        axis=1
-    )
-
-
-def alone(module: nn.Module, loss: Any, x: Any, y: Any) -> dict[str, np.ndarray]:
-    """Each sample as a batch of its own, by ordinary backward passes."""
-    rows: dict[str, list[np.ndarray]] = {name: [] for name, p in module.named_parameters() if p.requires_grad}
-    for i in range(len(x)):
-        module.zero_grad()
-        loss(module(Tensor(x[i : i + 1])), y[i : i + 1]).sum().backward()
-        for name, p in module.named_parameters():
-            if p.requires_grad:
-                rows[name].append(np.zeros(p.shape) if p.grad is None else p.grad.numpy())
-    return {name: np.stack(r) for name, r in rows.items()}
-
-
-def check(module: nn.Module, x: Any, y: Any = None, loss: Any = squares, by_rule: bool = True) -> None:
-    """Gradients, norms and clipped sums, with and without ghost norms, against batches of one."""
-    module.astype("float64")
-    for p in module.parameters():
-        p.data = RNG.standard_normal(p.shape) / max(1.0, float(np.prod(p.shape[1:]))) ** 0.5
-    y = np.zeros(len(x), int) if y is None else y
-    expected = alone(module, loss, x, y)
-    module.zero_grad()
-    looped: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        original = engine._one_by_one
-        patch.setattr(engine, "_one_by_one", lambda *a: (looped.append(1), original(*a))[1])
-        got = module_sample_grads(module, loss, x, y)
-        assert bool(looped) != by_rule
-        same(got, expected)
-        norms = np.sqrt(sum((g**2).reshape((len(x), -1)).sum(axis=1) for g in expected.values()))
-        bound = float(np.median(norms)) or 1.0
-        factors = np.minimum(1, bound / np.maximum(norms, 1e-300))
-        for ghost in (True, False):
-            total, got_norms = clipped_gradient(module, loss, x, y, bound, ghost=ghost)
-            np.testing.assert_allclose(got_norms.numpy(), norms, rtol=1e-10)
-            same(total, {name: np.tensordot(factors, g, 1) for name, g in expected.items()})
-    assert all(p.grad is None for p in module.parameters())  # nothing is left behind
-    assert not any(t.requires_grad for t in [*got.values(), *total.values(), got_norms])
-
-
-def same(got: dict[str, Tensor], expected: dict[str, np.ndarray]) -> None:
-    assert list(got) == list(expected)
-    for name, g in expected.items():
-        scale = max(1.0, float(np.abs(g).max(initial=0)))
-        np.testing.assert_allclose(got[name].numpy(), g, rtol=1e-10, atol=1e-11 * scale, err_msg=name)
 
 
 @settings(max_examples=40)
@@ -199,83 +147,6 @@ class Unused(nn.Module):
 
 def test_unused_layers_have_gradient_zero() -> None:
     check(Unused(), RNG.standard_normal((3, 4)))
-
-
-# -- uses without a rule -------------------------------------------------------------
-
-
-class Scaled(nn.Module):
-    """A parameter used by operations, beside a layer."""
-
-    def __init__(self) -> None:
-        self.scale = nn.Parameter(np.ones(3))
-        self.layer = nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, 4) -> (n, 3)."""
-        return tensor.sin(self.layer(x) * self.scale)
-
-
-class Tied(nn.Module):
-    """A layer's weight used again as a matrix."""
-
-    def __init__(self) -> None:
-        self.layer = nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, 4) -> (n, 4)."""
-        return tensor.tanh(self.layer(x)) @ self.layer.weight
-
-
-class Flat(nn.Module):
-    """Rows that are not samples: (n, t, 4) merged to (n t, 4) before the layer."""
-
-    def __init__(self) -> None:
-        self.layer = nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, t, 4) -> (n, t, 3)."""
-        out: Tensor = self.layer(x.reshape((-1, 4)))
-        return out.reshape((*x.shape[:2], 3))
-
-
-class TimeFirst(nn.Module):
-    """Samples along the second axis inside, which cannot be seen from the shape where both are as long."""
-
-    def __init__(self) -> None:
-        self.layer = nn.Linear(4, 3)
-        self.drop = nn.Dropout(0.5, rng=3)
-        self.drop.training = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, t, 4) -> (n, t, 3)."""
-        out: Tensor = self.drop(self.layer(x.transpose(1, 0, 2)))
-        return out.transpose(1, 0, 2)
-
-
-class LowRank(nn.Linear):
-    """A linear layer that computes something else: its base class's rule does not hold."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, 4) -> (n, 3)."""
-        return tensor.tanh(super().forward(x)) * self.bias
-
-
-@pytest.mark.parametrize(
-    ("make", "shape"),
-    [
-        (Scaled, (5, 4)),
-        (Tied, (5, 4)),
-        (Flat, (5, 3, 4)),
-        (TimeFirst, (5, 3, 4)),
-        (TimeFirst, (5, 5, 4)),
-        (TimeFirst, (2, 4, 4)),
-        (lambda: LowRank(4, 3), (5, 4)),
-    ],
-)
-def test_other_uses_go_one_sample_after_the_other(make: Any, shape: Any) -> None:
-    for _ in range(2):  # what was learnt about a module must hold the second time too
-        check(make(), RNG.standard_normal(shape), by_rule=False)
 
 
 def test_lengths_that_coincide_do_not_forbid_the_rule_nor_move_random_streams() -> None:

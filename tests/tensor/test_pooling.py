@@ -28,14 +28,15 @@ def test_the_first_maximum_of_a_window_gets_the_gradient() -> None:
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
     st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    st.tuples(st.integers(1, 2), st.integers(1, 3)),
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
 def test_values_and_gradients_with_many_ties(
-    kernel: Any, stride: Any, extra: Any, last: bool, seed: int
+    kernel: Any, stride: Any, extra: Any, outer: Any, last: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, 3, (2, 3, kernel[0] + extra[0], kernel[1] + extra[1])).astype(float)
+    x = rng.integers(0, 3, (*outer, kernel[0] + extra[0], kernel[1] + extra[1])).astype(float)
     if last:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     y = tensor.max_pool2d(x, kernel, stride).numpy()
@@ -45,6 +46,16 @@ def test_values_and_gradients_with_many_ties(
     np.testing.assert_allclose(found, references.unpooled(g, x, y, kernel, stride), atol=1e-14)
     mean = tensor.avg_pool2d(x, kernel, stride).numpy()
     np.testing.assert_allclose(mean, references.pooled(x, kernel, stride, np.mean), atol=1e-14)
+
+
+@pytest.mark.parametrize("kernel", [(1, 2), (1, 3), (2, 3)])
+def test_one_line_of_one_sample_is_not_written_to(kernel: tuple[int, int]) -> None:
+    # Its windows are one contiguous run of the input, which a kernel may not use to work in.
+    x = np.array([5.0, 3.0, 4.0, 1.0, 2.0, 0.0] * kernel[0]).reshape((1, 1, kernel[0], 6))
+    before = x.copy()
+    y = tensor.max_pool2d(x, kernel, 1).numpy()
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(y, references.pooled(x, kernel, (1, 1), np.max))
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
