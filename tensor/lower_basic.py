@@ -84,7 +84,10 @@ def relu(layout: Layout, step: Step) -> bool:
     flat = layout.flat([x, step.out])
     if flat is None:
         return False
-    against_run(layout, "maximum", flat[0], zeros(layout, flat[0].size, x.dtype), flat[1])
+    if flat[0] is flat[1] or layout.array(x) is layout.array(step.out):
+        apply_relu(layout, flat[1])
+    else:
+        against_run(layout, "maximum", flat[0], zeros(layout, flat[0].size, x.dtype), flat[1])
     return True
 
 
@@ -121,8 +124,31 @@ def relu_grad(layout: Layout, step: Step) -> bool:
         layout.emit(partial(layout.xp.not_equal, layout.array(y), zero, mask))
         layout.emit(partial(layout.xp.multiply, layout.array(g), mask, layout.array(step.out)))
         return True
-    mask_blocks(layout, *flat)
+    if layout.array(g) is layout.array(step.out):
+        apply_mask(layout, flat[0], flat[1])
+    else:
+        mask_blocks(layout, *flat)
     return True
+
+
+def apply_relu(layout: Layout, flat: Array) -> None:
+    """Emit flat = relu(flat), by the best kernel there is."""
+    if "numba" in layout.families and flat.dtype == "float32":
+        from armour.tensor.kernels import numba_kernels
+
+        layout.emit(numba_kernels.relu.bind(flat))
+    else:
+        against_run(layout, "maximum", flat, zeros(layout, flat.size, flat.dtype), flat)
+
+
+def apply_mask(layout: Layout, g: Array, y: Array) -> None:
+    """Emit g *= y != 0 for flat arrays, by the best kernel there is."""
+    if "numba" in layout.families and g.dtype == y.dtype == "float32":
+        from armour.tensor.kernels import numba_kernels
+
+        layout.emit(numba_kernels.relu_mask.bind(g, y))
+    else:
+        mask_blocks(layout, g, y, g)
 
 
 def mask_blocks(layout: Layout, g: Array, y: Array, out: Array) -> None:
@@ -152,7 +178,7 @@ def matmul(layout: Layout, step: Step) -> bool:
     out = layout.make(step.out, last=False)
     product(layout, layout.array(a), layout.array(b), out)
     if known is not None:
-        mask_blocks(layout, out.reshape((-1,)), known[0], out.reshape((-1,)))
+        apply_mask(layout, out.reshape((-1,)), known[0])
     return True
 
 
@@ -183,7 +209,7 @@ def linear(layout: Layout, step: Step) -> bool:
     if bias:
         add_bias(layout, layout.weight(bias[0]) if layout.fixed(bias[0]) else None, bias[0], flat)
     if step.attrs.get("relu"):
-        against_run(layout, "maximum", flat, zeros(layout, flat.size, w.dtype), flat)
+        apply_relu(layout, flat)
     return True
 
 

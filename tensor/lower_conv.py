@@ -9,7 +9,7 @@ from armour.tensor.backend import Array
 from armour.tensor.correlate import columns, correlation
 from armour.tensor.kernels.numpy_kernels import block_size, phases
 from armour.tensor.layout import Layout, kernel
-from armour.tensor.lower_basic import RUN, against_run, bias_run, mask_blocks, zeros
+from armour.tensor.lower_basic import RUN, against_run, apply_mask, apply_relu, bias_run
 from armour.tensor.program import Step
 
 Taps = Any
@@ -31,7 +31,6 @@ def conv(layout: Layout, step: Step) -> bool:
     out = layout.make_rows(step.out)
     pixels, o = out.reshape((-1, out.shape[3])), out.shape[3]
     run = None if bias is None else bias_run(layout, bias, max(1, min(RUN // o, len(pixels))))
-    nothing = zeros(layout, out.size, out.dtype)
 
     def after(rows: slice) -> None:
         part = pixels[rows].reshape((-1,))
@@ -41,7 +40,7 @@ def conv(layout: Layout, step: Step) -> bool:
             other = shortcut.reshape((-1, o))[rows].reshape((-1,))
             layout.emit(partial(layout.xp.add, part, other, part))
         if attrs["relu"]:
-            against_run(layout, "maximum", part, nothing, part)
+            apply_relu(layout, part)
 
     (ph, pw) = attrs["padding"]
     correlation(
@@ -73,7 +72,7 @@ def conv_input_grad(layout: Layout, step: Step) -> bool:
         if other is not None:
             layout.emit(partial(layout.xp.add, part, other.reshape((-1, c))[rows].reshape((-1,)), part))
         if mask is not None:
-            mask_blocks(layout, part, mask.reshape((-1, c))[rows].reshape((-1,)), part)
+            apply_mask(layout, part, mask.reshape((-1, c))[rows].reshape((-1,)))
 
     found = phases(
         attrs["size"], (g.shape[2], g.shape[3]), (w.shape[2], w.shape[3]), stride, attrs["padding"], dilation

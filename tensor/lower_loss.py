@@ -36,7 +36,8 @@ def _pair(
     xp.sum(slope, axis=1, keepdims=True, out=mine)
     if not bool(xp.isfinite(mine).all()):  # infinity times 0
         xp.sum(xp.where(own, z, xp.zeros((), z.dtype)), axis=1, keepdims=True, out=mine)
-    _refuse_labels(xp, own, labels)
+    if xp.__name__ == "numpy" and xp.count_nonzero(own) != own.shape[0]:
+        refuse_labels(labels, own.shape[1])
     xp.subtract(z, mine, slope)
     xp.max(slope, axis=1, keepdims=True, out=top)
     xp.subtract(slope, top, slope)
@@ -55,8 +56,6 @@ def _pair(
     slope -= own * others
 
 
-def _refuse_labels(xp: Namespace, own: Array, labels: Array) -> None:
-    if xp.__name__ == "numpy" and xp.count_nonzero(own) != own.shape[0]:
-        raise InvalidArgument(
-            f"expected labels from 0 to {own.shape[1] - 1}, got {labels.reshape(-1).tolist()[:20]}"
-        )
+def refuse_labels(labels: Array, classes: int) -> None:
+    """InvalidArgument for labels of which one is no class."""
+    raise InvalidArgument(f"expected labels from 0 to {classes - 1}, got {labels.reshape(-1).tolist()[:20]}")

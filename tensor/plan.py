@@ -11,7 +11,7 @@ import numpy as np
 
 from armour.tensor import lowering  # noqa: F401  (files its kernels in KERNELS)
 from armour.tensor.backend import Array, Namespace
-from armour.tensor.layout import Layout
+from armour.tensor.layout import Call, Layout
 from armour.tensor.program import Program, Value
 
 
@@ -25,33 +25,24 @@ class Plan:
     def __init__(self, program: Program, xp: Namespace, families: Sequence[str]) -> None:
         self.program, self.xp, self.families = program, xp, tuple(families)
         self._own: set[int] = set()  # ids of weights that the plan keeps a copy of
+        self._limit: Callable[[int], int] = lambda threads: 0
+        if "onednn" in self.families:
+            from armour.tensor.kernels.onednn_library import limit_threads
+
+            self._limit = limit_threads
         self._build()
 
     def run(self, *inputs: Array) -> list[Array]:
         """The outputs, in the plan's own memory: valid, and not to be changed, until the next run."""
-        self.refresh()
-        for target, source in zip(self._inputs, inputs, strict=True):
-            target[...] = source
-        for call in self._calls:
-            call()
-        return self._outputs
+        return self._run(self._inputs, inputs, self._calls)
 
     def start(self, *early: Array) -> list[Array]:
         """Run what needs no late input; the outputs that do not wait for one are valid."""
-        self.refresh()
-        for target, source in zip(self._early, early, strict=True):
-            target[...] = source
-        for call in self._calls[: self._split]:
-            call()
-        return self._outputs
+        return self._run(self._early, early, self._calls[: self._split])
 
     def finish(self, *late: Array) -> list[Array]:
         """Run the rest, after `start`."""
-        for target, source in zip(self._late, late, strict=True):
-            target[...] = source
-        for call in self._calls[self._split :]:
-            call()
-        return self._outputs
+        return self._run(self._late, late, self._calls[self._split :], fresh=False)
 
     def __call__(self, *inputs: Array) -> list[Array]:
         """The outputs as new arrays."""
@@ -85,6 +76,21 @@ class Plan:
             self._load()
 
     # -- inside ----------------
+
+    def _run(
+        self, targets: Sequence[Array], sources: Sequence[Array], calls: Sequence[Call], fresh: bool = True
+    ) -> list[Array]:
+        before = self._limit(1)  # tiles are what threads share; a kernel has one
+        try:
+            if fresh:
+                self.refresh()
+            for target, source in zip(targets, sources, strict=True):
+                target[...] = source
+            for call in calls:
+                call()
+        finally:
+            self._limit(before)
+        return self._outputs
 
     def _build(self) -> None:
         layout = self._layout = Layout(self.program, self.xp, self.families)

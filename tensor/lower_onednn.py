@@ -1,0 +1,134 @@
+"""Plan kernels by oneDNN: convolutions and linear layers of float32 with weights packed at load time.
+
+oneDNN's own relu turns NaN into 0, which would hide what a fuzzer looks for; so a relu is a pass of its own,
+while bias and shortcut are part of the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from armour.tensor.backend import Array
+from armour.tensor.kernels import onednn, onednn_linear
+from armour.tensor.layout import Layout, kernel
+from armour.tensor.lower_basic import apply_mask, apply_relu
+from armour.tensor.program import Step, Value
+
+FEWEST, LARGEST_BATCH = 4, 128  # rows for which packing a matrix ahead pays
+
+
+def _float32(layout: Layout, values: tuple[Value, ...]) -> bool:
+    return all(v.dtype == "float32" for v in values)
+
+
+def _margins(attrs: dict[str, Any]) -> Any:
+    ph, pw = attrs["padding"]
+    return (ph, ph), (pw, pw)
+
+
+@kernel("conv", family="onednn")
+def conv(layout: Layout, step: Step) -> bool:
+    """Convolution, bias and shortcut in one call; then relu."""
+    x, w, *more = step.inputs
+    attrs = step.attrs
+    bias = more[0] if attrs["bias"] else None
+    if not _float32(layout, step.inputs) or not all((*x.shape, *step.out.shape)) or not layout.fixed(w):
+        return False
+    if bias is not None and not layout.fixed(bias):
+        return False
+    source = layout.rows(x)
+    shortcut = layout.rows(more[-1]) if attrs["residual"] else False
+    out = layout.make_rows(step.out)
+    made = onednn.ConvForward(
+        source, w.shape, out, attrs["stride"], _margins(attrs), attrs["dilation"], attrs["groups"],
+        bias=bias is not None, add=shortcut,
+    )  # fmt: skip
+    _loaded(layout, made, w, bias)
+    if attrs["relu"]:
+        apply_relu(layout, out.reshape((-1,)))
+    return True
+
+
+@kernel("conv_input_grad", family="onednn")
+def conv_input_grad(layout: Layout, step: Step) -> bool:
+    """The input gradient and what is added to it; then the mask."""
+    g, w, *more = step.inputs
+    attrs = step.attrs
+    if not _float32(layout, step.inputs) or not all((*g.shape, *step.out.shape)) or not layout.fixed(w):
+        return False
+    source = layout.rows(g)
+    other = layout.rows(more[0]) if attrs["add"] else False
+    mask = layout.rows(more[-1]) if attrs["mask"] else None
+    out = layout.make_rows(step.out)
+    made = onednn.ConvInputGrad(
+        source, w.shape, out, attrs["stride"], _margins(attrs), attrs["dilation"], attrs["groups"], add=other
+    )
+    _loaded(layout, made, w, None)
+    if mask is not None:
+        apply_mask(layout, out.reshape((-1,)), mask.reshape((-1,)))
+    return True
+
+
+@kernel("conv2d_weight_grad", family="onednn")
+def conv_weight_grad(layout: Layout, step: Step) -> bool:
+    """The weight gradient in one call."""
+    x, g = step.inputs
+    attrs = step.attrs
+    if not _float32(layout, step.inputs) or not all((*x.shape, *g.shape)):
+        return False
+    source, slope = layout.rows(x), layout.rows(g)
+    out = layout.make(step.out, last=False)
+    made = onednn.ConvWeightGrad(
+        source, slope, out, attrs["stride"], _margins(attrs), attrs["dilation"], attrs["groups"]
+    )
+    layout.owned.append(made)
+    layout.emit(made.run)
+    return True
+
+
+@kernel("linear", "linear_relu", family="onednn")
+def linear(layout: Layout, step: Step) -> bool:
+    """x @ w.T + b with w packed ahead; then relu."""
+    x, w, *bias = step.inputs
+    if not _float32(layout, step.inputs) or len(x.shape) != 2 or not _pays(x.shape[0], w):
+        return False
+    if not all(layout.fixed(v) for v in step.inputs[1:]) or not layout.array(x).flags.c_contiguous:
+        return False
+    out = layout.make(step.out, last=False)
+    made = onednn_linear.Linear(layout.array(x), w.shape, out, bias=bool(bias))
+    _loaded(layout, made, w, bias[0] if bias else None)
+    if step.attrs.get("relu"):
+        apply_relu(layout, out.reshape((-1,)))
+    return True
+
+
+@kernel("matmul", "matmul_masked", family="onednn")
+def matmul(layout: Layout, step: Step) -> bool:
+    """g @ w with w packed ahead: the input gradient of a linear layer; then the mask."""
+    g, w, *mask = step.inputs
+    if not _float32(layout, step.inputs) or len(g.shape) != 2 or len(w.shape) != 2 or not layout.fixed(w):
+        return False
+    known = layout.flat(mask) if mask else None
+    if not _pays(g.shape[0], w) or (mask and known is None) or not layout.array(g).flags.c_contiguous:
+        return False
+    out = layout.make(step.out, last=False)
+    _loaded(layout, onednn_linear.LinearInputGrad(layout.array(g), w.shape, out), w, None)
+    if known is not None:
+        apply_mask(layout, out.reshape((-1,)), known[0])
+    return True
+
+
+def _pays(rows: int, w: Value) -> bool:
+    return FEWEST <= rows <= LARGEST_BATCH and min(w.shape) >= 8
+
+
+def _loaded(layout: Layout, made: Any, w: Value, bias: Value | None) -> None:
+    get: Callable[[], Array] = layout.weight(w)
+    get_bias = None if bias is None else layout.weight(bias)
+    if get_bias is None:
+        layout.on_load(lambda: made.load(get()))
+    else:
+        layout.on_load(lambda: made.load(get(), get_bias()))
+    layout.owned.append(made)
+    layout.emit(made.run)
