@@ -34,15 +34,17 @@ class Plan:
 
     def run(self, *inputs: Array) -> list[Array]:
         """The outputs, in the plan's own memory: valid, and not to be changed, until the next run."""
+        self.refresh()  # may lay out anew, so before anything else is looked at
         return self._run(self._inputs, inputs, self._calls)
 
     def start(self, *early: Array) -> list[Array]:
         """Run what needs no late input; the outputs that do not wait for one are valid."""
+        self.refresh()
         return self._run(self._early, early, self._calls[: self._split])
 
     def finish(self, *late: Array) -> list[Array]:
         """Run the rest, after `start`."""
-        return self._run(self._late, late, self._calls[self._split :], fresh=False)
+        return self._run(self._late, late, self._calls[self._split :])
 
     def __call__(self, *inputs: Array) -> list[Array]:
         """The outputs as new arrays."""
@@ -77,13 +79,9 @@ class Plan:
 
     # -- inside ----------------
 
-    def _run(
-        self, targets: Sequence[Array], sources: Sequence[Array], calls: Sequence[Call], fresh: bool = True
-    ) -> list[Array]:
+    def _run(self, targets: Sequence[Array], sources: Sequence[Array], calls: Sequence[Call]) -> list[Array]:
         before = self._limit(1)  # tiles are what threads share; a kernel has one
         try:
-            if fresh:
-                self.refresh()
             for target, source in zip(targets, sources, strict=True):
                 target[...] = source
             for call in calls:
