@@ -93,6 +93,11 @@ from armour.tensor.filled import full_like as full_like
 from armour.tensor.filled import linspace as linspace
 from armour.tensor.filled import ones_like as ones_like
 from armour.tensor.filled import zeros_like as zeros_like
+from armour.tensor.gates import gelu_tanh as gelu_tanh
+from armour.tensor.gates import glu as glu
+from armour.tensor.gates import logsigmoid as logsigmoid
+from armour.tensor.gates import mish as mish
+from armour.tensor.gates import softsign as softsign
 from armour.tensor.label_losses import binary_cross_entropy as binary_cross_entropy
 from armour.tensor.label_losses import hinge as hinge
 from armour.tensor.label_losses import nll as nll
@@ -123,7 +128,10 @@ from armour.tensor.measures import vector_norm as vector_norm
 from armour.tensor.norm import batch_norm as batch_norm
 from armour.tensor.norm import dropout as dropout
 from armour.tensor.norm import group_norm as group_norm
+from armour.tensor.norm import instance_norm as instance_norm
 from armour.tensor.norm import layer_norm as layer_norm
+from armour.tensor.norm import local_response_norm as local_response_norm
+from armour.tensor.norm import rms_norm as rms_norm
 from armour.tensor.op import OPS as OPS
 from armour.tensor.per_sample import clipped_gradient as clipped_gradient
 from armour.tensor.per_sample import module_sample_grads as module_sample_grads
@@ -141,6 +149,14 @@ from armour.tensor.powers import square as square
 from armour.tensor.probability import erfc as erfc
 from armour.tensor.probability import erfinv as erfinv
 from armour.tensor.recompute import checkpoint as checkpoint
+from armour.tensor.rectifiers import celu as celu
+from armour.tensor.rectifiers import hardsigmoid as hardsigmoid
+from armour.tensor.rectifiers import hardswish as hardswish
+from armour.tensor.rectifiers import hardtanh as hardtanh
+from armour.tensor.rectifiers import prelu as prelu
+from armour.tensor.rectifiers import relu6 as relu6
+from armour.tensor.rectifiers import selu as selu
+from armour.tensor.rectifiers import threshold as threshold
 from armour.tensor.reduce import add_n as add_n
 from armour.tensor.reduce import argmax as argmax
 from armour.tensor.reduce import cumsum as cumsum

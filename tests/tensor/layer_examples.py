@@ -78,3 +78,24 @@ example(nn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2), SIGNAL)
 example(nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, dilation=(1, 2)))
 example(nn.ConvTranspose2d(4, 1, 2, bias=False))
 example(nn.ConvTranspose3d(2, 4, (2, 3, 1), (1, 2, 1), (1, 0, 0), (0, 1, 0), 2, dilation=(2, 1, 1)), VOLUME)
+
+# -- activations ----------------
+
+for plain in (
+    *(nn.GELU("tanh"), nn.ReLU6(), nn.Hardsigmoid(), nn.Hardswish(), nn.SELU(), nn.CELU(0.5)),
+    *(nn.PReLU(), nn.PReLU(4, 0.1), nn.Mish(), nn.Softsign(), nn.LogSigmoid(), nn.GLU(1)),
+):
+    example(plain)
+
+example(nn.Hardtanh(-0.5, 0.8), smooth=False)
+example(nn.Threshold(0.2, -1.5), smooth=False)
+
+# -- normalisation ----------------
+
+example(nn.BatchNorm3d(2), VOLUME)
+example(nn.InstanceNorm1d(4, affine=True), SIGNAL)
+example(nn.InstanceNorm2d(4))
+example(nn.InstanceNorm3d(2, 1e-3, True), VOLUME)
+example(nn.RMSNorm(5, 1e-3))
+example(nn.RMSNorm((6, 5), elementwise_affine=False))
+example(nn.LocalResponseNorm(3, 0.5, 0.6, 2.0))
