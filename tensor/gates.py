@@ -1,4 +1,5 @@
-"""Smooth activations that weigh their input by a function of it; rows of the op table and functions of rows."""
+"""Smooth activations that weigh their input by a function of it; rows of the op table and functions of
+rows."""
 
 from __future__ import annotations
 

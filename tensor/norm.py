@@ -99,9 +99,7 @@ def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-
     return _scaled(_standardised(t, t.ndim - 2, eps), weight, bias, (1, -1, *(1,) * (t.ndim - 2)))
 
 
-def local_response_norm(
-    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Tensor:
+def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """x (n, c, ...) divided by (k + alpha * mean of the squares of `size` neighbouring channels) ** beta.
 
     Beyond the first and the last channel there are zeros, which count. Krizhevsky et al., 2012.

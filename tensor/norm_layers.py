@@ -1,4 +1,5 @@
-"""Leaf layers that normalise in further ways; batch, layer and group normalisation are in normalisation.py."""
+"""Leaf layers that normalise in further ways; batch, layer and group normalisation are in
+normalisation.py."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class _InstanceNorm(Layer):
         """(n, c, ...) -> the same shape."""
         if x.ndim != self.axes + 2 or x.shape[1] != self.num_features:
             raise InvalidArgument(
-                f"{type(self).__name__} expects {self.num_features} channels and {self.axes} axes of positions, "
+                f"{type(self).__name__} expects {self.num_features} channels and {self.axes} axes of "
+                f"positions, "
                 f"got shape {x.shape}"
             )
         return norm.instance_norm(x, self.weight, self.bias, self.eps)
@@ -71,14 +73,18 @@ class InstanceNorm3d(_InstanceNorm):
 
 @leaf
 class RMSNorm(Layer):
-    """Root mean square 1 over the last axes, of shape `normalized_shape`, times weight if `elementwise_affine`.
+    """Root mean square 1 over the last axes, of shape `normalized_shape`, times weight if
+    `elementwise_affine`.
 
     eps: added to the mean square; None is the smallest step from 1 of x's dtype, as in PyTorch.
     Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
     """
 
     def __init__(
-        self, normalized_shape: int | tuple[int, ...], eps: float | None = None, elementwise_affine: bool = True
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
     ) -> None:
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         if not sizes:

@@ -11,7 +11,7 @@ PEERS: dict[str, Callable[..., Any]] = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "hardsigmoid": lambda x: F.relu6(x + 3.0) / 6.0,  # its own gradient has a sixth of float32 in it
     "hardswish": F.hardswish,
-    "hardtanh": lambda x, low, high: F.hardtanh(x, low, high),
+    "hardtanh": lambda x, low, high: F.hardtanh(x, min_val=low, max_val=high),
     "mish": F.mish,
 }
 # Rows that PyTorch has in no such form; test_torch_conv and its kind compare what is made of them.

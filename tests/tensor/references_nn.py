@@ -54,7 +54,7 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
-    "hardtanh": lambda x, low, high: np.clip(x, low, high),
+    "hardtanh": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "inverse_deviation": inverse_deviation,
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "overlap_add": overlapped,
