@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from armour.checks import non_negative, positive
-from armour.tensor import elementwise, reduce
+from armour.checks import non_negative, one_of, positive
+from armour.tensor import elementwise, gates, reduce
 from armour.tensor.core import Tensor
 from armour.tensor.layers import Layer, leaf
 
@@ -43,11 +43,17 @@ class ELU(Layer):
 
 @leaf
 class GELU(Layer):
-    """x times the standard normal distribution function of x (exact, by erf)."""
+    """x times the standard normal distribution function of x.
+
+    approximate: "none" (exact, by erf) or "tanh". Hendrycks and Gimpel, 2016, arXiv 1606.08415.
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = one_of("approximate", approximate, ("none", "tanh"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return elementwise.gelu(x)
+        return elementwise.gelu(x) if self.approximate == "none" else gates.gelu_tanh(x)
 
 
 @leaf

@@ -48,6 +48,11 @@ def _scatter_update(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     return one_pass(x.size + 4 * indices.size, SCATTER * values.size)
 
 
+def _diag_embed(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
+    (x,) = arrays
+    return one_pass(size_of(x.shape[:-1]) * (x.shape[-1] + abs(int(attrs["offset"]))) ** 2)
+
+
 def _tile(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     # An axis after the other is repeated, so that the last but one result may be there too.
     return one_pass(2 * arrays[0].size * size_of(attrs["reps"]))
@@ -103,12 +108,14 @@ def _draw(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
 
 
 RULES: dict[str, Rule] = {
+    "add_along_axis": _scatter_update,
     "add_n": _sum_of_many,
     "argsort": _argsort,
     "cholesky": _matrices,
     "cumargmax": _passes,
     "cumargmin": _passes,
     "det": _matrices,
+    "diag_embed": _diag_embed,
     "det_sign": _matrices,
     "draw": _draw,
     "erfc": _polynomials(120),
@@ -116,11 +123,13 @@ RULES: dict[str, Rule] = {
     "gather": _gather,
     "gather_grad": _scatter,
     "gather_nd": _gather_nd,
+    "index_add": _scatter_update,
     "inv": _matrices,
     "logabsdet": _matrices,
     "recurrence": _recurrence,
     "repeat": _repeat,
     "scatter_nd": _scatter,
+    "scatter_nd_add": _scatter_update,
     "scatter_update": _scatter_update,
     "solve": _matrices,
     "tile": _tile,

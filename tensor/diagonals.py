@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from armour.errors import InvalidArgument
-from armour.tensor.backend import Array
+from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor, lift
-from armour.tensor.op import OPS, Case, Op, op
+from armour.tensor.op import Case, Op, op
 from armour.tensor.shape import getitem
 
 TRIANGLES = (
@@ -40,6 +40,27 @@ _triu: Op = op(
 )
 
 
+def _diag_embed_forward(xp: Namespace, x: Array, offset: int) -> Array:
+    size = x.shape[-1] + (offset if offset > 0 else -offset)
+    out = xp.zeros((*x.shape[:-1], size, size), x.dtype)
+    rows, columns = (xp.arange(x.shape[-1]) + max(0, start) for start in (-offset, offset))
+    out[..., rows, columns] = x
+    return out
+
+
+_diag_embed: Op = op(
+    "diag_embed",
+    _diag_embed_forward,
+    (lambda g, y, x, offset: diagonal(g, offset),),
+    cases=(
+        Case(((3,),), {"offset": 0}),
+        Case(((2, 3),), {"offset": -1}),
+        Case(((2, 1, 2),), {"offset": 2}),
+        Case(((0, 2),), {"offset": 1}),
+    ),
+)
+
+
 def tril(x: Any, k: int = 0) -> Tensor:
     """x (..., m, n) with zeros above the k-th diagonal (0: the main one, above 0: above it)."""
     return _tril(x, k=int(k))
@@ -67,9 +88,7 @@ def diag_embed(x: Any, offset: int = 0) -> Tensor:
     (t,) = lift([x])
     if not t.ndim:
         raise InvalidArgument("diag_embed expects at least one axis, got a single number")
-    size = t.shape[-1] + abs(int(offset))
-    index = _places(size, size, int(offset))
-    return OPS["getitem_grad"](t, index=index, shape=(*t.shape[:-1], size, size))
+    return _diag_embed(t, offset=int(offset))
 
 
 def diag(x: Any, offset: int = 0) -> Tensor:

@@ -19,7 +19,14 @@ import numpy as np
 
 from armour.checks import suggest
 from armour.errors import CheckpointError, InvalidArgument
-from armour.tensor import activations, conv_layers, normalisation  # noqa: F401  (file their layers in LAYERS)
+from armour.tensor import (  # noqa: F401  (file their layers in LAYERS)
+    activations,
+    conv_layers,
+    more_activations,
+    norm_layers,
+    normalisation,
+    pool_layers,
+)
 from armour.tensor.attributes import decode, decode_array, encode, plain, shape_of, show
 from armour.tensor.layers import LAYERS, check_config
 from armour.tensor.op import OPS

@@ -151,7 +151,7 @@ class Conv2d(Layer):
 
 
 class _Pool(Layer):
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+    def _set_up(self, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool) -> None:
         self.kernel_size = conv.pair("kernel_size", kernel_size, 1)
         self.stride = conv.pair("stride", kernel_size if stride is None else stride, 1)
         self.padding = conv.pair("padding", padding, 0)
@@ -159,24 +159,48 @@ class _Pool(Layer):
             raise InvalidArgument(
                 f"expected padding of at most half the window {self.kernel_size}, got {self.padding}"
             )
+        self.ceil_mode = bool(ceil_mode)
 
 
 @leaf
 class MaxPool2d(_Pool):
-    """Largest value of each window; of equal values the first has the gradient. stride: the window's size."""
+    """Largest value of each window; of equal values the first has the gradient. stride: the window's size.
+
+    ceil_mode: a last window that ends outside the image counts too.
+    """
+
+    def __init__(
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
+    ) -> None:
+        self._set_up(kernel_size, stride, padding, ceil_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, oh, ow)."""
-        return pooling.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+        return pooling.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode)
 
 
 @leaf
 class AvgPool2d(_Pool):
-    """Mean of each window; padded zeros count. stride: the window's size."""
+    """Mean of each window. stride: the window's size. ceil_mode: a last window that ends outside counts too.
+
+    count_include_pad: padded zeros count.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self._set_up(kernel_size, stride, padding, ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, oh, ow)."""
-        return pooling.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+        settings = (self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return pooling.avg_pool2d(x, self.kernel_size, *settings)
 
 
 @leaf

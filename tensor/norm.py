@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from armour.checks import fraction
+from armour.checks import count, fraction
 from armour.errors import InvalidArgument
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import sqrt
 from armour.tensor.op import Case, Op, op
 from armour.tensor.random import keep_mask
+from armour.tensor.shape import pad
+from armour.tensor.standardise import standardise
+from armour.tensor.windows import sliding_windows
 
 
 def _scaled(x: Tensor, scale: Tensor | None, shift: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -24,6 +28,14 @@ def _scaled(x: Tensor, scale: Tensor | None, shift: Tensor | None, shape: tuple[
 def _normalised(x: Tensor, axis: tuple[int, ...], eps: float) -> Tensor:
     centred = x - x.mean(axis=axis, keepdims=True)
     return centred / sqrt((centred * centred).mean(axis=axis, keepdims=True) + eps)
+
+
+def _standardised(x: Tensor, axes: int, eps: float, centred: bool = True) -> Tensor:
+    """Over the last `axes` axes."""
+    if axes == 1:
+        return standardise(x, eps, centred)
+    kept = x.shape[: x.ndim - axes]
+    return standardise(x.reshape((*kept, math.prod(x.shape[x.ndim - axes :]))), eps, centred).reshape(x.shape)
 
 
 def batch_norm(
@@ -56,7 +68,50 @@ def layer_norm(
     (t,) = lift([x])
     weight, bias = (None if p is None else lift([p])[0] for p in (weight, bias))
     over = tuple(sorted(a % t.ndim for a in ((axes,) if isinstance(axes, int) else axes)))
-    return _scaled(_normalised(t, over, eps), weight, bias, tuple(t.shape[a] for a in over))
+    normal = _standardised(t, len(over), eps) if over[0] == t.ndim - len(over) else _normalised(t, over, eps)
+    return _scaled(normal, weight, bias, tuple(t.shape[a] for a in over))
+
+
+def rms_norm(x: Any, weight: Any = None, axes: int | Sequence[int] = -1, eps: float | None = None) -> Tensor:
+    """Root mean square 1 over the trailing `axes`, times weight of those axes' shape.
+
+    eps: added to the mean square; the smallest step from 1 of x's dtype if None, as in PyTorch.
+    Zhang and Sennrich, 2019, https://arxiv.org/abs/1910.07467.
+    """
+    t = lift([x])[0]
+    over = tuple(sorted(a % t.ndim for a in ((axes,) if isinstance(axes, int) else axes)))
+    if over[0] != t.ndim - len(over):
+        raise InvalidArgument(f"rms_norm expects the last axes, got axes={axes} of shape {t.shape}")
+    step = float(np.finfo(t.dtype if t.dtype.kind == "f" else np.float32).eps) if eps is None else eps
+    normal = _standardised(t, len(over), step, centred=False)
+    return normal if weight is None else normal * lift([weight])[0]
+
+
+def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """Each channel of each sample of x (n, c, ...) with mean 0 and variance 1, times weight (c,), plus bias.
+
+    Ulyanov, Vedaldi and Lempitsky, 2016, https://arxiv.org/abs/1607.08022.
+    """
+    (t,) = lift([x])
+    weight, bias = (None if p is None else lift([p])[0] for p in (weight, bias))
+    if t.ndim < 3 or math.prod(t.shape[2:]) < 2:
+        raise InvalidArgument(f"instance_norm expects 2 or more values in each channel, got shape {t.shape}")
+    return _scaled(_standardised(t, t.ndim - 2, eps), weight, bias, (1, -1, *(1,) * (t.ndim - 2)))
+
+
+def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x (n, c, ...) divided by (k + alpha * mean of the squares of `size` neighbouring channels) ** beta.
+
+    Beyond the first and the last channel there are zeros, which count. Krizhevsky et al., 2012.
+    """
+    (t,) = lift([x])
+    size = count("size", size)
+    if t.ndim < 2:
+        raise InvalidArgument(f"local_response_norm expects x (n, c, ...), got shape {t.shape}")
+    around = ((0, 0), (size // 2, (size - 1) // 2), *((0, 0),) * (t.ndim - 2))
+    means = sliding_windows(pad(t * t, around), 1, size).mean(axis=2)
+    out: Tensor = t / (means * float(alpha) + float(k)) ** float(beta)
+    return out
 
 
 def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
@@ -68,8 +123,8 @@ def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: f
         raise InvalidArgument(
             f"expected a number of channels divisible by groups={groups}, got shape {t.shape}"
         )
-    split = t.reshape((n, groups, c // groups, *t.shape[2:]))
-    normalised = _normalised(split, tuple(range(2, split.ndim)), eps).reshape(t.shape)
+    normalised = _standardised(t.reshape((n, groups, c // groups, *t.shape[2:])), t.ndim - 1, eps)
+    normalised = normalised.reshape(t.shape)
     return _scaled(normalised, weight, bias, (1, c, *(1,) * (t.ndim - 2)))
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
-from armour.tensor.conv import Pair, pair
-from armour.tensor.core import Tensor
+from armour.tensor.conv import Pair
+from armour.tensor.core import Tensor, lift
 from armour.tensor.kernels import pool_kernels as kernels
 from armour.tensor.op import Case, Op, op
+from armour.tensor.padding import sizes
 from armour.tensor.reduce import max as max_of
 from armour.tensor.reduce import mean
-from armour.tensor.shape import getitem, pad
+from armour.tensor.resample import constant
+from armour.tensor.shape import getitem, pad, reshape
 
 PLACED: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2)}
 OVERLAPPING: dict[str, Any] = {"kernel": (3, 2), "stride": (2, 1)}
@@ -64,25 +67,16 @@ def max_pool2d(
     kernel: int | Sequence[int],
     stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """Largest value of each window: (n, c, h, w) -> (n, c, oh, ow).
 
     NaN wins; of equal values the first one has the gradient, as in PyTorch.
 
     stride: the window's size if not given. padding: at most half the window; padded places never win.
+    ceil_mode: a last window that begins inside the image counts although it ends outside.
     """
-    window, step = pair("kernel", kernel, 1), pair("stride", kernel if stride is None else stride, 1)
-    ph, pw = _padding(padding, window)
-    if ph or pw:
-        x = pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), float("-inf"))
-    return _max_pool2d(x, kernel=window, stride=step)
-
-
-def _padding(padding: int | Sequence[int], kernel: Pair) -> Pair:
-    both = pair("padding", padding, 0)
-    if 2 * both[0] > kernel[0] or 2 * both[1] > kernel[1]:
-        raise InvalidArgument(f"expected padding of at most half the window {kernel}, got {both}")
-    return both
+    return maxima(x, 2, kernel, stride, padding, ceil_mode)
 
 
 # -- mean ------------------------------------------------------
@@ -115,13 +109,15 @@ def avg_pool2d(
     kernel: int | Sequence[int],
     stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Tensor:
-    """Mean of each window of x (n, c, h, w); -> (n, c, oh, ow). Padded zeros count, as in PyTorch."""
-    window, step = pair("kernel", kernel, 1), pair("stride", kernel if stride is None else stride, 1)
-    ph, pw = _padding(padding, window)
-    if ph or pw:
-        x = pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    return _avg_pool2d(x, kernel=window, stride=step)
+    """Mean of each window of x (n, c, h, w); -> (n, c, oh, ow). stride: the window's size if not given.
+
+    ceil_mode: a last window that begins inside the image counts although it ends outside; its mean is over
+    what is inside. count_include_pad: padded zeros count, as in PyTorch.
+    """
+    return averages(x, 2, kernel, stride, padding, ceil_mode, count_include_pad)
 
 
 def global_avg_pool2d(x: Any) -> Tensor:
@@ -137,3 +133,116 @@ def global_max_pool2d(x: Any) -> Tensor:
         if h and w
         else max_of(x, axis=(2, 3))
     )
+
+
+# -- any number of axes ------------------------------------------------------
+
+
+def maxima(
+    x: Any, axes: int, kernel: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
+) -> Tensor:
+    """max_pool2d with `axes` axes of positions, 1 to 3."""
+    (t,) = lift([x])
+    axis = _along(t, axes, kernel, stride, padding, ceil_mode)
+    return _over(_max_pool2d, _surrounded(t, axis, float("-inf")), axis)
+
+
+def averages(
+    x: Any,
+    axes: int,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """avg_pool2d with `axes` axes of positions, 1 to 3."""
+    (t,) = lift([x])
+    axis = _along(t, axes, kernel, stride, padding, ceil_mode)
+    out = _over(_avg_pool2d, _surrounded(t, axis, 0.0), axis)
+    if not any(a.padding or a.after for a in axis):
+        return out
+    shares = [a.shares(count_include_pad) for a in axis]
+    if all((s == 1).all() for s in shares):
+        return out
+    return out * constant(out, functools.reduce(np.multiply.outer, shares))
+
+
+class _Axis(NamedTuple):
+    """Windows along one axis."""
+
+    size: int
+    kernel: int
+    stride: int
+    padding: int
+    out: int
+
+    @property
+    def after(self) -> int:
+        """Zeros needed after the last element."""
+        return max(0, (self.out - 1) * self.stride + self.kernel - self.size - self.padding)
+
+    def shares(self, padded: bool) -> np.ndarray:
+        """For each window its length over the number of places that count."""
+        starts = np.arange(self.out) * self.stride - self.padding
+        ends = np.minimum(starts + self.kernel, self.size + self.padding)
+        if not padded:
+            starts, ends = np.maximum(starts, 0), np.minimum(ends, self.size)
+        shares: np.ndarray = self.kernel / np.maximum(ends - starts, 1)
+        return shares
+
+
+def _along(t: Tensor, axes: int, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> list[_Axis]:
+    window = sizes("kernel", kernel, axes, 1)
+    step = window if stride is None else sizes("stride", stride, axes, 1)
+    around = sizes("padding", padding, axes, 0)
+    if t.ndim != axes + 2:
+        raise InvalidArgument(
+            f"pooling expects x (n, c, ...) with {axes} axes of positions, got shape {t.shape}"
+        )
+    if any(2 * p > k for p, k in zip(around, window, strict=True)):
+        raise InvalidArgument(f"expected padding of at most half the window {window}, got {around}")
+    return _axes(t.shape[2:], window, step, around, bool(ceil_mode))
+
+
+@functools.lru_cache(maxsize=1024)
+def _axes(
+    lengths: tuple[int, ...],
+    window: tuple[int, ...],
+    step: tuple[int, ...],
+    around: tuple[int, ...],
+    ceil_mode: bool,
+) -> list[_Axis]:
+    found = []
+    for n, k, s, p in zip(lengths, window, step, around, strict=True):
+        room = n + 2 * p - k
+        out = (-(-room // s) if ceil_mode else room // s) + 1
+        if ceil_mode and (out - 1) * s >= n + p:
+            out -= 1  # it would see padding alone
+        if out < 1 or room < 0:
+            raise InvalidArgument(
+                f"pooling expects input at least as large as the window {window}, got {lengths}"
+            )
+        found.append(_Axis(n, k, s, p, out))
+    return found
+
+
+def _surrounded(t: Tensor, axis: list[_Axis], value: float) -> Tensor:
+    if not any(a.padding or a.after for a in axis):
+        return t
+    return pad(t, ((0, 0), (0, 0), *((a.padding, a.after) for a in axis)), value)
+
+
+def _over(row: Op, t: Tensor, axis: list[_Axis]) -> Tensor:
+    n, c = t.shape[:2]
+    kernel, stride = tuple(a.kernel for a in axis), tuple(a.stride for a in axis)
+    if len(axis) == 2:
+        return row(t, kernel=kernel, stride=stride)
+    if len(axis) == 1:
+        flat = row(reshape(t, (n, c, 1, t.shape[2])), kernel=(1, *kernel), stride=(1, *stride))
+        return reshape(flat, (n, c, flat.shape[3]))
+    d, h, w = t.shape[2:]
+    flat = row(reshape(t, (n, c * d, h, w)), kernel=kernel[1:], stride=stride[1:])
+    oh, ow = flat.shape[2:]
+    flat = row(reshape(flat, (n, c, d, oh * ow)), kernel=(kernel[0], 1), stride=(stride[0], 1))
+    return reshape(flat, (n, c, flat.shape[2], oh, ow))

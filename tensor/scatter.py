@@ -17,7 +17,8 @@ from armour.errors import InvalidArgument
 from armour.tensor.axes import axis_of
 from armour.tensor.backend import Array, Namespace, scatter_add
 from armour.tensor.core import Tensor, lift
-from armour.tensor.op import OPS, Case, Op, op
+from armour.tensor.op import Case, Op, op
+from armour.tensor.shape import full_index, take_along_axis
 
 ROWS = np.array([[2, 0], [2, -1]])
 PLACES = np.array([[2, 0], [0, 1], [2, 0]])
@@ -60,6 +61,44 @@ _gather_grad: Op = op(
 )
 
 
+def _index_add_forward(xp: Namespace, x: Array, values: Array, indices: Array, axis: int) -> Array:
+    _integers("index_add", indices)
+    axis %= x.ndim
+    expected = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    if values.shape != expected:
+        raise InvalidArgument(
+            f"index_add expects values of shape {expected} for x {x.shape}, indices {indices.shape} and "
+            f"axis={axis}, got {values.shape}"
+        )
+    return scatter_add(xp, x.copy(), (*(slice(None),) * axis, indices), values)
+
+
+_index_add: Op = op(
+    "index_add",
+    _index_add_forward,
+    (lambda g, y, x, v, indices, axis: g, lambda g, y, x, v, indices, axis: gather(g, indices, axis), None),
+    cases=(
+        Case(((3, 4), (2, 2, 4), ROWS), {"axis": 0}),
+        Case(((2, 3, 4), (2, 2, 2, 4), ROWS), {"axis": -2}),
+        Case(((3, 0), (2, 2, 0), ROWS), {"axis": 0}),
+    ),
+)
+_add_along_axis: Op = op(
+    "add_along_axis",
+    lambda xp, x, values, indices, axis: scatter_add(xp, x.copy(), full_index(xp, indices, axis), values),
+    (
+        lambda g, y, x, v, indices, axis: g,
+        lambda g, y, x, v, indices, axis: take_along_axis(g, indices, axis),
+        None,
+    ),
+    cases=(
+        Case(((3, 4), (3, 2), [[0, 2], [1, 1], [3, 0]]), {"axis": 1}),
+        Case(((4, 2), (3, 2), [[0, 2], [1, 1], [3, 0]]), {"axis": 0}),
+        Case(((0, 2), (0, 3), np.zeros((0, 3), int)), {"axis": 1}),
+    ),
+)
+
+
 def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
     """The slices of x along `axis` that `indices` names: the axis is replaced by the axes of `indices`."""
     t, places = lift([x, indices])
@@ -72,21 +111,13 @@ def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Tensor:
     values: shaped like gather(x, indices, axis).
     """
     t, places, added = lift([x, indices, values])
-    axis = axis_of(axis, t.ndim, t.shape)
-    expected = (*t.shape[:axis], *places.shape, *t.shape[axis + 1 :])
-    if added.shape != expected:
-        raise InvalidArgument(
-            f"index_add expects values of shape {expected} for x {t.shape}, indices {places.shape} and "
-            f"axis={axis}, got {added.shape}"
-        )
-    return t + _gather_grad(added, places, axis=axis, shape=t.shape)
+    return _index_add(t, added, places, axis=axis_of(axis, t.ndim, t.shape))
 
 
 def scatter_add_along_axis(x: Any, indices: Any, values: Any, axis: int) -> Tensor:
     """x with values[i, j] added at [i, indices[i, j]] for axis 1, and so on: take_along_axis backwards."""
     t, places, added = lift([x, indices, values])
-    axis = axis_of(axis, t.ndim, t.shape)
-    return t + OPS["take_along_axis_grad"](added, places, axis=axis, shape=t.shape)
+    return _add_along_axis(t, added, places, axis=axis_of(axis, t.ndim, t.shape))
 
 
 # -- elements and slices at positions of several axes -----------------------------------------------------
@@ -102,19 +133,29 @@ def _places(name: str, indices: Array, shape: tuple[int, ...]) -> tuple[Array, .
     return tuple(indices[..., i] for i in range(indices.shape[-1]))
 
 
+def _fitting(name: str, values: Array, indices: Array, shape: tuple[int, ...]) -> None:
+    expected = (*indices.shape[:-1], *shape[indices.shape[-1] :])
+    if values.shape != expected:
+        raise InvalidArgument(
+            f"{name} expects values of shape {expected} for indices {indices.shape} and shape {shape}, "
+            f"got {values.shape}"
+        )
+
+
 def _gather_nd_forward(xp: Namespace, x: Array, indices: Array) -> Array:
     return x[_places("gather_nd", indices, x.shape)]
 
 
 def _scatter_nd_forward(xp: Namespace, values: Array, indices: Array, shape: tuple[int, ...]) -> Array:
     places = _places("scatter_nd", indices, shape)
-    expected = (*indices.shape[:-1], *shape[len(places) :])
-    if values.shape != expected:
-        raise InvalidArgument(
-            f"scatter_nd expects values of shape {expected} for indices {indices.shape} and shape {shape}, "
-            f"got {values.shape}"
-        )
+    _fitting("scatter_nd", values, indices, shape)
     return scatter_add(xp, xp.zeros(shape, values.dtype), places, values)
+
+
+def _scatter_nd_add_forward(xp: Namespace, x: Array, values: Array, indices: Array) -> Array:
+    places = _places("scatter_nd_add", indices, x.shape)
+    _fitting("scatter_nd_add", values, indices, x.shape)
+    return scatter_add(xp, x.copy(), places, values)
 
 
 def _scatter_update_forward(xp: Namespace, x: Array, values: Array, indices: Array) -> Array:
@@ -143,6 +184,16 @@ _scatter_nd: Op = op(
         Case(((3, 2), PLACES), {"shape": (3, 2, 2)}),
         Case(((3, 4), PLACES[:, :1]), {"shape": (3, 4)}),
         Case(((3, 0), PLACES), {"shape": (3, 2, 0)}),
+    ),
+)
+_scatter_nd_add: Op = op(
+    "scatter_nd_add",
+    _scatter_nd_add_forward,
+    (lambda g, y, x, v, indices: g, lambda g, y, x, v, indices: gather_nd(g, indices), None),
+    cases=(
+        Case(((3, 4), (3,), PLACES)),
+        Case(((3, 2, 2), (3, 2), PLACES)),
+        Case(((3, 2, 0), (3, 0), PLACES)),
     ),
 )
 _scatter_update: Op = op(
@@ -178,7 +229,7 @@ def scatter_nd(indices: Any, values: Any, shape: Sequence[int]) -> Tensor:
 def scatter_nd_add(x: Any, indices: Any, values: Any) -> Tensor:
     """x with `values` added at the positions `indices`, as in scatter_nd."""
     t, places, added = lift([x, indices, values])
-    return t + _scatter_nd(added, places, shape=t.shape)
+    return _scatter_nd_add(t, added, places)
 
 
 def scatter_update(x: Any, indices: Any, values: Any) -> Tensor:

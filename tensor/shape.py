@@ -138,7 +138,8 @@ def getitem(x: Any, index: Any) -> Tensor:
     return _getitem(x, index=index)
 
 
-def _full_index(xp: Namespace, indices: Array, axis: int) -> tuple[Array, ...]:
+def full_index(xp: Namespace, indices: Array, axis: int) -> tuple[Array, ...]:
+    """What take_along_axis takes as an index of all axes."""
     grid = []
     for i, n in enumerate(indices.shape):
         shape = [1] * indices.ndim
@@ -148,7 +149,7 @@ def _full_index(xp: Namespace, indices: Array, axis: int) -> tuple[Array, ...]:
 
 
 def _scatter_along(xp: Namespace, g: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
-    return scatter_add(xp, xp.zeros(shape, g.dtype), _full_index(xp, indices, axis), g)
+    return scatter_add(xp, xp.zeros(shape, g.dtype), full_index(xp, indices, axis), g)
 
 
 TAKEN = [[0, 2], [1, 1], [3, 0]]

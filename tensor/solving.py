@@ -1,7 +1,7 @@
 """Rows of the op table that solve linear systems: solve, inv, det, slogdet, cholesky.
 
 Matrices are the last two axes, and batches of them broadcast. A singular matrix (for cholesky, one that is
-not positive definite) is an InvalidArgument.
+not positive definite) is an InvalidArgument; on a GPU, which does not tell, the result is NaN or infinite.
 """
 
 from __future__ import annotations

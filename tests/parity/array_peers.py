@@ -57,6 +57,7 @@ ARRAY_PEERS: dict[str, Callable[..., Any]] = {
         *("sinh", "square", "tan", "trunc"),
     )
 } | {
+    "add_along_axis": lambda x, v, indices, axis: x.scatter_add(axis, indices, v),
     "add_n": lambda *xs: sum(xs[1:], start=xs[0]),
     "all": lambda x, axis, keepdims: torch.all(x, _axes(x, axis), keepdim=keepdims),
     "any": lambda x, axis, keepdims: torch.any(x, _axes(x, axis), keepdim=keepdims),
@@ -70,10 +71,12 @@ ARRAY_PEERS: dict[str, Callable[..., Any]] = {
     "cumprod": torch.cumprod,
     "det": torch.linalg.det,
     "det_sign": lambda a: torch.linalg.slogdet(a).sign,
+    "diag_embed": torch.diag_embed,
     "full_like": _full_like,
     "gather": _gather,
     "gather_grad": _gather_grad,
     "gather_nd": lambda x, indices: x[_places(indices)],
+    "index_add": lambda x, v, indices, axis: x + _gather_grad(v, indices, axis, x.shape),
     "inv": torch.linalg.inv,
     "logabsdet": lambda a: torch.linalg.slogdet(a).logabsdet,
     "mod": torch.remainder,
@@ -83,6 +86,7 @@ ARRAY_PEERS: dict[str, Callable[..., Any]] = {
     "scatter_nd": lambda v, indices, shape: torch.zeros(shape, dtype=v.dtype).index_put(
         _places(indices), v, accumulate=True
     ),
+    "scatter_nd_add": lambda x, v, indices: x.index_put(_places(indices), v, accumulate=True),
     "scatter_update": lambda x, v, indices: x.index_put(_places(indices), v),
     "solve": torch.linalg.solve,
     "stop_gradient": lambda x: x.detach(),

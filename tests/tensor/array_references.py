@@ -66,6 +66,23 @@ def scatter_updated(x: Any, values: Any, indices: Any) -> Any:
     return out
 
 
+def added_along(x: Any, values: Any, indices: Any, axis: int) -> Any:
+    out = x.copy()
+    for at in np.ndindex(*indices.shape):
+        to = list(at)
+        to[axis] = indices[at]
+        out[tuple(to)] += values[at]
+    return out
+
+
+def diagonal_matrices(x: Any, offset: int) -> Any:
+    size = x.shape[-1] + abs(offset)
+    out = np.zeros((*x.shape[:-1], size, size))
+    for at in np.ndindex(*x.shape[:-1]):
+        out[at] = np.diag(x[at], offset)
+    return out
+
+
 def determinants(a: Any) -> Any:
     """By the rule of Sarrus, for matrices of three rows."""
     total = np.zeros(a.shape[:-2])
@@ -106,6 +123,7 @@ ARRAY_REFERENCES: dict[str, Callable[..., Any]] = {
         "trunc",
     )
 } | {
+    "add_along_axis": added_along,
     "add_n": lambda *xs: sum(xs),
     "argsort": lambda x, axis=-1, descending=False: np.argsort(-x if descending else x, axis=axis),
     "cholesky": lower_roots,
@@ -113,18 +131,21 @@ ARRAY_REFERENCES: dict[str, Callable[..., Any]] = {
     "cumargmin": lambda x, axis: repeated(x, axis, np.argmin).astype(int),
     "det": determinants,
     "det_sign": lambda a: np.sign(determinants(a)),
+    "diag_embed": diagonal_matrices,
     "erfc": scipy.special.erfc,
     "erfinv": scipy.special.erfinv,
     "full_like": lambda x, value, dtype=None: np.full_like(x, value, dtype=dtype),
     "gather": gathered,
     "gather_grad": gather_grad,
     "gather_nd": gathered_nd,
+    "index_add": lambda x, v, indices, axis: x + gather_grad(v, indices, axis, x.shape),
     "inv": inverses,
     "logabsdet": lambda a: np.log(np.abs(determinants(a))),
     "logaddexp": lambda a, b: np.log(np.exp(a) + np.exp(b)),
     "recurrence": recurrence,
     "rsqrt": lambda x: x**-0.5,
     "scatter_nd": scattered_nd,
+    "scatter_nd_add": lambda x, v, indices: x + scattered_nd(v, indices, x.shape),
     "scatter_update": scatter_updated,
     "solve": lambda a, b: inverses(a) @ b,
     "stop_gradient": lambda x: x,

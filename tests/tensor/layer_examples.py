@@ -78,3 +78,47 @@ example(nn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2), SIGNAL)
 example(nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, dilation=(1, 2)))
 example(nn.ConvTranspose2d(4, 1, 2, bias=False))
 example(nn.ConvTranspose3d(2, 4, (2, 3, 1), (1, 2, 1), (1, 0, 0), (0, 1, 0), 2, dilation=(2, 1, 1)), VOLUME)
+
+# -- activations ----------------
+
+for plain in (
+    *(nn.GELU("tanh"), nn.ReLU6(), nn.Hardsigmoid(), nn.Hardswish(), nn.SELU(), nn.CELU(0.5)),
+    *(nn.PReLU(), nn.PReLU(4, 0.1), nn.Mish(), nn.Softsign(), nn.LogSigmoid(), nn.GLU(1)),
+):
+    example(plain)
+
+example(nn.Hardtanh(-0.5, 0.8), smooth=False)
+example(nn.Threshold(0.2, -1.5), smooth=False)
+
+# -- normalisation ----------------
+
+example(nn.BatchNorm3d(2), VOLUME)
+example(nn.InstanceNorm1d(4, affine=True), SIGNAL)
+example(nn.InstanceNorm2d(4))
+example(nn.InstanceNorm3d(2, 1e-3, True), VOLUME)
+example(nn.RMSNorm(5, 1e-3))
+example(nn.RMSNorm((6, 5), elementwise_affine=False))
+example(nn.LocalResponseNorm(3, 0.5, 0.6, 2.0))
+
+# -- pooling ----------------
+
+example(nn.MaxPool2d(3, 2, 1, ceil_mode=True))
+example(nn.AvgPool2d(3, (2, 3), 1, ceil_mode=True, count_include_pad=False))
+example(nn.MaxPool1d(3, 2, 1), SIGNAL)
+example(nn.MaxPool3d((2, 3, 2), (1, 2, 3), (1, 0, 1), True), VOLUME)
+example(nn.AvgPool1d(2, None, 1, True), SIGNAL)
+example(nn.AvgPool3d((2, 3, 2), (1, 2, 3), (1, 0, 1), True, False), VOLUME)
+example(nn.LPPool1d(2.0, 3, 2, True), SIGNAL)
+example(nn.LPPool2d(4.0, (2, 3)))
+example(nn.AdaptiveAvgPool1d(4), SIGNAL)
+example(nn.AdaptiveAvgPool2d((3, None)))
+example(nn.AdaptiveAvgPool2d((4, 3)))
+example(nn.AdaptiveAvgPool3d((3, 2, 4)), VOLUME)
+example(nn.AdaptiveMaxPool1d(4), SIGNAL)
+example(nn.AdaptiveMaxPool2d((4, None)))
+example(nn.AdaptiveMaxPool2d(1))
+example(nn.AdaptiveMaxPool3d((3, 2, 4)), VOLUME, smooth=False)
+example(nn.GlobalAvgPool1d(), SIGNAL)
+example(nn.GlobalAvgPool3d(), VOLUME)
+example(nn.GlobalMaxPool1d(), SIGNAL)
+example(nn.GlobalMaxPool3d(), VOLUME)

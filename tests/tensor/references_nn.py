@@ -27,7 +27,38 @@ def overlapped(g: Any, axis: int, length: int, stride: int, dilation: int) -> An
     return np.moveaxis(out, 0, axis)
 
 
+def standardised(x: Any, eps: float, centred: bool) -> Any:
+    if centred:
+        x = x - x.mean(axis=-1, keepdims=True)
+    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+
+
+def standardise_grad(g: Any, y: Any, inverse: Any, centred: bool) -> Any:
+    inner = g - y * (g * y).mean(axis=-1, keepdims=True)
+    return inverse * (inner - g.mean(axis=-1, keepdims=True) if centred else inner)
+
+
+def inverse_deviation(x: Any, eps: float, centred: bool) -> Any:
+    square = (x * x).mean(axis=-1, keepdims=True)
+    return 1 / np.sqrt((x.var(axis=-1, keepdims=True) if centred else square) + eps)
+
+
+# Values at which rows bend, and rows of which no example is empty: for test_op_table.
+BENDS: dict[str, tuple[float, ...]] = {
+    "hardtanh": (-0.5, 0.7),
+    **dict.fromkeys(("hardsigmoid", "hardswish"), (-3.0, 3.0)),
+}
+NEVER_EMPTY: set[str] = set()
+
 REFERENCES: dict[str, Callable[..., Any]] = {
+    "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "hardtanh": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "inverse_deviation": inverse_deviation,
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "overlap_add": overlapped,
     "sliding_windows": slid,
+    "standardise": standardised,
+    "standardise_grad": standardise_grad,
 }

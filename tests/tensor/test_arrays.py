@@ -101,6 +101,10 @@ def test_depth_and_space(mode: str) -> None:
         (lambda: tensor.gather(X, np.array([5]), 1), "out of bounds"),
         (lambda: tensor.gather_nd(X, np.zeros((2, 4), int)), "k at most 3"),
         (lambda: tensor.scatter_nd(np.zeros((2, 1), int), np.zeros(3), (4,)), r"values of shape \(2,\)"),
+        (
+            lambda: tensor.scatter_nd_add(X, np.zeros((5, 1), int), X),
+            r"scatter_nd_add expects values of shape \(5, 3, 4\)",
+        ),
         (lambda: tensor.index_add(X, np.array([0]), np.zeros((2, 4)), 1), r"values of shape \(2, 1, 4\)"),
         (lambda: tensor.diag(X), "use diagonal or diag_embed"),
         (lambda: tensor.diagonal(np.zeros(3)), "matrices"),
@@ -188,7 +192,7 @@ def test_positions_of_several_axes() -> None:
     expected = np.zeros(X.shape)
     np.add.at(expected, (places[:, 0], places[:, 1]), values)
     same(tensor.scatter_nd(places, values, X.shape), expected)
-    same(tensor.scatter_nd_add(X, places, values), X + expected)
+    np.testing.assert_allclose(tensor.scatter_nd_add(X, places, values).numpy(), X + expected, rtol=1e-14)
     written = X.copy()
     written[places[:2, 0], places[:2, 1]] = values[:2]
     same(tensor.scatter_update(X, places[:2], values[:2]), written)

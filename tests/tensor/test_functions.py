@@ -12,8 +12,9 @@ import scipy.special
 
 from armour import tensor
 from armour.errors import InvalidArgument
-from armour.tensor import OPS, Tensor, grad
+from armour.tensor import OPS, Tensor, grad, ir, nn
 from armour.tensor.gradcheck import check_grads
+from tests.tensor.strict import StrictArray, register
 
 RNG = np.random.default_rng(0)
 LATTICE = np.array([-np.inf, -2.5, -1.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.5, 2.5, np.inf, np.nan])
@@ -166,6 +167,78 @@ def test_lerp_and_sums_of_many() -> None:
     leaf = Tensor(a, requires_grad=True)
     tensor.add_n([leaf, leaf, leaf]).sum().backward()
     assert (leaf.grad.numpy() == 3.0).all()
+
+
+# -- on other arrays, and in stored networks ------------------------------------------------------------
+
+Z = RNG.standard_normal((3, 4, 4)) + 2.0 * np.eye(4)
+LABELS = np.array([1, 0, 3])
+COMPOSED: dict[str, Callable[[Tensor], Any]] = {
+    "chunk": lambda x: tensor.chunk(x, 3, 1)[1],
+    "cosine_distance": lambda x: tensor.cosine_distance(x, tensor.flip(x, 1)),
+    "cummax": lambda x: tensor.cummax(x, 1)[0],
+    "cumprod": lambda x: tensor.cumprod(x, 2),
+    "diag_embed": lambda x: tensor.diag_embed(x, 1),
+    "diagonal": tensor.diagonal,
+    "expand_dims": lambda x: tensor.squeeze(tensor.expand_dims(x, 1), 1),
+    "gather": lambda x: tensor.gather(x, tensor.argmax(x[0, 0], 0), 1),
+    "huber": lambda x: tensor.huber(x, tensor.zeros_like(x)),
+    "index_add": lambda x: tensor.index_add(x, tensor.argmax(x[0, :2], 0), x, 1),
+    "lerp": lambda x: tensor.lerp(x, tensor.ones_like(x), 0.3),
+    "median": lambda x: tensor.median(x, 1),
+    "outer": lambda x: tensor.outer(x, x),
+    "repeat": lambda x: tensor.repeat(x, 2, 1),
+    "roll": lambda x: tensor.roll(x, 1, 2),
+    "sigmoid_cross_entropy": lambda x: tensor.sigmoid_cross_entropy(x, tensor.sigmoid(x)),
+    "slogdet": lambda x: tensor.slogdet(x)[1],
+    "solve": lambda x: tensor.solve(x, x[:, :, :1]),
+    "solve_triangular": lambda x: tensor.solve_triangular(x, x),
+    "sort": lambda x: tensor.sort(x, 1),
+    "std": lambda x: tensor.std(x, axis=(1, 2)),
+    "scatter_add_along_axis": lambda x: tensor.scatter_add_along_axis(x, tensor.argsort(x, 1), x, 1),
+    "scatter_nd_add": lambda x: tensor.scatter_nd_add(
+        x, tensor.argsort(x[:1, :2, 0]).reshape((2, 1))[:1], x[:1]
+    ),
+    "stop_gradient": lambda x: x * tensor.stop_gradient(x),
+    "swapaxes": lambda x: tensor.swapaxes(x, 1, 2),
+    "tile": lambda x: tensor.tile(x, (1, 2, 1)),
+    "topk": lambda x: tensor.topk(x, 2, 1)[0],
+    "trace": tensor.trace,
+    "unstack": lambda x: tensor.unstack(x, 2)[1],
+    "vector_norm": lambda x: tensor.vector_norm(x, 2.0, axis=2),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_functions_of_several_rows_run_on_arrays_that_refuse_numpy(name: str) -> None:
+    register()
+    results = []
+    for make in (np.asarray, StrictArray):
+        leaf = Tensor(make(Z), requires_grad=True)
+        (COMPOSED[name](leaf) ** 2).sum().backward()
+        assert leaf.grad is not None and type(leaf.grad.data) is type(leaf.data)
+        results.append(leaf.grad.numpy())
+    np.testing.assert_array_equal(*results)
+
+
+class Function(nn.Module):
+    """A network of one function; a layer before it makes it depend on weights."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        self.function = function
+        self.gain = nn.Parameter(np.full((4, 1), 1.5, np.float32))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x * self.gain)
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_functions_of_several_rows_can_be_stored(name: str) -> None:
+    module = Function(COMPOSED[name])
+    again = ir.GraphModule(ir.Graph.loads(ir.trace(module, (4, 4)).dumps()))
+    again.load_state_dict(module.state_dict())
+    x = Tensor(np.concatenate([Z, Z[::-1] * 0.5, Z + 0.1]).astype(np.float32))
+    np.testing.assert_allclose(again(x).numpy(), module(x).numpy(), rtol=1e-6, atol=1e-6)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {"any": np.any, "all": np.all}

@@ -12,6 +12,7 @@ import armour.tensor.fused
 from armour.tensor import OPS, Tensor
 from armour.tensor.gradcheck import check_grads
 from armour.tensor.op import Case, Op
+from tests.tensor import references_nn
 from tests.tensor.references import REFERENCES
 from tests.tensor.strict import StrictArray, register
 
@@ -25,6 +26,7 @@ BENDS: dict[str, tuple[float, ...]] = {
     "round": (-1.5, -0.5, 0.5, 1.5),
     "clip": (-0.5, 0.7),
 }
+BENDS |= references_nn.BENDS
 # Rows that draw random numbers; tests/tensor/test_random.py holds them to their distributions.
 RANDOM = {"draw", "keep_mask"}
 # Rows of which no example can be empty, or none of interest is.
@@ -32,6 +34,7 @@ NEVER_EMPTY = {
     *("batch_norm_train", "dropout", "max_pick2d", "max_unpool2d", "one_hot"),
     *("take_along_axis", "take_along_axis_grad", *RANDOM),
 }
+NEVER_EMPTY |= references_nn.NEVER_EMPTY
 
 
 def cases() -> list[Any]:

@@ -11,9 +11,9 @@ import scipy.stats
 
 from armour import tensor
 from armour.errors import InvalidArgument
-from armour.tensor import OPS, Tensor, grad, random
+from armour.tensor import OPS, Tensor, backend, grad, random
 from armour.tensor.core import observers
-from tests.tensor.strict import StrictArray, register
+from tests.tensor.strict import StrictArray, register, strict
 
 N = 20_000
 CONTINUOUS: dict[str, tuple[Callable[..., Tensor], Any]] = {
@@ -144,6 +144,15 @@ def test_masks_go_to_where_the_input_is() -> None:
     mask = random.keep_mask(Tensor(StrictArray(np.ones((3, 4), np.float32))), 0.5, rng=0)
     assert isinstance(mask.data, StrictArray)
     np.testing.assert_array_equal(mask.numpy(), random.keep_mask(np.ones((3, 4)), 0.5, rng=0).numpy())
+
+
+def test_draws_go_to_the_chosen_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    register()
+    plain = random.normal((3, 2), 1.0, rng=0).numpy()
+    monkeypatch.setattr(backend, "default_namespace", lambda: strict)
+    moved = random.normal((3, 2), 1.0, rng=0)
+    assert isinstance(moved.data, StrictArray)
+    np.testing.assert_array_equal(moved.numpy(), plain)
 
 
 def test_global_randomness_is_neither_used_nor_changed() -> None:
