@@ -43,7 +43,7 @@ bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BEN
 	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
 # The compiled kernels of the extra `fast`, which the other environments do not have.
-FAST_TESTS := tests/tensor/test_onednn.py tests/tensor/test_numba_kernels.py
+FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.py)
 
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
 	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(FAST_TESTS) $(ARGS)

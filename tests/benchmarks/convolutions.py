@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from armour.tensor.kernels import numpy_kernels, onednn
+from armour.tensor.kernels import narrow, numpy_kernels, onednn
 from benchmarks import harness
 
 # channels in, height and width, channels out, kernel, stride, padding
@@ -77,13 +77,21 @@ class Layer:
 
     def onednn_call(self, work: str) -> tuple[Any, np.ndarray]:
         """A primitive's run, and the array it writes, as the others return it."""
-        window = {"stride": self.stride, "padding": ((self.padding[0],) * 2, (self.padding[1],) * 2)}
+        window: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": ((self.padding[0],) * 2, (self.padding[1],) * 2),
+        }
         if work == "dw":
             out = np.empty_like(self.w)
             return onednn.ConvWeightGrad(self.x, self.g, out, **window).run, out
         if work == "fwd":
             out = np.empty_like(self.g)
             conv = onednn.ConvForward(self.x, self.w.shape, out, **window)
+        elif narrow.suits(self.w.shape, self.x.shape[1:3], **window):
+            planes = np.empty((self.x.shape[0], self.x.shape[3], *self.x.shape[1:3]), np.float32)
+            few = narrow.NarrowInputGrad(self.g, self.w.shape, planes, window["padding"])
+            few.load(self.w)
+            return few.run, planes
         else:
             out = np.empty_like(self.x)
             conv = onednn.ConvInputGrad(self.g, self.w.shape, out, **window)
