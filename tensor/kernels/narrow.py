@@ -105,8 +105,8 @@ class NarrowInputGrad:
 def fold(planes: Any, out: Any, width: int, kw: int, top: int, left: int, down: int, right: int) -> None:
     """out (m, c, h * width)[i, j] = the sum over taps of planes (c, taps, m, h * width)[i + di, j + dj].
 
-    (di, dj) = (top - down * a, left - right * b) for tap (a, b). Shifted planes are added as single runs; what
-    comes in from the line before or after is set to zero first, and no tap ever needs it.
+    (di, dj) = (top - down * a, left - right * b) for tap (a, b). Shifted planes are added as single runs;
+    what comes in from the line before or after is set to zero first, and no tap ever needs it.
     """
     size = out.shape[2]
     h = size // width
