@@ -39,11 +39,11 @@ format: $(DEV)/.stamp  ## format the source
 # PyTorch's own time depends on the history of malloc; these give it (and us) the best case every time.
 MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
-bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=attacks, mutation: others)
+bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=attacks, convolutions, mutation)
 	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
 # The compiled kernels of the extra `fast`, which the other environments do not have.
-FAST_TESTS := tests/tensor/test_onednn.py tests/tensor/test_numba_kernels.py
+FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.py)
 
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
 	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(FAST_TESTS) $(ARGS)

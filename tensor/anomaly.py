@@ -24,7 +24,7 @@ def detect_anomaly(*, inf: bool = False) -> Iterator[None]:
     path in the outermost module called, the shapes and ranges of its inputs, and how many NaN there are. Put
     backward inside too. inf: infinite values count as well; off by default, since masks and paddings use them
     rightly. Every result is read once more, so leave it off where nothing is wrong; off, it costs nothing.
-    A compiled plan's replays are not looked into: run the function itself.
+    Compiled functions run operation by operation inside.
 
     >>> with detect_anomaly():
     ...     Tensor([1.0, -1.0]).log()

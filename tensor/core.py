@@ -9,6 +9,7 @@ import numpy as np
 
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, asnumpy, default_namespace, device_of, get_xp, is_array, to_device
+from armour.tensor.methods import Methods
 from armour.tensor.op import OPS, Op
 from armour.tensor.tape import Node as Node
 from armour.tensor.tape import backward_pass as backward_pass
@@ -20,12 +21,13 @@ from armour.tensor.tape import recording as recording
 from armour.tensor.tape import state as state
 
 
-class Tensor:
+class Tensor(Methods):
     """An array on the host or on a device that can be differentiated through.
 
     data: array, list or number. Lists and Python numbers become float32 (or integers); arrays keep their
     dtype and are not copied. requires_grad: record what is computed from it, so that `backward` fills `grad`.
-    Operators and methods are named as in NumPy and PyTorch; each returns a new Tensor.
+    Operators and methods are named as in NumPy and PyTorch; each returns a new Tensor. More of them are in
+    methods.py.
     """
 
     __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
@@ -235,86 +237,6 @@ class Tensor:
         axis = axis % (self.ndim + 1)
         return self.reshape((*self.shape[:axis], 1, *self.shape[axis:]))
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Sum over `axis` (an int, a tuple, or None for all)."""
-        return OPS["sum"](self, axis=_axes(axis), keepdims=keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Mean over `axis`."""
-        return OPS["mean"](self, axis=_axes(axis), keepdims=keepdims)
-
-    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Tensor:
-        """Variance over `axis`, divided by n - ddof (NumPy's default 0)."""
-        return OPS["var"](self, axis=_axes(axis), keepdims=keepdims, ddof=ddof)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Largest value over `axis`; ties share the gradient evenly."""
-        return OPS["max"](self, axis=_axes(axis), keepdims=keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Smallest value over `axis`; ties share the gradient evenly."""
-        return OPS["min"](self, axis=_axes(axis), keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None) -> Tensor:
-        """Index of the first maximum."""
-        return OPS["argmax"](self, axis=axis)
-
-    def exp(self) -> Tensor:
-        """e to the power of each element."""
-        return OPS["exp"](self)
-
-    def log(self) -> Tensor:
-        """Natural logarithm."""
-        return OPS["log"](self)
-
-    def sqrt(self) -> Tensor:
-        """Square root."""
-        return OPS["sqrt"](self)
-
-    def abs(self) -> Tensor:
-        """Absolute value; gradient 0 at 0."""
-        return apply(OPS["abs"], (self,), {})
-
-    def sign(self) -> Tensor:
-        """-1, 0 or 1; no gradient."""
-        return OPS["sign"](self)
-
-    def sin(self) -> Tensor:
-        """Sine of radians."""
-        return OPS["sin"](self)
-
-    def cos(self) -> Tensor:
-        """Cosine of radians."""
-        return OPS["cos"](self)
-
-    def tanh(self) -> Tensor:
-        """Hyperbolic tangent."""
-        return OPS["tanh"](self)
-
-    def sigmoid(self) -> Tensor:
-        """1 / (1 + exp(-x)), without overflow."""
-        return OPS["sigmoid"](self)
-
-    def relu(self) -> Tensor:
-        """max(x, 0); gradient 0 at 0."""
-        return OPS["relu"](self)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
-        """Limited to [low, high]; the gradient passes on the closed interval."""
-        return OPS["clip"](self, low=low, high=high)
-
-    def softmax(self, axis: int = -1) -> Tensor:
-        """Softmax along `axis`."""
-        return OPS["softmax"](self, axis=axis)
-
-    def log_softmax(self, axis: int = -1) -> Tensor:
-        """Logarithm of the softmax along `axis`."""
-        return OPS["log_softmax"](self, axis=axis)
-
-    def logsumexp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """log of the sum of exponentials over `axis`."""
-        return OPS["logsumexp"](self, axis=_axes(axis), keepdims=keepdims)
-
 
 def wrap(data: Array) -> Tensor:
     """A tensor of an array as it is, wherever it is: what the engine makes of its own results."""
@@ -436,10 +358,6 @@ def _as_array(data: Any) -> Array:
         raise InvalidArgument(f"expected numbers, got dtype {array.dtype}")
     xp = default_namespace()
     return array if xp is np else xp.asarray(array)
-
-
-def _axes(axis: Any) -> Any:
-    return tuple(int(a) for a in axis) if isinstance(axis, (tuple, list)) else axis
 
 
 def _flat_ints(values: tuple[Any, ...]) -> tuple[int, ...]:

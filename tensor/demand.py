@@ -24,6 +24,7 @@ from armour.tensor.demand_parts import (
     slowness,
     viewed,
 )
+from armour.tensor.kernels.line_kernels import pays
 from armour.tensor.op import Op
 
 # Arrays of the output's size that an elementwise row may hold at once; rows of one NumPy call hold few.
@@ -168,6 +169,9 @@ def _conv_input_grad(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     work = MULTIPLY * slowness(arrays) * made * o * kh * kw * dh * dw
     around = n * o * (oh + 2 * kh * dh) * (ow + 2 * kw * dw)
     calls = CALL * (1 + sh * sw)
+    if pays(g.shape, w.shape, attrs["size"], attrs["padding"]):  # by lines: one large matrix instead
+        columns += 2 * ow * o * kh * (ow + kw) * cg
+        work = max(work, MULTIPLY * slowness(arrays) * n * oh * kh * ow * o * (ow + kw) * cg)
     return Demand(
         3 * made + columns + spaced + around + MIB, calls + work + PASS * (3 * made + n * columns + around)
     )

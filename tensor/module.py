@@ -261,10 +261,11 @@ class _Structure:
 
 
 def signature(module: Module) -> tuple[Any, ...]:
-    """What decides, besides the numbers in its tensors, what a module computes: its parts and their modes.
+    """What decides, besides the numbers in its tensors, what a module computes.
 
-    Worked out anew only when an attribute of any module has changed. Parts exchanged inside a list are not
-    noticed: assign a new list.
+    These are its parts, their modes and their random streams, which `seed` exchanges. Worked out anew only
+    when an attribute of any module has changed. Parts exchanged inside a list are not noticed: assign a new
+    list.
     """
     known = module.__dict__.get("_signature")
     if known is not None and known[0] == _Structure.version:
@@ -272,6 +273,7 @@ def signature(module: Module) -> tuple[Any, ...]:
     parts: list[Any] = []
     for _, inner in module.named_modules():
         parts.append((id(inner), inner.training, tuple(id(h) for h in inner.forward_hooks)))
+        parts.append(id(getattr(inner, "rng", None)))
         parts.extend(id(v) for _, v in inner.members())
     module.__dict__["_signature"] = (_Structure.version, tuple(parts))
     return tuple(parts)

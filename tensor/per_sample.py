@@ -45,6 +45,7 @@ def module_sample_grads(
     them for a module of several inputs; y: an array (n, ...), or a tuple. Parameters with requires_grad=False
     are left out. The module must treat samples independently, along the first axis.
     create_graph: the gradients can be differentiated again, for x for example.
+    Inside `compile` all of it becomes one plan.
     Raises UnsupportedError for batch normalisation in training, which mixes the samples; InvalidArgument for
     losses of another shape.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from armour.errors import UnsupportedError
 from armour.tensor import norm
 from armour.tensor.core import Tensor
-from armour.tensor.normalisation import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from armour.tensor.normalisation import GroupNorm, LayerNorm, _BatchNorm
 from armour.tensor.reduce import sum as sum_of
 from armour.tensor.sample_conv import sum_places
 from armour.tensor.sample_grads import Dense, SampleGrad, grad_sampler
@@ -32,8 +32,8 @@ def group_norm(layer: GroupNorm, x: Tensor, g: Tensor) -> dict[str, SampleGrad]:
     return _by_channel(g, norm.group_norm(x, layer.num_groups, eps=layer.eps))
 
 
-@grad_sampler(BatchNorm1d, BatchNorm2d)
-def batch_norm(layer: BatchNorm2d, x: Tensor, g: Tensor) -> dict[str, SampleGrad]:
+@grad_sampler(_BatchNorm)
+def batch_norm(layer: _BatchNorm, x: Tensor, g: Tensor) -> dict[str, SampleGrad]:
     """x, g (n, c, ...), in evaluation mode only: the batch's own statistics would mix the samples."""
     mean, var = layer.running_mean, layer.running_var
     normal = norm.batch_norm(x, mean=mean, var=var, eps=layer.eps)

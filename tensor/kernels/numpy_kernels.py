@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from armour.tensor.backend import Array, Namespace, strided
-from armour.tensor.kernels import depthwise
+from armour.tensor.kernels import depthwise, line_kernels
 
 Pair = tuple[int, int]
 Margins = tuple[Pair, Pair]  # zeros above and below, left and right
@@ -57,6 +57,9 @@ def conv2d_input_grad(
     o, cg, kh, kw = w.shape
     if 1 < groups == o and cg == 1:
         return depthwise.conv2d_input_grad(xp, g, w, size, stride, padding, dilation)
+    plain = groups == 1 and stride == dilation == (1, 1)
+    if plain and line_kernels.pays(g.shape, w.shape, size, padding):
+        return line_kernels.input_grad_by_lines(xp, g, w, size, padding)
     taps = w.reshape((groups, o // groups, cg, kh, kw)).transpose((0, 3, 4, 1, 2))
     if stride != (1, 1) and dilation != (1, 1):
         spaced = (dilation[0] * (kh - 1) + 1, dilation[1] * (kw - 1) + 1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from armour.tensor.backend import Array, Namespace
-from armour.tensor.kernels.numpy_kernels import Pair, _both, _columns, block_size
+from armour.tensor.kernels.numpy_kernels import Pair, _both, _columns
 
 
 def conv2d_sample_grad(
@@ -16,7 +17,7 @@ def conv2d_sample_grad(
     cg, og, (kh, kw), (sw, dw) = x.shape[1] // groups, o // groups, kernel, (stride[1], dilation[1])
     if not n:
         return xp.zeros((0, o, cg, kh, kw), x.dtype)
-    block = _sample_block(n, oh, ow, kernel, sw, dw, cg, og, groups)
+    block = _sample_block(oh, ow, kernel, sw, dw, cg, og) if groups == 1 else 1
     span = (block - 1) * sw + kw
     lines = oh * ow // block
     rows = xp.ascontiguousarray(g.transpose((0, 2, 3, 1))).reshape((n, lines, groups, block * og))
@@ -82,11 +83,24 @@ def _whole(xp: Namespace, columns: Iterator[tuple[int, Array]], places: int) -> 
             parts = []
 
 
-def _sample_block(
-    n: int, oh: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int, groups: int
-) -> int:
-    # A row of several pixels pays for one or two channels, where windows are too short to copy fast.
-    return 1 if c > 2 else block_size(n * oh, ow, kernel, stride, dilation, c, o, groups)
+@lru_cache(maxsize=4096)
+def _sample_block(oh: int, ow: int, kernel: Pair, stride: int, dilation: int, c: int, o: int) -> int:
+    """How many neighbouring pixels one row of the products makes, by a model of the nanoseconds of a sample.
+
+    Copying a window costs by its runs, which are short with few channels; a row of several pixels has longer
+    and fewer runs, but more multiplications, and parts that must be added up.
+    """
+    if dilation > 1 or kernel == (1, 1):
+        return 1
+    best, least = 1, float("inf")
+    for block in (d for d in range(1, ow + 1) if ow % d == 0):
+        run, width, lines = ((block - 1) * stride + kernel[1]) * c, block * o, oh * ow // block
+        cost = lines * kernel[0] * (7 + 0.35 * run + 0.04 * run * width)
+        if block > 1:
+            cost += 18 * kernel[0] * kernel[1] * c * block
+        if cost < least:
+            best, least = block, cost
+    return best
 
 
 def sum_places(xp: Namespace, x: Array) -> Array:

@@ -1,6 +1,7 @@
 """Clipped per-sample gradients (what one DP-SGD step needs before the noise) against torch.func, one thread.
 
-`make bench BENCH=per_sample` runs it. Ours is the public call, armour.tensor.clipped_gradient; PyTorch's is
+`make bench BENCH=per_sample` runs it. Ours is the public call, armour.tensor.clipped_gradient, operation by
+operation and inside armour.tensor.compile; PyTorch's is
 torch.func: vmap(grad) of one sample's loss, then the clipped sum of what it gives. Same weights, same
 clipping norm, the median of the norms, so that half of the samples are clipped. Ratios are armour / PyTorch
 in thread CPU time: below 1 armour is faster.
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from armour.tensor import clipped_gradient, cross_entropy
+from armour.tensor import clipped_gradient, compile, cross_entropy
 from benchmarks import forward_grad, harness
 
 SHAPES = {name: forward_grad.SHAPES[name] for name in ("mlp", "lenet5")}
@@ -46,7 +47,7 @@ def torch_clipped(module: Any, x: Any, y: Any) -> Callable[[float], tuple[dict[s
 
 
 def candidates(name: str, n: int) -> list[harness.Candidate]:
-    """PyTorch, armour with ghost norms, armour with gradients in memory; after comparing their numbers."""
+    """PyTorch, armour with ghost norms, as a plan, with gradients in memory; all compared first."""
     import torch
 
     ours, theirs = forward_grad.pair(name)
@@ -60,14 +61,16 @@ def candidates(name: str, n: int) -> list[harness.Candidate]:
     def armour(ghost: bool) -> Any:
         return clipped_gradient(ours.module, cross_entropy, x, y, max_norm, ghost=ghost)
 
-    for ghost in (True, False):
-        mine, mine_norms = armour(ghost)
+    plan = compile(lambda a, b: clipped_gradient(ours.module, cross_entropy, a, b, max_norm))
+    for call in (lambda: armour(True), lambda: armour(False), lambda: plan(x, y)):
+        mine, mine_norms = call()
         forward_grad.same(f"{name} n={n} norms", mine_norms.numpy(), norms.numpy())
         for key, value in zip(mine.values(), totals.values(), strict=True):
             forward_grad.same(f"{name} n={n} {tuple(key.shape)}", key.numpy(), value.numpy())
     return [
         harness.Candidate("torch.func", lambda: peer(max_norm)),
         harness.Candidate("armour", lambda: armour(True)),
+        harness.Candidate("armour, compiled", lambda: plan(x, y)),
         harness.Candidate("armour, gradients in memory", lambda: armour(False)),
     ]
 

@@ -97,6 +97,36 @@ def test_erfc_and_erfinv_to_the_last_digits() -> None:
     np.testing.assert_allclose(tensor.erfc(few).numpy(), scipy.special.erfc(few.astype(float)), rtol=1e-5)
 
 
+def test_operators_beyond_arithmetic() -> None:
+    x, y = np.array([-3.5, 0.0, 4.0]), np.array([2.0, 3.0, -3.0])
+    a, b = Tensor(x), Tensor(y)
+    np.testing.assert_array_equal((a % b).numpy(), x % y)
+    np.testing.assert_array_equal((7 % b).numpy(), 7 % y)
+    np.testing.assert_array_equal((a // b).numpy(), x // y)
+    np.testing.assert_array_equal((7.0 // b).numpy(), 7.0 // y)
+    low, high = a > -1, a < 3
+    np.testing.assert_array_equal((low & high).numpy(), [False, True, False])
+    np.testing.assert_array_equal((low | high).numpy(), [True, True, True])
+    np.testing.assert_array_equal((low ^ high).numpy(), [True, False, True])
+    np.testing.assert_array_equal((~low).numpy(), [True, False, False])
+    np.testing.assert_array_equal((np.array([True, True, False]) & low).numpy(), [False, True, False])
+    assert (True | low).numpy().all()
+    for wrong in (lambda: a & b, lambda: low & 1, lambda: ~a):
+        with pytest.raises(InvalidArgument, match="expected booleans for &"):
+            wrong()
+
+
+def test_methods_are_the_functions() -> None:
+    x = RNG.standard_normal((3, 4))
+    t = Tensor(x)
+    np.testing.assert_allclose(t.prod((0, 1), keepdims=True).numpy(), x.prod(keepdims=True))
+    np.testing.assert_array_equal(t.argmin(1).numpy(), x.argmin(1))
+    np.testing.assert_array_equal((t > 1).any(0).numpy(), (x > 1).any(0))
+    np.testing.assert_array_equal((t > 1).all().numpy(), (x > 1).all())
+    np.testing.assert_allclose(t.cumsum(1).numpy(), x.cumsum(1))
+    np.testing.assert_allclose(t.cumprod(-1).numpy(), x.cumprod(-1))
+
+
 # -- lengths and spreads --------------------------------------------------------------------------------
 
 X = RNG.standard_normal((3, 4, 5))

@@ -63,6 +63,7 @@ LARGE += [
     ("tril", ((20, 200, 200),), {"k": 0}),
 ]
 ONE: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+VALID = ONE | {"padding": (0, 0)}
 for settings in (ONE, {"stride": (2, 1), "padding": (40, 2), "dilation": (1, 2), "groups": 1}):
     LARGE.append(("conv2d", ((2, 16, 60, 60), (32, 16, 3, 3), (32,)), settings))
     LARGE.append(("conv2d", ((2, 1, 200, 200), (3, 1, 5, 5)), settings))
@@ -72,6 +73,8 @@ for row_name in ("conv2d_sample_grad", "conv2d_sample_square"):
     LARGE.append((row_name, ((30, 32, 12, 12), (30, 32, 12, 12)), ONE | {"kernel": (3, 3), "groups": 32}))
 LARGE.append(("conv2d_sample_grad", ((300, 1, 28, 28), (300, 6, 28, 28)), ONE | {"kernel": (3, 3)}))
 LARGE.append(("conv2d_sample_grad", ((2, 16, 100, 90), (2, 32, 100, 90)), ONE | {"kernel": (3, 3)}))
+LARGE.append(("conv2d_input_grad", ((60, 16, 10, 10), (16, 6, 5, 5)), VALID | {"size": (14, 14)}))
+LARGE.append(("conv2d_input_grad", ((9, 3, 4, 200), (3, 1, 2, 9)), VALID | {"size": (5, 208)}))
 LARGE.append(("sum_places", ((64, 16, 60, 20),), {}))
 
 
