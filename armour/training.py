@@ -22,7 +22,8 @@ from armour.data import Dataset
 from armour.errors import InvalidArgument
 from armour.events import OnEvent, emit
 from armour.rng import generator
-from armour.tensor import Tensor, cross_entropy, no_grad, optim, schedules
+from armour.tensor import cross_entropy, optim, schedules
+from armour.tensor.module_plans import Logits, ParameterGradients
 from armour.tensor.nn import Module
 from armour.training_state import Progress as Progress
 
@@ -160,6 +161,8 @@ class _Run:
     ) -> None:
         self.module, self.train, self.config, self.root = module, train, config, root
         self.transform, self.on_event = transform, on_event
+        self.gradients = ParameterGradients(module, cross_entropy)
+        self.logits = Logits(module)
         self.optimiser = optim.AdamW(module.named_parameters(), config.lr, weight_decay=config.weight_decay)
         self.steps = math.ceil(len(train) / config.batch_size)
         self.rate = schedules.one_cycle(config.lr, self.steps * config.epochs)
@@ -197,19 +200,17 @@ class _Run:
         if self.transform is not None:
             x = self.transform(x, y, rng)
         self.optimiser.lr = rate
-        losses = cross_entropy(self.module(Tensor(x * self.scale + self.offset)), y)
-        self.optimiser.zero_grad()
-        losses.mean().backward()
-        self.optimiser.step()
-        return float(losses.data.sum(dtype=np.float64))
+        losses, gradients = self.gradients(x * self.scale + self.offset, y)
+        self.optimiser.step(gradients)
+        return float(losses.sum(dtype=np.float64))
 
     def accuracy(self, data: Dataset) -> float:
         """Share of the samples that the network as it is gets right."""
         self.module.eval()
         right = 0
-        with threadpool_limits(1, user_api="blas"), no_grad():
+        with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
             for i in range(0, len(data), _CHUNK):
-                logits = self.module(Tensor(data.x[i : i + _CHUNK] * self.scale + self.offset)).data
+                logits = self.logits(data.x[i : i + _CHUNK] * self.scale + self.offset)
                 right += int((logits.argmax(axis=1) == data.y[i : i + _CHUNK]).sum())
         self.figures["validation"] = right / len(data)
         return right / len(data)

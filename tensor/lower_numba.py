@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from armour.tensor.backend import Array
 from armour.tensor.kernels import numba_kernels, numba_pool
 from armour.tensor.layout import Layout, kernel
-from armour.tensor.lower_loss import refuse_labels
+from armour.tensor.lower_loss import check_labels
 from armour.tensor.program import Step
 
 
@@ -79,7 +81,5 @@ def cross_entropy_pair(layout: Layout, step: Step) -> bool:
 
 
 def _checked(run: Any, labels: Array, classes: int) -> None:
-    # As unsigned numbers those below 0 are large, so one comparison finds both kinds.
-    if int(labels.view("uint64").max()) >= classes:
-        refuse_labels(labels, classes)
+    check_labels(np, labels, classes)
     run()

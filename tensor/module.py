@@ -260,21 +260,36 @@ class _Structure:
     version = 0  # goes up whenever an attribute of a module changes that may change what it computes
 
 
-def signature(module: Module) -> tuple[Any, ...]:
-    """What decides, besides the numbers in its tensors, what a module computes.
+class _Same:
+    """An object that is equal to itself alone, and stays alive as long as a signature speaks of it."""
 
-    These are its parts, their modes and their random streams, which `seed` exchanges. Worked out anew only
-    when an attribute of any module has changed. Parts exchanged inside a list are not noticed: assign a new
-    list.
+    __slots__ = ("one",)
+
+    def __init__(self, one: Any) -> None:
+        self.one = one
+
+    def __hash__(self) -> int:
+        return id(self.one)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.one is self.one
+
+
+def signature(module: Module) -> tuple[Any, ...]:
+    """What decides, besides the numbers in its tensors, what a module computes: its parts and their modes.
+
+    Worked out anew only when an attribute of any module has changed. Parts exchanged inside a list are not
+    noticed: assign a new list.
     """
     known = module.__dict__.get("_signature")
     if known is not None and known[0] == _Structure.version:
         return tuple(known[1])
     parts: list[Any] = []
-    for _, inner in module.named_modules():
-        parts.append((id(inner), inner.training, tuple(id(h) for h in inner.forward_hooks)))
-        parts.append(id(getattr(inner, "rng", None)))
-        parts.extend(id(v) for _, v in inner.members())
+    for path, inner in module.named_modules():
+        parts.append((path and _Same(inner), inner.training, *map(_Same, inner.forward_hooks)))
+        parts.extend(_Same(v) for _, v in inner.members())
+        if isinstance(getattr(inner, "rng", None), np.random.Generator):
+            parts.append(_Same(inner.rng))  # type: ignore[attr-defined]
     module.__dict__["_signature"] = (_Structure.version, tuple(parts))
     return tuple(parts)
 
