@@ -123,8 +123,11 @@ from armour.tensor.losses import mse as mse
 from armour.tensor.losses import one_hot as one_hot
 from armour.tensor.measures import cosine_similarity as cosine_similarity
 from armour.tensor.measures import lerp as lerp
+from armour.tensor.measures import normalize as normalize
 from armour.tensor.measures import std as std
 from armour.tensor.measures import vector_norm as vector_norm
+from armour.tensor.measures import xlog1py as xlog1py
+from armour.tensor.measures import xlogy as xlogy
 from armour.tensor.norm import batch_norm as batch_norm
 from armour.tensor.norm import dropout as dropout
 from armour.tensor.norm import group_norm as group_norm
@@ -204,6 +207,7 @@ from armour.tensor.scatter import scatter_add_along_axis as scatter_add_along_ax
 from armour.tensor.scatter import scatter_nd as scatter_nd
 from armour.tensor.scatter import scatter_nd_add as scatter_nd_add
 from armour.tensor.scatter import scatter_update as scatter_update
+from armour.tensor.scatter import segment_sum as segment_sum
 from armour.tensor.shape import broadcast_to as broadcast_to
 from armour.tensor.shape import concat as concat
 from armour.tensor.shape import flatten as flatten

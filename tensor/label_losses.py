@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from armour.checks import positive
 from armour.errors import InvalidArgument
+from armour.tensor.backend import errstate
 from armour.tensor.core import Tensor
-from armour.tensor.elementwise import equal, log, log1p, relu, softplus, where
+from armour.tensor.elementwise import relu, softplus, where
 from armour.tensor.losses import logits_labels, one_hot
+from armour.tensor.measures import xlog1py, xlogy
 from armour.tensor.reduce import log_softmax
 from armour.tensor.regression_losses import both, per_sample
 from armour.tensor.shape import take_along_axis
@@ -62,8 +62,5 @@ def binary_cross_entropy(probabilities: Any, targets: Any) -> Tensor:
     says otherwise; sigmoid_cross_entropy of the logits never is.
     """
     p, t = both("binary_cross_entropy", probabilities, targets)
-    no, yes = equal(t, 0.0), equal(t, 1.0)
-    with np.errstate(divide="ignore"):
-        hit = where(no, 0.0, t * log(where(no, 1.0, p)))
-        miss = where(yes, 0.0, (1.0 - t) * log1p(-where(yes, 0.0, p)))
-    return -per_sample(hit + miss)
+    with errstate(divide="ignore"):
+        return -per_sample(xlogy(t, p) + xlog1py(1.0 - t, -p))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from armour.tensor import lower_lines  # noqa: F401  (filed before the kernels here, so tried first)
 from armour.tensor.backend import Array
 from armour.tensor.correlate import columns, correlation
 from armour.tensor.kernels.numpy_kernels import block_size, phases

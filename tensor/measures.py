@@ -10,8 +10,8 @@ from armour.tensor.axes import squeeze
 from armour.tensor.control import stop_gradient
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import abs as absolute
-from armour.tensor.elementwise import equal, maximum, not_equal, power, sqrt, where
-from armour.tensor.logic import isfinite, logical_and
+from armour.tensor.elementwise import equal, less_equal, log, log1p, maximum, not_equal, power, sqrt, where
+from armour.tensor.logic import isfinite, isinf, logical_and, logical_or
 from armour.tensor.reduce import Axis, var
 from armour.tensor.reduce import max as max_of
 from armour.tensor.reduce import min as min_of
@@ -51,6 +51,12 @@ def vector_norm(x: Any, p: float = 2.0, axis: Axis = None, keepdims: bool = Fals
     return length if keepdims else squeeze(length, tuple(range(t.ndim)) if axis is None else axis)
 
 
+def normalize(x: Any, p: float = 2.0, axis: Axis = -1, eps: float = 1e-12) -> Tensor:
+    """x divided by its p-norm over `axis`, or by eps where that is larger: zeros stay zeros."""
+    (t,) = lift([x])
+    return t / maximum(vector_norm(t, p, axis, keepdims=True), eps)
+
+
 def cosine_similarity(a: Any, b: Any, axis: int = -1, eps: float = 1e-8) -> Tensor:
     """Cosine of the angle between a and b along `axis`; 0 where one of them is 0.
 
@@ -60,6 +66,20 @@ def cosine_similarity(a: Any, b: Any, axis: int = -1, eps: float = 1e-8) -> Tens
     lengths = (maximum(vector_norm(t, 2.0, axis, keepdims=True), eps) for t in (left, right))
     first, second = lengths
     return sum_of(left / first * (right / second), axis)
+
+
+def xlogy(x: Any, y: Any) -> Tensor:
+    """x * log(y), and 0 with gradients 0 where x is 0 and the logarithm is none."""
+    a, b = lift([x, y])
+    none = logical_and(equal(a, 0.0), logical_or(less_equal(b, 0.0), isinf(b)))
+    return where(none, 0.0, a * log(where(none, 1.0, b)))
+
+
+def xlog1py(x: Any, y: Any) -> Tensor:
+    """x * log(1 + y), which keeps the digits of a small y; and 0 as xlogy."""
+    a, b = lift([x, y])
+    none = logical_and(equal(a, 0.0), logical_or(less_equal(b, -1.0), isinf(b)))
+    return where(none, 0.0, a * log1p(where(none, 0.0, b)))
 
 
 def lerp(a: Any, b: Any, weight: Any) -> Tensor:

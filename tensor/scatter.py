@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from armour.checks import count
 from armour.errors import InvalidArgument
 from armour.tensor.axes import axis_of
 from armour.tensor.backend import Array, Namespace, scatter_add
@@ -118,6 +119,16 @@ def scatter_add_along_axis(x: Any, indices: Any, values: Any, axis: int) -> Tens
     """x with values[i, j] added at [i, indices[i, j]] for axis 1, and so on: take_along_axis backwards."""
     t, places, added = lift([x, indices, values])
     return _add_along_axis(t, added, places, axis=axis_of(axis, t.ndim, t.shape))
+
+
+def segment_sum(x: Any, segments: Any, number: int) -> Tensor:
+    """(n, ...) -> (number, ...): the sums of the slices that each of the numbers in `segments` (n,) names."""
+    t, places = lift([x, segments])
+    if not t.ndim or places.shape != t.shape[:1]:
+        raise InvalidArgument(
+            f"segment_sum expects one segment for each slice of x {t.shape}, got segments {places.shape}"
+        )
+    return _gather_grad(t, places, axis=0, shape=(count("number", number, at_least=0), *t.shape[1:]))
 
 
 # -- elements and slices at positions of several axes -----------------------------------------------------

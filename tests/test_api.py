@@ -53,15 +53,15 @@ PUBLIC = {
         local_response_norm log log10 log1p log2 log_softmax logaddexp logical_and logical_not
         logical_or logical_xor logsigmoid logsumexp lp_pool1d lp_pool2d margin matmul max max_pool1d
         max_pool2d max_pool3d maximum mean median meshgrid min minimum mish mod module_sample_grads
-        moveaxis mse multiply negative nll no_grad not_equal one_hot ones_like outer overlap_add pad
-        per_sample_grad power prelu prod quantile random reciprocal relu relu6 repeat reshape
-        rms_norm roll round rsqrt scan scatter_add_along_axis scatter_nd scatter_nd_add
-        scatter_update selu sigmoid sigmoid_cross_entropy sign silu sin sinh sliding_windows slogdet
-        smooth_l1 soft_cross_entropy softmax softplus softsign solve solve_triangular sort
-        space_to_depth split sqrt square squeeze stack std stop_gradient strided_slice subtract sum
-        swapaxes take_along_axis tan tanh threshold tile topk trace transpose tril triu trunc
-        unstack use_backend use_kernels use_plans use_workers value_and_grad var vector_norm vjp
-        where zeros_like
+        moveaxis mse multiply negative nll no_grad normalize not_equal one_hot ones_like outer
+        overlap_add pad per_sample_grad power prelu prod quantile random reciprocal relu relu6
+        repeat reshape rms_norm roll round rsqrt scan scatter_add_along_axis scatter_nd
+        scatter_nd_add scatter_update segment_sum selu sigmoid sigmoid_cross_entropy sign silu sin
+        sinh sliding_windows slogdet smooth_l1 soft_cross_entropy softmax softplus softsign solve
+        solve_triangular sort space_to_depth split sqrt square squeeze stack std stop_gradient
+        strided_slice subtract sum swapaxes take_along_axis tan tanh threshold tile topk trace
+        transpose tril triu trunc unstack use_backend use_kernels use_plans use_workers
+        value_and_grad var vector_norm vjp where xlog1py xlogy zeros_like
     """,
     "armour.tensor.nn": """
         AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d

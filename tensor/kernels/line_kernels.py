@@ -28,13 +28,9 @@ def pays(g: tuple[int, ...], w: tuple[int, ...], size: Pair, padding: Pair) -> b
 
 def input_grad_by_lines(xp: Namespace, g: Array, w: Array, size: Pair, padding: Pair) -> Array:
     """g (n, o, oh, ow), w (o, c, kh, kw) -> (n, c, *size), for stride and dilation 1, without groups."""
-    (n, o, oh, ow), (_, c, kh, kw) = g.shape, w.shape
+    (n, o, oh, ow), (_, c, kh, _) = g.shape, w.shape
     (h, width), (ph, pw) = size, padding
-    taps = w.transpose((0, 2, 3, 1))
-    wide = xp.zeros((ow, o, kh, ow + kw - 1, c), w.dtype)
-    for j in range(ow):
-        wide[j, :, :, j : j + kw] = taps
-    matrix = wide[:, :, :, pw : pw + width].reshape((ow * o, kh * width * c))
+    matrix = line_matrix(xp, w, ow, width, pw)
     rows = xp.ascontiguousarray(g.transpose((0, 2, 3, 1))).reshape((n, oh, ow * o))
     out = xp.zeros((n, h, width * c), g.dtype)
     step = max(1, CHUNK // max(1, oh * kh * width * c * g.dtype.itemsize))
@@ -44,7 +40,22 @@ def input_grad_by_lines(xp: Namespace, g: Array, w: Array, size: Pair, padding: 
         part = xp.matmul(some.reshape((m * oh, ow * o)), matrix).reshape((m, oh, kh, width * c))
         target = out[start : start + step]
         for i in range(kh):
-            low, high = max(0, ph - i), min(oh, h + ph - i)
+            low, high = touched(i, oh, h, ph)
             if low < high:
                 target[:, low + i - ph : high + i - ph] += part[:, low:high, i]
     return out.reshape((n, h, width, c)).transpose((0, 3, 1, 2))
+
+
+def line_matrix(xp: Namespace, w: Array, ow: int, width: int, padding: int) -> Array:
+    """(ow * o, kh * width * c): from a line of output gradients to the lines of the input that saw it."""
+    o, c, kh, kw = w.shape
+    taps = w.transpose((0, 2, 3, 1))
+    wide = xp.zeros((ow, o, kh, ow + kw - 1, c), w.dtype)
+    for j in range(ow):
+        wide[j, :, :, j : j + kw] = taps
+    return wide[:, :, :, padding : padding + width].reshape((ow * o, kh * width * c))
+
+
+def touched(row: int, oh: int, h: int, padding: int) -> Pair:
+    """The range of output lines whose kernel row `row` lies inside the h lines of the input."""
+    return max(0, padding - row), min(oh, h + padding - row)

@@ -56,8 +56,6 @@ _SIGNATURES: dict[str, list[object]] = {
     "convolution_forward_primitive_desc_create": [_OUT, _P, _INT, _INT, _P, _P, _P, _P, *_WINDOW, _P],
     "convolution_backward_data_primitive_desc_create": [_OUT, _P, _INT, _P, _P, _P, *_WINDOW, _P, _P],
     "convolution_backward_weights_primitive_desc_create": [_OUT, _P, _INT, _P, _P, _P, _P, *_WINDOW, _P, _P],
-    "pooling_forward_primitive_desc_create": [_OUT, _P, _INT, _INT, _P, _P, _DIMS, *_WINDOW, _P],
-    "pooling_backward_primitive_desc_create": [_OUT, _P, _INT, _P, _P, _DIMS, *_WINDOW, _P, _P],
     "matmul_primitive_desc_create": [_OUT, _P, _P, _P, _P, _P, _P],
     "inner_product_forward_primitive_desc_create": [_OUT, _P, _INT, _P, _P, _P, _P, _P],
     "inner_product_backward_weights_primitive_desc_create": [_OUT, _P, _P, _P, _P, _P, _P, _P],

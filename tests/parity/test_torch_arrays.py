@@ -55,9 +55,9 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[Any]]] = {
         [X, UNIT],
     ),
     "binary_cross_entropy": (
-        lambda p: tensor.binary_cross_entropy(p, UNIT[::-1].copy()),
-        lambda p: mean(F.binary_cross_entropy(p, torch.from_numpy(UNIT[::-1].copy()), reduction="none")),
-        [UNIT],
+        tensor.binary_cross_entropy,
+        lambda p, t: mean(F.binary_cross_entropy(p, t, reduction="none")),
+        [UNIT, np.round(UNIT[::-1] * 4) / 4],
     ),
     "nll": (
         lambda z: tensor.nll(tensor.log_softmax(z), LABELS),
@@ -94,6 +94,14 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any], list[Any]]] = {
         named("vector_norm", 2.0, 1),
         lambda x: torch.linalg.vector_norm(x, 2, 1),
         [0 * TIES],
+    ),
+    "normalize": (named("normalize", 3.0, 1), lambda x: F.normalize(x, 3.0, 1), [X]),
+    "xlogy": (tensor.xlogy, torch.xlogy, [np.where(X > 0.7, 0.0, X), UNIT]),
+    "xlog1py": (tensor.xlog1py, torch.special.xlog1py, [np.where(X > 0.7, 0.0, X), UNIT - 0.5]),
+    "segment_sum": (
+        lambda x: tensor.segment_sum(x, INDEX[0, 0, :4], 6),
+        lambda x: torch.zeros(6, 6, 5, dtype=x.dtype).index_add(0, torch.from_numpy(INDEX[0, 0, :4]), x),
+        [X],
     ),
     "lerp": (tensor.lerp, torch.lerp, [X, Y, UNIT]),
     # order

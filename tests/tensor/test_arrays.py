@@ -215,6 +215,15 @@ def test_adding_along_an_axis_undoes_taking_along_it() -> None:
     )
 
 
+def test_sums_of_segments() -> None:
+    names = np.array([2, 0])
+    same(tensor.segment_sum(X, names, 4), np.stack([X[1], 0 * X[0], X[0], 0 * X[0]]))
+    same(tensor.segment_sum(X, np.array([1, 1]), 2), np.stack([0 * X[0], X[0] + X[1]]))
+    check_grads(lambda x: tensor.segment_sum(x, names, 4) ** 2, X, order=2, rng=RNG)
+    with pytest.raises(InvalidArgument, match="one segment for each slice"):
+        tensor.segment_sum(X, np.array([1]), 2)
+
+
 def test_positions_may_be_computed() -> None:
     # An index that is a tensor is an input of the row, so a recorded computation follows it.
     x = Tensor(X[0], requires_grad=True)

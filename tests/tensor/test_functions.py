@@ -189,6 +189,17 @@ def test_norms_that_are_none_are_refused(p: float) -> None:
         tensor.vector_norm(X, p)
 
 
+def test_xlogy_and_normalize_where_they_vanish() -> None:
+    x, y = np.array([0.0, 0.0, 2.0, 0.0]), np.array([0.0, -1.0, 3.0, np.inf])
+    value, (dx, dy) = tensor.value_and_grad(lambda a, b: tensor.xlogy(a, b).sum(), argnums=(0, 1))(x, y)
+    assert value.item() == 2 * math.log(3.0) and np.isfinite(dx.numpy()[2])
+    np.testing.assert_allclose(dy.numpy(), [0.0, 0.0, 2 / 3, 0.0])
+    rows = np.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(tensor.normalize(rows).numpy(), [[0.6, 0.8], [0.0, 0.0]])
+    check_grads(lambda a: tensor.normalize(a, 2.0, (0, 2)), X, order=2, rng=np.random.default_rng(1))
+    check_grads(tensor.xlogy, X, np.abs(X) + 0.2, order=2, rng=np.random.default_rng(1))
+
+
 def test_lerp_and_sums_of_many() -> None:
     a, b, w = X[0], X[1], RNG.uniform(size=(4, 1))
     np.testing.assert_allclose(tensor.lerp(a, b, w).numpy(), a * (1 - w) + b * w, rtol=1e-12)

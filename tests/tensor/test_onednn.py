@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from armour.errors import BackendUnavailable, InvalidArgument
 from armour.tensor.kernels import numpy_kernels as reference
-from armour.tensor.kernels import onednn, onednn_library, pool_kernels
+from armour.tensor.kernels import onednn, onednn_library
 from armour.tensor.kernels.onednn_linear import Linear, LinearInputGrad, LinearWeightGrad
-from armour.tensor.kernels.onednn_pool import AvgPool, MaxPool
 from armour.tensor.kernels.onednn_primitive import aligned
 
 installed = pytest.mark.skipif(not onednn.available(), reason=f"extra fast: {onednn.why_not()}")
@@ -213,38 +212,6 @@ def test_linear(m: int, k: int, o: int, follow: bool, add: bool) -> None:
     LinearWeightGrad(x, g, dw, bias=db).run()
     near(dw, g.astype(float).T @ x, max(1, m))
     near(db, g.astype(float).sum(0), max(1, m))
-
-
-@installed
-@given(
-    st.integers(0, 3),
-    st.sampled_from([1, 6, 16, 20]),
-    st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    st.tuples(st.integers(0, 7), st.integers(0, 7)),
-)
-def test_pools(
-    n: int, c: int, window: tuple[int, int], stride: tuple[int, int], more: tuple[int, int]
-) -> None:
-    rng = np.random.default_rng(n + c)
-    # Whole numbers, so that there are ties, which go to the first.
-    x = rng.integers(-1, 3, (n, window[0] + more[0], window[1] + more[1], c)).astype(np.float32)
-    chw = x.transpose(0, 3, 1, 2)
-    y = pool_kernels.max_pool2d(np, chw, window, stride)
-    out, dx = aligned(y.transpose(0, 2, 3, 1).shape), aligned(x.shape)
-    g = rng.standard_normal(out.shape, dtype=np.float32)
-    pool = MaxPool(x, out, window, stride)
-    pool.run()
-    np.testing.assert_array_equal(out, y.transpose(0, 2, 3, 1))
-    pool.grad(g, dx)()
-    want = pool_kernels.max_unpool2d(np, g.transpose(0, 3, 1, 2), chw, y, window, stride)
-    near(dx, want.transpose(0, 2, 3, 1), 9)
-    mean = AvgPool(x, out, window, stride)
-    mean.run()
-    near(out, pool_kernels.avg_pool2d(np, chw, window, stride).transpose(0, 2, 3, 1), 9)
-    mean.grad(g, dx)()
-    want = pool_kernels.avg_unpool2d(np, g.transpose(0, 3, 1, 2), x.shape[1:3], window, stride)
-    near(dx, want.transpose(0, 2, 3, 1), 9)
 
 
 @installed
