@@ -134,7 +134,7 @@ class Compiled:
         for stream, kept in zip(recording.streams, before, strict=True):
             stream.bit_generator.state = kept
         expected = [asnumpy(a) for a in recording.expected]
-        # What is 0 but for rounding, such as the gradient of a bias before a batch norm, agrees in that alone.
+        # What is 0 but for rounding, such as the gradient of a bias before a batch norm, is not compared.
         noise = NOISE * max((_largest(a) for a in expected), default=0.0)
         for ours, theirs in zip(found, expected, strict=True):
             if not agree(asnumpy(ours), theirs, noise):

@@ -22,9 +22,9 @@ def cross_entropy_pair(layout: Layout, step: Step) -> bool:
     loss, slope = (layout.make(v, last=False) for v in step.outs)
     first = layout.kept("first of row", (n,), "int64", lambda a: a.__setitem__(..., layout.xp.arange(n) * k))
     places = layout.scratch((n,), "int64")
-    columns = [layout.scratch((n, 1), logits.dtype) for _ in range(3)]
+    own, gap, others = (layout.scratch((n, 1), logits.dtype) for _ in range(3))
     z, y = layout.array(logits), layout.array(labels)
-    layout.emit(partial(_pair, layout.xp, z, y, first, places, *columns, loss.reshape((n, 1)), slope))
+    layout.emit(partial(_pair, layout.xp, z, y, first, places, own, gap, others, loss.reshape((n, 1)), slope))
     return True
 
 
@@ -59,7 +59,7 @@ def _pair(
 def _reduce(xp: Namespace, name: str, rows: Array, out: Array) -> None:
     # np.max and np.sum take as long again to call what does the work.
     if xp is np:
-        (np.maximum if name == "max" else np.add).reduce(rows, 1, None, out, True)
+        (np.maximum if name == "max" else np.add).reduce(rows, axis=1, keepdims=True, out=out)
     else:
         getattr(xp, name)(rows, axis=1, keepdims=True, out=out)
 
