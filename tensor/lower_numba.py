@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from armour.tensor.backend import Array
-from armour.tensor.kernels import numba_kernels, numba_pool
+from armour.tensor.kernels import numba_kernels, numba_norm, numba_pool
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.lower_loss import check_labels
+from armour.tensor.lower_norm import channel_rows, deviation, fits, make_like
 from armour.tensor.program import Step
 
 
@@ -59,6 +60,60 @@ def avg_unpool2d(layout: Layout, step: Step) -> bool:
         return False
     slope, out = layout.rows(step.inputs[0]), layout.make_rows(step.out)
     layout.emit(numba_pool.avg_pool_grad(slope, out, step.attrs["kernel"], step.attrs["stride"]))
+    return True
+
+
+@kernel("batch_statistics", family="numba")
+def batch_statistics(layout: Layout, step: Step) -> bool:
+    """Two passes, sums in float64 over all."""
+    (x,) = step.inputs
+    if not _float32(step) or not fits(step):
+        return False
+    out = layout.make(step.out, last=False)
+    lines = numba_norm.lines(channel_rows(layout, x))
+    layout.emit(numba_norm.batch_statistics.bind(lines, out[0], out[1]))
+    return True
+
+
+@kernel("norm_train", family="numba")
+def norm_train(layout: Layout, step: Step) -> bool:
+    """Subtract, scale, shift and relu in one pass."""
+    x, weight, bias, statistics = step.inputs
+    if not _float32(step) or not fits(step) or not layout.array(bias).flags.c_contiguous:
+        return False
+    lines = numba_norm.lines
+    source, out = lines(channel_rows(layout, x)), lines(make_like(layout, step.out))
+    mean, var = layout.array(statistics)[0], layout.array(statistics)[1]
+    scale = layout.scratch(mean.shape, mean.dtype)
+    deviation(layout, var, step.attrs["eps"], scale)
+    layout.emit(partial(layout.xp.divide, layout.array(weight), scale, scale))
+    relu = bool(step.attrs["relu"])
+    layout.emit(numba_norm.normalise.bind(source, mean, scale, layout.array(bias), out, relu))
+    return True
+
+
+@kernel("norm_grad", family="numba")
+def norm_grad(layout: Layout, step: Step) -> bool:
+    """Mask, sums and gradient in two passes."""
+    g, x, weight, statistics, *mask = step.inputs
+    if not _float32(step) or not fits(step) or not layout.array(weight).flags.c_contiguous:
+        return False
+    lines = numba_norm.lines
+    source, slope = lines(channel_rows(layout, x)), lines(channel_rows(layout, g))
+    shown = lines(channel_rows(layout, mask[0])) if mask else source
+    out, sums = lines(make_like(layout, step.out)), layout.make(step.outs[1], last=False)
+    mean, var = layout.array(statistics)[0], layout.array(statistics)[1]
+    inverse = layout.scratch(mean.shape, mean.dtype)
+    deviation(layout, var, step.attrs["eps"], inverse)
+    ones = layout.kept("ones", mean.shape, mean.dtype, lambda a: a.fill(1))
+    layout.emit(partial(layout.xp.divide, ones, inverse, inverse))
+    weights = layout.array(weight)
+    call = numba_norm.normalise_grad.bind(
+        source, shown, slope, mean, inverse, weights, out, sums[1], sums[0], bool(mask)
+    )
+    layout.emit(call)
+    # The kernel gives the gradient by the weight, which is the sum times the inverse deviation.
+    layout.emit(partial(layout.xp.divide, sums[1], inverse, sums[1]))
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from armour.tensor import lower_basic as lower_basic
 from armour.tensor import lower_conv as lower_conv
 from armour.tensor import lower_loss as lower_loss
+from armour.tensor import lower_norm as lower_norm
 from armour.tensor import lower_numba as lower_numba
 from armour.tensor import lower_onednn as lower_onednn
 from armour.tensor import lower_pool as lower_pool

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from armour.tensor.op import OPS
+from armour.tensor.passes_norm import join_norms
 from armour.tensor.program import Program, Step, Value, needed
 from armour.tensor.units import (
     CONV,
@@ -31,7 +32,9 @@ def optimise(program: Program) -> Program:
     leave_out(program)
     share(program)
     prepare(program)
-    for rewrite in (_fold_norms, _join_conv, _join_linear, _mask_before_unpool, _join_gradients, _join_loss):
+    for rewrite in (
+        _fold_norms, join_norms, _join_conv, _join_linear, _mask_before_unpool, _join_gradients, _join_loss,
+    ):  # fmt: skip
         rewrite(program)
         leave_out(program)
     return program

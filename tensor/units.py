@@ -42,6 +42,21 @@ def _matmul_masked(xp: Namespace, g: Array, w: Array, y: Array) -> Array:
     return OPS["relu_grad"].forward(xp, OPS["matmul"].forward(xp, g, w), y)
 
 
+def _norm_train(
+    xp: Namespace, x: Array, weight: Array, bias: Array, statistics: Array, *, eps: float, relu: bool
+) -> Array:
+    out = OPS["batch_norm_train"].forward(xp, x, weight, bias, statistics, eps=eps)
+    return OPS["relu"].forward(xp, out) if relu else out
+
+
+def _norm_grad(
+    xp: Namespace, g: Array, x: Array, weight: Array, statistics: Array, *y: Array, eps: float, mask: bool
+) -> tuple[Array, Array]:
+    g = OPS["relu_grad"].forward(xp, g, y[0]) if mask else g
+    sums = OPS["batch_norm_sums"].forward(xp, g, x, statistics)
+    return OPS["batch_norm_input_grad"].forward(xp, g, x, weight, statistics, sums, eps=eps), sums
+
+
 def _cross_entropy_pair(xp: Namespace, logits: Array, labels: Array) -> tuple[Array, Array]:
     ones = xp.ones(logits.shape[0], logits.dtype)
     return (
@@ -68,6 +83,8 @@ CONV = Op("conv", _conv)
 CONV_INPUT_GRAD = Op("conv_input_grad", _conv_input_grad)
 LINEAR = Op("linear_relu", _linear)
 MATMUL_MASKED = Op("matmul_masked", _matmul_masked)
+NORM_TRAIN = Op("norm_train", _norm_train)
+NORM_GRAD = Op("norm_grad", _norm_grad)
 CROSS_ENTROPY_PAIR = Op("cross_entropy_pair", _cross_entropy_pair)
 
 NORM_SCALE = Op("norm_scale", _scale)
