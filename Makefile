@@ -42,8 +42,8 @@ MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MA
 bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=attacks, convolutions, mutation)
 	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
-# The compiled kernels of the extra `fast`, which the other environments do not have.
-FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.py)
+# The compiled kernels of the extra `fast`, and plans that use them: the other environments do not have it.
+FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.py plan.py plan_functions.py)
 
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
 	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(FAST_TESTS) $(ARGS)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from armour.tensor.backend import Array
-from armour.tensor.kernels import onednn, onednn_linear
+from armour.tensor.kernels import narrow, onednn, onednn_linear
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.lower_basic import apply_mask, apply_relu
 from armour.tensor.program import Step, Value
@@ -47,6 +47,23 @@ def conv(layout: Layout, step: Step) -> bool:
     _loaded(layout, made, w, bias)
     if attrs["relu"]:
         apply_relu(layout, out.reshape((-1,)))
+    return True
+
+
+@kernel("conv_input_grad", family="onednn")
+def narrow_input_grad(layout: Layout, step: Step) -> bool:
+    """The gradient by an image of a few channels, as kernels/narrow.py: channels come first in it."""
+    g, w, *_ = step.inputs
+    attrs, size = step.attrs, step.attrs["size"]
+    if not _float32(layout, step.inputs) or not all(g.shape) or not layout.fixed(w):
+        return False
+    if attrs["add"] or attrs["mask"] or "numba" not in layout.families:
+        return False
+    window = attrs["stride"], _margins(attrs), attrs["dilation"], attrs["groups"]
+    if not narrow.suits(w.shape, size, *window):
+        return False
+    source, out = layout.rows(g), layout.make(step.out, last=False)
+    _loaded(layout, narrow.NarrowInputGrad(source, w.shape, out, *window[1:3]), w, None)
     return True
 
 

@@ -26,7 +26,7 @@ from armour.tensor.backend import get_xp
 from armour.tensor.core import Tensor, backward_pass, lift, recording
 from armour.tensor.elementwise import divide, maximum, sqrt
 from armour.tensor.module import Module, Parameter
-from armour.tensor.sample_calls import Calls, Reached, separable
+from armour.tensor.sample_calls import Calls, Reached, batch_axes
 from armour.tensor.sample_grads import Dense, SampleGrad, added
 from armour.tensor.shape import stack
 from armour.tensor.watch import watching
@@ -115,22 +115,28 @@ def sample_parts(module: Module, loss_fn: Loss, x: Any, y: Any, keep: bool) -> d
     calls = Calls({id(p) for p in wanted.values()}, n)
     with inside(), watching(calls.watch):
         losses = _losses(module, loss_fn, inputs, labels, n)
-    reached = calls.reached(losses)
 
     def run(part: slice) -> Tensor:
         with inside():
             return _losses(module, loss_fn, [t[part] for t in inputs], _picked(labels, part), 1)
 
-    if not reached.stray and separable(module, inputs, run, calls, reached):
-        parts = _by_rule(losses, reached, wanted, keep)
-        if parts is not None:
-            return parts
+    for _ in range(2):
+        reached = calls.reached(losses)
+        axes = None if reached.stray else batch_axes(module, inputs, run, calls, reached)
+        if axes is not None:
+            parts = _by_rule(losses, reached, axes, wanted, keep)
+            if parts is not None:
+                return parts
+            break
+        if not calls.calls:
+            break
+        calls.calls.clear()  # operation by operation: the batch need not be the first axis there
     log.debug("no per-sample rule for some use of a parameter: one sample after the other")
     return _one_by_one(run, n, wanted, keep)
 
 
 def _by_rule(
-    losses: Tensor, reached: Reached, wanted: dict[str, Parameter], keep: bool
+    losses: Tensor, reached: Reached, axes: tuple[int, ...], wanted: dict[str, Parameter], keep: bool
 ) -> dict[str, SampleGrad] | None:
     """One backward pass that stops at the outputs noted, then each rule; None if a rule does not fit."""
     outputs = [call.output for call in reached.calls] + [use.output for use in reached.uses]
@@ -145,10 +151,10 @@ def _by_rule(
                 continue
             for name, part in call.sampler(call.layer, call.input, found[id(call.output)]).items():
                 parts.get(id(getattr(call.layer, name)), []).append(part)
-        for use in reached.uses:
+        for use, axis in zip(reached.uses, axes, strict=True):
             if id(use.output) not in found:
                 continue
-            gradients_of_use = use.gradients(found[id(use.output)])
+            gradients_of_use = use.gradients(found[id(use.output)], axis)
             if gradients_of_use is None:
                 return None
             parts[id(use.parameter)].append(gradients_of_use)

@@ -27,10 +27,11 @@ def checkpoint(fn: Callable[..., Any], *args: Any) -> Tensor:
     Memory for the activations of `fn` is exchanged for one more forward pass. Gradients are the same for
     arguments, for parameters and for whatever else `fn` uses, to any order and inside other transforms.
 
-    fn: a function or module of tensor operations that returns one Tensor. Random streams of modules inside
-    (dropout), and NumPy Generators among `args`, are wound back for the second run, so that masks are the
-    same, and left as they were; running statistics move once. Raises UnsupportedError in backward if the
-    second run gives other values all the same, as with a Generator that only a closure holds.
+    fn: a function or module of tensor operations that returns one Tensor. Random streams that operations draw
+    from (dropout, armour.tensor.random), and NumPy Generators among `args`, are wound back for the second
+    run, so that masks are the same, and left as they were; running statistics move once. Raises
+    UnsupportedError in backward if the second run gives other values all the same, as with numbers that fn
+    draws by itself from a Generator that only a closure holds.
     Chen et al., 2016, https://arxiv.org/abs/1604.06174.
 
     >>> x = Tensor([1.0, 3.0], requires_grad=True)
@@ -67,11 +68,13 @@ class _Run:
     def first(self) -> Tensor:
         """The output, with all tensors that the function used for its inputs on the tape."""
         state.observers.append(self._forget)
+        state.guards.append(self._note_streams)
         try:
             with watching(self._first_call):
                 out = _one(self._fn(*self._args))
         finally:
             state.observers.remove(self._forget)
+            state.guards.remove(self._note_streams)
         if out.requires_grad and self._is_made(out):
             out.node = Node(Op("checkpoint", _no_forward, self._rule), tuple(self._sources.values()), {})
         self._made.clear()
@@ -93,6 +96,12 @@ class _Run:
         return known is not None and known() is t
 
     # -- random streams and statistics ----------------
+
+    def _note_streams(self, row: Op, arrays: Any, attrs: dict[str, Any]) -> None:
+        # Rows that draw hold their stream among their attributes; here it has not been drawn from yet.
+        for stream, was in _states(tuple(attrs.values())):
+            if all(stream is not known for known, _ in self._streams):
+                self._streams.append((stream, was))
 
     def _first_call(
         self, module: Module, forward: Callable[..., Any], inputs: tuple[Any, ...], keywords: dict[str, Any]

@@ -37,10 +37,12 @@ class Use:
     index: int
     output: Tensor
 
-    def gradients(self, g: Tensor) -> SampleGrad | None:
-        """The parameter's per-sample gradients for the output's gradient g; None if no rule fits."""
-        row = self.node.op
-        part = ROWS[row.name](self.index, self.node, g, self.output)
+    def gradients(self, g: Tensor, axis: int) -> SampleGrad | None:
+        """The parameter's per-sample gradients for the output's gradient g; None if no rule fits.
+
+        axis: of the output, along which the samples are.
+        """
+        part = ROWS[self.node.op.name](self.index, self.node, self.output, g, axis)
         for node, shape in self.views:
             part = None if part is None else View(part, node.op, node.attrs, shape)
         return part
@@ -55,8 +57,8 @@ class Reached:
     stray: set[int]
 
     def kinds(self) -> tuple[Any, ...]:
-        """Which parameters are used by which operations, in some fixed order."""
-        return tuple(sorted((id(use.parameter), use.node.op.name, use.index) for use in self.uses))
+        """Which parameters are used by which operations, in the order in which they were found."""
+        return tuple((id(use.parameter), use.node.op.name, use.index) for use in self.uses)
 
 
 class Calls:
@@ -83,8 +85,11 @@ class Calls:
                 "call eval() on it, or use GroupNorm"
             )
         sampler = None if self._deep else sampler_of(type(module))
-        if sampler is not None and not any(id(v) in self.wanted for _, v in module.members()):
-            sampler = None
+        if sampler is not None:
+            own = [v for v in vars(module).values() if isinstance(v, Tensor) and v.requires_grad]
+            # A weight that was computed from others (a norm taken out, a low rank) has a history to follow.
+            if not own or not all(id(v) in self.wanted for v in own):
+                sampler = None
         self._deep += sampler is not None
         try:
             if self._before is None:
@@ -151,38 +156,54 @@ class Calls:
         return Use(t, tuple(views), output.node, index, output)
 
 
-_checked: weakref.WeakKeyDictionary[Module, set[Any]] = weakref.WeakKeyDictionary()
+_checked: weakref.WeakKeyDictionary[Module, dict[Any, tuple[int, ...]]] = weakref.WeakKeyDictionary()
 
 
-def separable(
+def batch_axes(
     module: Module, inputs: Sequence[Tensor], run: Callable[[slice], Tensor], calls: Calls, reached: Reached
-) -> bool:
-    """True if the first axis of whatever was noted is the batch.
+) -> tuple[int, ...] | None:
+    """The axis of each use's output along which the samples are; None if that cannot be told.
 
-    Lengths that coincide can hide another order. Where they may (in layers), and wherever operations use
-    parameters directly, the module is run again on one sample by `run`, and everything must then have one
-    row. What was found is kept for the next call with these shapes.
+    In layers it is the first, but for lengths that coincide. Where they do, and wherever operations use
+    parameters directly, the module is run again on one sample by `run`: the axis that has become 1 long is
+    the batch. What was found is kept for the next call with these shapes.
     """
-    if calls.n == 1 or not (calls.ambiguous or reached.uses):
-        return all(use.output.shape[:1] == (calls.n,) for use in reached.uses)
-    key = (calls.n, module.training, *(t.shape[1:] for t in inputs), reached.kinds())
-    known = _checked.setdefault(module, set())
+    n = calls.n
+    if n == 1 or not (calls.ambiguous or reached.uses):
+        return (0,) * len(reached.uses) if all(u.output.shape[:1] == (n,) for u in reached.uses) else None
+    key = (n, module.training, len(calls.calls), *(t.shape[1:] for t in inputs), reached.kinds())
+    known = _checked.setdefault(module, {})
     if key in known:
-        return True
+        return known[key]
     probe = Calls(calls.wanted, 1)
     streams = module.rng_state()
     observers, state.observers = state.observers, []  # no part of the computation
     try:
         with watching(probe.watch):
-            again = probe.reached(run(slice(0, 1)))
+            losses = run(slice(0, 1))
     finally:
         state.observers = observers
         module.load_rng_state(streams)
-    rows = [use.output.shape[:1] for use in reached.uses]
-    ones = [*((n,) for n in probe.leading), *(use.output.shape[:1] for use in again.uses)]
+    if not calls.calls:
+        probe.calls.clear()
+    elif any(rows != 1 for rows in probe.leading):
+        return None
+    again = probe.reached(losses)
     if again.stray or again.kinds() != reached.kinds():
-        return False
-    if any(r != (calls.n,) for r in rows) or any(r != (1,) for r in ones):
-        return False
-    known.add(key)
-    return True
+        return None
+    axes = [
+        _axis(ours.output.shape, theirs.output.shape, n)
+        for ours, theirs in zip(reached.uses, again.uses, strict=True)
+    ]
+    if any(axis is None for axis in axes):
+        return None
+    known[key] = tuple(axis for axis in axes if axis is not None)
+    return known[key]
+
+
+def _axis(many: tuple[int, ...], one: tuple[int, ...], n: int) -> int | None:
+    # The only axis in which the two differ, if it is as long as the batch.
+    if len(many) != len(one):
+        return None
+    changed = [i for i, (a, b) in enumerate(zip(many, one, strict=True)) if a != b]
+    return changed[0] if len(changed) == 1 and (many[changed[0]], one[changed[0]]) == (n, 1) else None

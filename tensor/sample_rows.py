@@ -15,11 +15,13 @@ from armour.tensor.op import OPS, Op
 from armour.tensor.reduce import sum as sum_of
 from armour.tensor.sample_conv import Convolved, sum_places
 from armour.tensor.sample_grads import Dense, Outer, OuterSum, SampleGrad
-from armour.tensor.shape import reshape, transpose
+from armour.tensor.sample_lookup import LookUp
+from armour.tensor.shape import broadcast_to, reshape, transpose
 from armour.tensor.tape import Node, unbroadcast
 
-# (index of the shared input, the step on the tape, g, output) -> its gradients; None if it is no such use
-RowSampler = Callable[[int, Node, Tensor, Tensor], SampleGrad | None]
+# (index of the shared input, the step on the tape, its output y, the gradient g of y, batch axis of y) -> the
+# input's gradients; None if it is no use of that kind
+RowSampler = Callable[[int, Node, Tensor, Tensor, int], SampleGrad | None]
 S = TypeVar("S", bound=RowSampler)
 ROWS: dict[str, RowSampler] = {}
 
@@ -35,43 +37,55 @@ def row_sampler(*names: str) -> Callable[[S], S]:
 
 
 @row_sampler("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "broadcast_to")
-def elementwise(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
+def elementwise(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
     """An input broadcast along the batch axis: the rule's gradient, summed over all other such axes."""
-    p = node.inputs[index]
-    more = y.ndim - p.ndim
-    if more < 0 or (not more and p.shape[0] != 1):
-        return None
     part = node.op.input_vjp(index, g, y, node.inputs, node.attrs)
-    n = y.shape[0]
-    kept = (n, *(1,) * (more - 1), *p.shape) if more else (n, *p.shape[1:])
-    return Dense(reshape(unbroadcast(part.astype(p.dtype), kept), (n, *p.shape)))
+    return _spread(node.inputs[index], part if part.shape == g.shape else broadcast_to(part, g.shape), axis)
+
+
+def _spread(p: Tensor, part: Tensor, axis: int) -> SampleGrad | None:
+    more = part.ndim - p.ndim
+    kept = [*(1,) * more, *p.shape]
+    if more < 0 or kept[axis] != 1:
+        return None
+    kept[axis] = n = part.shape[axis]
+    value = front(unbroadcast(part.astype(p.dtype), tuple(kept)), axis)
+    return Dense(reshape(value, (n, *p.shape)))
+
+
+def front(t: Tensor, axis: int) -> Tensor:
+    """The tensor with that axis first."""
+    return t if axis == 0 else transpose(t, (axis, *(i for i in range(t.ndim) if i != axis)))
 
 
 @row_sampler("linear")
-def linear(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
-    """Weight or bias of x (n, ..., in)."""
+def linear(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
+    """Weight or bias of x (..., in), with the samples along any axis but the last."""
     x = node.inputs[0]
-    if index == 0 or x.ndim < 2:
+    if index == 0 or axis >= g.ndim - 1:
         return None
+    g = front(g, axis)
     if index == 1:
-        return _products(g, x)
+        return _products(g, front(x, axis))
     return Dense(g if g.ndim == 2 else sum_of(_places(g), axis=1))
 
 
 @row_sampler("matmul")
-def matmul(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
-    """x (n, ..., k) @ w (k, m), or w (m, k) @ x (n, ..., k, t)."""
-    if node.inputs[index].ndim != 2 or y.ndim < 2:
+def matmul(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
+    """x (..., k) @ w (k, m), or w (m, k) @ x (..., k, t)."""
+    if node.inputs[index].ndim != 2 or node.inputs[1 - index].ndim != g.ndim or axis >= g.ndim - 1:
         return None
-    if index == 0:
-        return elementwise(index, node, g, y) if y.ndim > 2 else None
-    return _products(node.inputs[0], g)
+    if index == 1:
+        return _products(front(node.inputs[0], axis), front(g, axis))
+    if axis >= g.ndim - 2:
+        return None
+    return _spread(node.inputs[0], node.op.input_vjp(0, g, y, node.inputs, node.attrs), axis)
 
 
 @row_sampler("conv2d")
-def conv2d(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
+def conv2d(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
     """Weight or bias of x (n, c, h, w)."""
-    if index == 0:
+    if index == 0 or axis:
         return None
     if index == 2:
         return Dense(sum_places(g))
@@ -80,20 +94,31 @@ def conv2d(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
 
 
 @row_sampler("conv2d_input_grad")
-def conv_transpose2d(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
+def conv_transpose2d(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
     """Weight of a transposed convolution: input and gradient change places."""
-    if index == 0:
+    if index == 0 or axis:
         return None
     kernel, settings = node.inputs[1].shape[2:], {k: v for k, v in node.attrs.items() if k != "size"}
     return Convolved(g, node.inputs[0], (kernel[0], kernel[1]), settings)
 
 
 @row_sampler("scale_shift", "scale_channels")
-def scale_shift(index: int, node: Node, g: Tensor, y: Tensor) -> SampleGrad | None:
+def scale_shift(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
     """Scale or shift of the channels of x (n, c, ...)."""
-    if index == 0:
+    if index == 0 or axis:
         return None
     return Dense(sum_places(g * node.inputs[0] if index == 1 else g))
+
+
+@row_sampler("gather")
+def gather(index: int, node: Node, y: Tensor, g: Tensor, axis: int) -> SampleGrad | None:
+    """Rows of a table (v, d) by numbers (..., n, ...), as of an embedding."""
+    table, numbers = node.inputs
+    if index or node.attrs["axis"] or table.ndim != 2 or axis >= numbers.ndim:
+        return None
+    g, numbers = front(g, axis), front(numbers, axis)
+    n, features = g.shape[0], table.shape[1]
+    return LookUp(reshape(numbers, (n, -1)), reshape(g, (n, -1, features)), table.shape[0])
 
 
 def _products(d: Tensor, a: Tensor) -> SampleGrad:

@@ -14,6 +14,7 @@ import numpy as np
 
 from armour.errors import InvalidArgument
 from armour.tensor.kernels import numba_compile, onednn_library
+from armour.tensor.kernels.calls import chain
 from armour.tensor.kernels.numba_compile import kernel
 from armour.tensor.kernels.numba_kernels import ZERO
 from armour.tensor.kernels.numpy_kernels import Margins, Pair
@@ -26,7 +27,6 @@ from armour.tensor.kernels.onednn_primitive import (
     Primitive,
     Shape,
     aligned,
-    chain,
     check,
     describe_operation,
     plain,

@@ -9,12 +9,13 @@ gradient, and the last place of a window that holds NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from armour.errors import InvalidArgument
+from armour.tensor.kernels.calls import chain
 from armour.tensor.kernels.numba_compile import Kernel, kernel
 from armour.tensor.kernels.numba_kernels import ONE, ZERO
 from armour.tensor.kernels.numpy_kernels import Pair
@@ -44,11 +45,15 @@ def max_pool_grad(
     _fit(x, y, window, stride)
     _same(g, y)
     _same(out, x)
-    lines = (y.shape[0], y.shape[1], y.shape[2] * y.shape[3])
     c, covered = x.shape[3], _covered(x, y, window, stride)
-    made = _max_pool_grad(c, window, stride, covered, bool(relu))
-    wide = _WIDE[_width(c)][0]
-    return made.bind(x.view(wide), y.reshape(lines), g.reshape(lines), out.view(wide) if covered else out)
+    wide, size = _WIDE[_width(c)][0], y.shape[2] * c
+    lines = (y.shape[0], y.shape[1], size)
+    free, here = np.empty((2, size), np.float32)
+    run = _max_pool_grad(c, covered).bind(
+        x.view(wide), y.reshape(lines), g.reshape(lines), out.view(wide) if covered else out,
+        free, here, here.view(wide), *window, *stride, bool(relu),
+    )  # fmt: skip
+    return run if covered else chain([partial(out.fill, 0), run])
 
 
 def avg_pool(x: np.ndarray, out: np.ndarray, window: Pair, stride: Pair) -> Run:
@@ -111,27 +116,26 @@ def _width(c: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _max_pool_grad(c: int, window: Pair, stride: Pair, covered: bool, relu: bool) -> Kernel:
-    (kh, kw), (sh, sw) = window, stride
-    run = c // _width(c)
-    dtype, wide = _WIDE[_width(c)]
+def _max_pool_grad(c: int, covered: bool) -> Kernel:
+    run, wide = c // _width(c), _WIDE[_width(c)][1]
+    lines, images, written = "f4[:, :, ::1]", f"{wide}[:, :, :, ::1]", wide if covered else "f4"
 
     @kernel(
-        f"void({wide}[:, :, :, ::1], f4[:, :, ::1], f4[:, :, ::1], {wide if covered else 'f4'}[:, :, :, ::1])"
+        f"void({images}, {lines}, {lines}, {written}[:, :, :, ::1], f4[::1], f4[::1], {wide}[::1], "
+        "i8, i8, i8, i8, b1)"
     )
-    def max_pool_grad(x: Any, y: Any, g: Any, out: Any) -> None:
-        # One line of windows at a time: what of g has no place yet, and what goes to the place at hand.
+    def max_pool_grad(
+        x: Any, y: Any, g: Any, out: Any, free: Any, here: Any, runs: Any,
+        kh: int, kw: int, sh: int, sw: int, relu: bool,
+    ) -> None:  # fmt: skip
+        # One line of windows at a time. free: what of g has no place yet. here: what goes to the place at
+        # hand, and at first what x holds there; runs: the same memory in wide elements.
         size = y.shape[2]
         ow = size // c
-        free, here = np.empty(size, np.float32), np.empty(size, np.float32)
-        runs = here.view(dtype)
-        if not covered:
-            out[...] = ZERO
         for s in range(y.shape[0]):
             for i in range(y.shape[1]):
-                top, slope = y[s, i], g[s, i]
                 for k in range(size):
-                    free[k] = slope[k] * (ONE if top[k] != ZERO else ZERO) if relu else slope[k]
+                    free[k] = g[s, i, k] * (ONE if y[s, i, k] != ZERO or not relu else ZERO)
                 for a in range(kh):
                     for b in range(kw):
                         for j in range(ow):
@@ -140,11 +144,11 @@ def _max_pool_grad(c: int, window: Pair, stride: Pair, covered: bool, relu: bool
                         if a == kh - 1 and b == kw - 1:
                             for k in range(size):
                                 # What is left is 0 here, or the window holds a NaN, maybe elsewhere.
-                                here[k] = free[k] * (ONE if here[k] != ZERO else ZERO) if relu else free[k]
+                                here[k] = free[k] * (ONE if here[k] != ZERO or not relu else ZERO)
                         else:
                             for k in range(size):
                                 rest = free[k]
-                                found = here[k] == top[k]
+                                found = here[k] == y[s, i, k]
                                 here[k] = rest if found else ZERO
                                 free[k] = ZERO if found else rest
                         for j in range(ow):

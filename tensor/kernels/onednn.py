@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import InvalidArgument
+from armour.tensor.kernels.calls import chain
 from armour.tensor.kernels.numpy_kernels import Margins, Pair
 from armour.tensor.kernels.onednn_library import available as available
 from armour.tensor.kernels.onednn_library import limit_threads as limit_threads
@@ -38,7 +39,6 @@ from armour.tensor.kernels.onednn_primitive import (
     Shape,
     aligned,
     alike,
-    chain,
     check,
     check_like,
     describe_operation,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import InvalidArgument
+from armour.tensor.kernels.calls import chain
 from armour.tensor.kernels.onednn_primitive import (
     BIAS,
     DIFF_DST,
@@ -27,7 +28,6 @@ from armour.tensor.kernels.onednn_primitive import (
     Primitive,
     Shape,
     aligned,
-    chain,
     check,
     check_like,
     describe_operation,

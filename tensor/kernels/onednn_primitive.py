@@ -200,26 +200,6 @@ def reorder(source: Memory, target: Memory) -> Primitive:
     return Primitive(Handle("primitive_desc", made), {SRC: source, DST: target})
 
 
-def chain(calls: Sequence[Callable[[], Any]]) -> Callable[[], Any]:
-    """One callable that makes all calls in order."""
-    if len(calls) == 1:
-        return calls[0]
-    if len(calls) == 2:
-        first, second = calls
-
-        def both() -> None:
-            first()
-            second()
-
-        return both
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run
-
-
 def _raw(value: object) -> object:
     return value.value if isinstance(value, Handle) else value
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armour.tensor import Tensor, compile, nn, random
+from armour.tensor import Tensor, compile, dropout, nn, random, value_and_grad
 from tests.tensor.test_functions import COMPOSED, Z
 
 
@@ -60,3 +60,19 @@ def test_a_network_with_other_streams_is_captured_anew() -> None:
             twin.seed(seed)
         for _ in range(2):
             np.testing.assert_array_equal(captured(x).numpy(), twin(Tensor(x)).numpy())
+
+
+def test_a_captured_gradient_uses_the_mask_of_its_forward_pass_and_draws_it_anew() -> None:
+    def step(rng: np.random.Generator) -> Any:
+        return value_and_grad(lambda w: (dropout(w * w, 0.5, rng=rng) * 3.0).sum())
+
+    captured, plain = compile(step(np.random.default_rng(4))), step(np.random.default_rng(4))
+    x, masks = np.linspace(1.0, 2.0, 40, dtype=np.float32), []
+    for _ in range(3):
+        value, slope = captured(x)
+        for ours, theirs in zip((value, slope), plain(Tensor(x)), strict=True):
+            close(ours, theirs)
+        kept = slope.numpy() != 0.0
+        assert value.numpy() == pytest.approx((x[kept] ** 2 * 6.0).sum(), rel=1e-5)
+        masks.append(kept)
+    assert (masks[0] != masks[1]).any() and (masks[1] != masks[2]).any()

@@ -51,6 +51,21 @@ def exponential(x: Tensor, w: Tensor) -> Tensor:
     return x * tensor.exp(w)
 
 
+class TimeFirst(nn.Module):
+    """Samples along the second axis inside, which cannot be seen from the shape where both are as long."""
+
+    def __init__(self, by_layer: bool) -> None:
+        self.layer, self.by_layer = nn.Linear(4, 3), by_layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, t, 4) -> (n, t, 3)."""
+        turned = x.transpose(1, 0, 2)
+        if self.by_layer:
+            return self.layer(turned).transpose(1, 0, 2)  # type: ignore[no-any-return]
+        out: Tensor = turned @ self.layer.weight.T + self.layer.bias
+        return out.transpose(1, 0, 2)
+
+
 BY_RULE: dict[str, tuple[Any, tuple[int, ...]]] = {
     "scale": (Using(lambda x, p: tensor.sin(x * p), (3,), layer=nn.Linear(4, 3)), (5, 4)),
     "scale with a batch axis of 1": (Using(lambda x, p: tensor.sin(p / x), (1, 3)), (5, 3)),
@@ -95,6 +110,20 @@ BY_RULE: dict[str, tuple[Any, tuple[int, ...]]] = {
 }
 
 
+for axis in ("layers", "operations"):
+    layers = axis == "layers"
+    BY_RULE |= {
+        f"time first by {axis}": (TimeFirst(layers), (5, 3, 4)),
+        f"time first by {axis}, as long": (TimeFirst(layers), (5, 5, 4)),
+        f"time first by {axis}, twice as long": (TimeFirst(layers), (2, 4, 4)),
+        f"time first by {axis}, half as long": (TimeFirst(layers), (4, 2, 4)),
+    }
+BY_RULE["positions, time first"] = (
+    Using(lambda x, p: tensor.sin(x.transpose(1, 0, 2) * p).transpose(1, 0, 2), (3, 1, 4)),
+    (3, 3, 4),
+)
+
+
 @pytest.mark.parametrize("name", BY_RULE)
 def test_uses_with_a_rule(name: str) -> None:
     module, shape = BY_RULE[name]
@@ -114,19 +143,21 @@ class Flat(nn.Module):
         return out.reshape((*x.shape[:2], 3))
 
 
-class TimeFirst(nn.Module):
-    """Samples along the second axis inside, which cannot be seen from the shape where both are as long."""
+def embedded(numbers: Tensor, table: Tensor) -> Tensor:
+    """Integers (n, t) -> (n, t, d); the table's values enter twice."""
+    rows = tensor.gather(table, numbers)
+    return tensor.sin(rows) * rows
 
-    def __init__(self, by_layer: bool) -> None:
-        self.layer, self.by_layer = nn.Linear(4, 3), by_layer
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, t, 4) -> (n, t, 3)."""
-        turned = x.transpose(1, 0, 2)
-        if self.by_layer:
-            return self.layer(turned).transpose(1, 0, 2)  # type: ignore[no-any-return]
-        out: Tensor = turned @ self.layer.weight.T + self.layer.bias
-        return out.transpose(1, 0, 2)
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 20), (4, 4), (3, 2, 3)])
+@pytest.mark.parametrize("low", [0, -6])
+def test_rows_of_a_table(shape: tuple[int, ...], low: int) -> None:
+    # Samples look rows up again and again, and from the end: 20 lookups of 6 rows.
+    numbers = RNG.integers(low, 6, shape)
+    check(Using(embedded, (6, 4)), numbers)
+    time_first = lambda x, p: embedded(x.T, p).transpose(1, 0, 2)  # noqa: E731
+    if len(shape) == 2:
+        check(Using(time_first, (6, 4)), numbers)
 
 
 class Changed(nn.Linear):
@@ -154,11 +185,8 @@ class Custom(nn.Module):
 
 ONE_BY_ONE: dict[str, tuple[Any, tuple[int, ...]]] = {
     "merged": (Flat(), (5, 3, 4)),
-    "time first": (TimeFirst(True), (5, 3, 4)),
-    "time first, as long": (TimeFirst(True), (5, 5, 4)),
-    "time first, twice as long": (TimeFirst(True), (2, 4, 4)),
-    "time first by operations": (TimeFirst(False), (5, 3, 4)),
-    "time first by operations, as long": (TimeFirst(False), (5, 5, 4)),
+    "merged, a multiple of the batch": (Flat(), (2, 2, 4)),
+    "samples last": (Using(lambda x, p: tensor.tanh(p @ x.T).T, (3, 4)), (5, 4)),
     "no rule for the exponential": (Using(exponential, (3,)), (4, 3)),
     "no rule for the exponential, as long": (Using(exponential, (3, 3)), (3, 3, 3)),
     "parameters on both sides": (Using(lambda x, p, q: x * (p * q), (3,), (4, 3)), (4, 4, 3)),
@@ -167,6 +195,36 @@ ONE_BY_ONE: dict[str, tuple[Any, tuple[int, ...]]] = {
     "a backward of its own": (Custom(), (5, 4)),
     "three axes, transposed": (nn.ConvTranspose3d(2, 2, 2), (2, 2, 3, 3, 3)),
 }
+
+
+class Normed(nn.Linear):
+    """Weight normalisation: the layer's weight is worked out from two parameters before it is called."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+        self.inner, self.direction, self.length = nn.Linear(3, 3), self.weight, nn.Parameter(np.ones((3, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 4) -> (n, 3)."""
+        unit = self.direction / (self.direction * self.direction).sum(axis=1, keepdims=True).sqrt()
+        return tensor.linalg.linear(x, unit * self.length, self.bias)
+
+
+class Reparametrised(nn.Module):
+    """A linear layer whose weight attribute is set to a computed tensor in every forward."""
+
+    def __init__(self) -> None:
+        self.layer, self.scale = nn.Linear(4, 3), nn.Parameter(np.ones((3, 1)))
+        self.base = self.layer.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 4) -> (n, 3)."""
+        self.layer.weight = self.base * self.scale
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+ONE_BY_ONE["a normed weight"] = (Normed(), (5, 4))
+ONE_BY_ONE["a weight worked out from others"] = (Reparametrised(), (5, 4))
 
 
 @pytest.mark.parametrize("name", ONE_BY_ONE)
