@@ -41,6 +41,13 @@ class Counter:
         with self._lock:
             self.queries = self.gradients = 0
 
+    def __getstate__(self) -> tuple[int, int]:
+        return self.queries, self.gradients  # a lock belongs to its process
+
+    def __setstate__(self, state: tuple[int, int]) -> None:
+        self.queries, self.gradients = state
+        self._lock = threading.Lock()
+
     def __repr__(self) -> str:
         return f"Counter(queries={self.queries}, gradients={self.gradients})"
 
