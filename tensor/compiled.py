@@ -77,7 +77,7 @@ class Compiled:
 
         Its `run` gives outputs in the plan's own memory, without the copy that a call makes.
         """
-        arrays = [t.data for t in lift(inputs)]
+        arrays = _arrays(inputs)
         key = self.key(arrays) if key is None else key
         plans: OrderedDict[Any, Plan] = self._local.__dict__.setdefault("plans", OrderedDict())
         plan = plans.get((key, slot))
@@ -91,7 +91,7 @@ class Compiled:
 
     def recording(self, *inputs: Any) -> Recording:
         """What was recorded for inputs of these shapes."""
-        arrays = [t.data for t in lift(inputs)]
+        arrays = _arrays(inputs)
         return self._recording(self.key(arrays), arrays)
 
     def clear(self) -> None:
@@ -143,6 +143,12 @@ class Compiled:
                     "something without tensor operations, or reads numbers of a tensor; use the operations "
                     "of armour.tensor, or run it without compile"
                 )
+
+
+def _arrays(inputs: Sequence[Any]) -> list[Array]:
+    if all(type(value) is np.ndarray for value in inputs):
+        return list(inputs)
+    return [t.data for t in lift(inputs)]
 
 
 def compile(function: Callable[..., Any]) -> Compiled:

@@ -196,3 +196,20 @@ def sum_of_channels(layout: Layout, step: Step) -> bool:
     for rows in lines.blocks():
         lines.add_sums(values[rows], out)
     return True
+
+
+@kernel("mean")
+def mean_of_image(layout: Layout, step: Step) -> bool:
+    """Means over the image, (n, c, h, w) to (n, c), as one product for each sample."""
+    (x,) = step.inputs
+    axis = step.attrs.get("axis")
+    if len(x.shape) != 4 or not isinstance(axis, tuple) or {a % 4 for a in axis} != {2, 3}:
+        return False
+    if step.attrs.get("keepdims") or not fits(step) or layout.array(x).flags.c_contiguous:
+        return False
+    n, c, h, w = x.shape
+    share = layout.kept("share", (1, h * w), x.dtype, lambda a: a.fill(1.0 / (h * w)))
+    out = layout.make(step.out, last=False)
+    rows = layout.rows(x).reshape((n, h * w, c))
+    layout.emit(partial(layout.xp.matmul, share, rows, out.reshape((n, 1, c))))
+    return True

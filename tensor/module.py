@@ -275,7 +275,22 @@ class _Same:
         return isinstance(other, _Same) and other.one is self.one
 
 
-def signature(module: Module) -> tuple[Any, ...]:
+class Signature:
+    """What `signature` gives: compared part by part, but hashed once."""
+
+    __slots__ = ("hash", "parts")
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts, self.hash = parts, hash(parts)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (isinstance(other, Signature) and other.parts == self.parts)
+
+
+def signature(module: Module) -> Signature:
     """What decides, besides the numbers in its tensors, what a module computes: its parts and their modes.
 
     Worked out anew only when an attribute of any module has changed. Parts exchanged inside a list are not
@@ -283,15 +298,17 @@ def signature(module: Module) -> tuple[Any, ...]:
     """
     known = module.__dict__.get("_signature")
     if known is not None and known[0] == _Structure.version:
-        return tuple(known[1])
+        found: Signature = known[1]
+        return found
     parts: list[Any] = []
     for path, inner in module.named_modules():
         parts.append((path and _Same(inner), inner.training, *map(_Same, inner.forward_hooks)))
         parts.extend(_Same(v) for _, v in inner.members())
         if isinstance(getattr(inner, "rng", None), np.random.Generator):
             parts.append(_Same(inner.rng))  # type: ignore[attr-defined]
-    module.__dict__["_signature"] = (_Structure.version, tuple(parts))
-    return tuple(parts)
+    made = Signature(tuple(parts))
+    module.__dict__["_signature"] = (_Structure.version, made)
+    return made
 
 
 # -- contexts ----------------

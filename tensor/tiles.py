@@ -20,6 +20,7 @@ from armour.tensor.workers import share
 
 CACHE = 1 << 21  # bytes that the largest value of a tile may take
 LARGEST = 256  # samples of a tile
+FEW = 4  # channels of an image, at most
 PROBE = 8  # samples of the run that measures a function
 
 
@@ -38,6 +39,8 @@ class Tiled:
         """The outputs for the whole batch, as new arrays in the memory order that the plan gives them."""
         n = len(arrays[0])
         parts = self.tiles(n, arrays)
+        if len(parts) == 1:
+            return [_copied(array) for array in self.compiled.plan(*arrays).run(*arrays)]
         outputs: list[Array] = []
 
         def job(rows: slice) -> None:
@@ -77,6 +80,8 @@ class Tiled:
     def tiles(self, n: int, arrays: Sequence[Array]) -> list[slice]:
         """The rows of each tile: as many whole tiles as there are, then ever smaller powers of two."""
         size, start, parts = self._size(n, arrays), 0, []
+        if n <= size and n & (n - 1) == 0:
+            return [slice(0, n)]
         while start < n:
             while size > n - start:
                 size //= 2
@@ -86,12 +91,13 @@ class Tiled:
 
     def _size(self, n: int, arrays: Sequence[Array]) -> int:
         kind = tuple((a.shape[1:], a.dtype) for a in arrays)
-        if kind not in self._sizes:
+        known = self._sizes.get(kind)
+        if known is None:
             few = [a[: min(PROBE, n)] for a in arrays]
             largest = _largest(self.compiled.recording(*few).program) / len(few[0])
             fitting = max(1, int(CACHE // max(largest, 1)))
-            self._sizes[kind] = min(LARGEST, 1 << (fitting.bit_length() - 1))
-        return self._sizes[kind]
+            known = self._sizes[kind] = min(LARGEST, 1 << (fitting.bit_length() - 1))
+        return known
 
 
 def _largest(program: Program) -> int:
@@ -108,9 +114,18 @@ def _store(outputs: list[Array], found: Sequence[Array], rows: slice, n: int) ->
         output[rows] = array
 
 
+def _copied(array: Array) -> Array:
+    if array.flags.c_contiguous:
+        return array.copy()
+    made = _like(array, len(array))
+    made[...] = array
+    return made
+
+
 def _like(array: Array, n: int) -> Array:
+    # Layers stay as they lie; few channels are an image or its gradient, which callers use beside images.
     xp = get_xp(array)
-    if array.ndim == 4 and not array.flags.c_contiguous:
+    if array.ndim == 4 and array.shape[1] > FEW and not array.flags.c_contiguous:
         turned = array.transpose((0, 2, 3, 1))
         if turned.flags.c_contiguous:
             return xp.empty((n, *turned.shape[1:]), array.dtype).transpose((0, 3, 1, 2))
