@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks import flops, harness, kernels, networks, record, suite, targets
-from benchmarks.harness import Candidate
+from benchmarks.harness import Candidate, Timing
 from benchmarks.rows import Case, Options, Row, judged, timed
 
 OPTIONS = Options(seconds=0.0, rounds=3, peak=1e9)
@@ -21,21 +20,31 @@ MACHINE = {
 }  # fmt: skip
 
 
-def spin(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
+SECONDS = {"torch eager": 0.004, "torch folded": 0.012, "ours": 0.008, "part of ours": 0.002}
+
+
+@pytest.fixture(autouse=True)
+def _times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each candidate takes what SECONDS says, one more percent in each round, and double that in wall time."""
+
+    def compare(candidates: list[Candidate], *, seconds: float, min_rounds: int) -> list[Timing]:
+        rounds = [1 + k / 100 for k in range(min_rounds)]
+        found = []
+        for one in candidates:
+            each = [SECONDS[one.name] * (k if one.kernels else 1.0) for k in rounds]
+            found.append(Timing(one.name, 1, each, [2 * s for s in each]))
+        return found
+
+    monkeypatch.setattr(harness, "compare", compare)
 
 
 def case(**changes: object) -> Case:
-    entered: list[str] = []
-
     def make() -> list[Candidate]:
         return [
-            Candidate("torch eager", lambda: spin(0.004)),
-            Candidate("torch folded", lambda: spin(0.012)),
-            Candidate("ours", lambda: spin(0.008), "numpy", True, kernels.within("numpy")),
-            Candidate("part of ours", lambda: entered.append("x"), "numpy"),
+            Candidate("torch eager", int),
+            Candidate("torch folded", int),
+            Candidate("ours", int, "numpy", True, kernels.within("numpy")),
+            Candidate("part of ours", int, "numpy"),
         ]
 
     return dataclasses.replace(
@@ -49,18 +58,17 @@ def test_each_of_ours_is_compared_with_each_peer() -> None:
     pairs = [(row.name, row.against) for row in rows]
     assert pairs == [(a, b) for a in ("ours", "part of ours") for b in ("torch eager", "torch folded")]
     eager, folded = rows[:2]
-    # Each spins for a stated thread time, so the ratios are known up to what the calls around them take.
-    assert eager.ratio == pytest.approx(2, rel=0.2) and folded.ratio == pytest.approx(2 / 3, rel=0.2)
-    assert eager.quartiles[0] <= eager.ratio <= eager.quartiles[1]
-    assert eager.ours == pytest.approx(8, rel=0.2) and eager.peer == pytest.approx(4, rel=0.2)
-    assert eager.peak == pytest.approx(0.5, rel=0.2) and eager.peer_peak == pytest.approx(1.0, rel=0.2)
+    assert eager.ratio == pytest.approx(2.02) and eager.quartiles == pytest.approx((2.01, 2.03))
+    assert folded.ratio == pytest.approx(2.02 / 3) and eager.wall == pytest.approx(2.02)
+    assert (eager.ours, eager.peer) == pytest.approx((8.08, 4.0))
+    assert (eager.peak, eager.peer_peak) == pytest.approx((4e6 / 1e9 / 0.00808, 1.0))
     assert eager.target == 0.9 and eager.met is False
     assert folded.target is None and rows[2].target is None, "targets are for headlines against eager PyTorch"
 
 
 def test_throughput_is_the_ratio_turned_and_other_rows_are_left_out() -> None:
-    (row,) = [r for r in timed(case(inverse=True), OPTIONS) if r.name == "ours" and "eager" in r.against]
-    assert row.ratio == pytest.approx(0.5, rel=0.2)
+    row = next(timed(case(inverse=True), OPTIONS))
+    assert row.ratio == pytest.approx(1 / 2.02)
     assert list(timed(case(), dataclasses.replace(OPTIONS, only=["lenet5", "n=32"]))) == []
 
 
