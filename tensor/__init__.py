@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from armour.tensor import random as random
 from armour.tensor.anomaly import detect_anomaly as detect_anomaly
+from armour.tensor.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from armour.tensor.autodiff import grad as grad
 from armour.tensor.autodiff import hessian as hessian
 from armour.tensor.autodiff import hvp as hvp
@@ -115,6 +116,7 @@ from armour.tensor.logic import logical_and as logical_and
 from armour.tensor.logic import logical_not as logical_not
 from armour.tensor.logic import logical_or as logical_or
 from armour.tensor.logic import logical_xor as logical_xor
+from armour.tensor.lookup import embedding as embedding
 from armour.tensor.losses import cross_entropy as cross_entropy
 from armour.tensor.losses import dlr as dlr
 from armour.tensor.losses import kl as kl

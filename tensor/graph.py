@@ -26,6 +26,8 @@ from armour.tensor import (  # noqa: F401  (file their layers in LAYERS)
     norm_layers,
     normalisation,
     pool_layers,
+    recurrent,
+    sequence_layers,
 )
 from armour.tensor.attributes import decode, decode_array, encode, plain, shape_of, show
 from armour.tensor.layers import LAYERS, check_config

@@ -77,5 +77,11 @@ from armour.tensor.pool_layers import LPPool1d as LPPool1d
 from armour.tensor.pool_layers import LPPool2d as LPPool2d
 from armour.tensor.pool_layers import MaxPool1d as MaxPool1d
 from armour.tensor.pool_layers import MaxPool3d as MaxPool3d
+from armour.tensor.recurrent import GRU as GRU
+from armour.tensor.recurrent import LSTM as LSTM
+from armour.tensor.recurrent import RNN as RNN
+from armour.tensor.sequence_layers import Embedding as Embedding
+from armour.tensor.sequence_layers import MultiheadAttention as MultiheadAttention
+from armour.tensor.sequence_layers import PositionalEncoding as PositionalEncoding
 from armour.tensor.watch import capture as capture
 from armour.tensor.watch import leaf_names as leaf_names

@@ -122,3 +122,19 @@ example(nn.GlobalAvgPool1d(), SIGNAL)
 example(nn.GlobalAvgPool3d(), VOLUME)
 example(nn.GlobalMaxPool1d(), SIGNAL)
 example(nn.GlobalMaxPool3d(), VOLUME)
+
+# -- sequences ----------------
+
+SEQUENCE = (3, 4)  # positions, features
+
+example(nn.Embedding(7, 3), (5,), integers=7)
+example(nn.Embedding(7, 3, 2), (5,), integers=7, smooth=False)  # no gradient where there would be one
+example(nn.PositionalEncoding(), SEQUENCE)
+example(nn.MultiheadAttention(4, 2, batch_first=True), SEQUENCE)
+example(nn.MultiheadAttention(4, 1, 0.5, False, True, True), SEQUENCE)
+example(nn.MultiheadAttention(4, 2, batch_first=True), SEQUENCE, (2, 4), (2, 4))
+example(nn.RNN(4, 3, 2, "relu", batch_first=True), SEQUENCE, smooth=False)
+example(nn.RNN(4, 3, bias=False, batch_first=True), SEQUENCE)
+example(nn.LSTM(4, 3, 2, True, True, 0.5, True), SEQUENCE)
+example(nn.LSTM(4, 3, bias=False, batch_first=True), SEQUENCE)
+example(nn.GRU(4, 3, 2, True, True, 0.0, True), SEQUENCE)
