@@ -21,6 +21,7 @@ from armour.checks import suggest
 from armour.errors import CheckpointError, InvalidArgument
 from armour.tensor import (  # noqa: F401  (file their layers in LAYERS)
     activations,
+    arranging_layers,
     conv_layers,
     more_activations,
     norm_layers,

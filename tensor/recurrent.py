@@ -136,8 +136,11 @@ class _Recurrent(Layer):
 
 
 def unstacked(sequence: Tensor) -> list[Tensor]:
-    """Slices of the first axis. By halving: the gradient of one slice is an array as large as what it came from,
-    so that slices of the whole would cost the square of the length."""
+    """Slices of the first axis.
+
+    By halving: the gradient of one slice is an array as large as what it came from, so that slices of the
+    whole would cost the square of the length.
+    """
     length = sequence.shape[0]
     if length == 1:
         return [reshape(sequence, sequence.shape[1:])]

@@ -33,10 +33,11 @@ def interpolate(
 ) -> Tensor:
     """x (n, c, ...) with one to three axes of positions, resized; PyTorch's numbers.
 
-    size: of the output, or scale_factor: how many times larger, one number or one for each axis. mode: "nearest"
-    (takes the pixel at floor(i / scale)), "nearest-exact", "linear", "bilinear" and "trilinear" for one, two and
-    three axes, "bicubic" (Keys, 1981) for two, "area" (adaptive means). align_corners: the corner pixels' centres
-    stay where they are, instead of the corners. Raises InvalidArgument if they do not fit x.
+    size: of the output, or scale_factor: how many times larger, one number or one for each axis. mode:
+    "nearest" (takes the pixel at floor(i / scale)), "nearest-exact", "linear", "bilinear" and "trilinear"
+    for one, two and three axes, "bicubic" (Keys, 1981) for two, "area" (adaptive means). align_corners: the
+    corner pixels' centres stay where they are, instead of the corners. Raises InvalidArgument if they do not
+    fit x.
     """
     (t,) = lift([x])
     axes = t.ndim - 2
@@ -66,7 +67,7 @@ def _sizes(lengths: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[list
     if len(several) != len(lengths):
         raise InvalidArgument(f"expected one or {len(lengths)} numbers for shape {lengths}, got {given}")
     if scale_factor is None:
-        out = [count("size", o) for o in several]
+        out = [count("size", int(o) if int(o) == o else 0) for o in several]
         return out, [n / o for n, o in zip(lengths, out, strict=True)]
     if not all(math.isfinite(s) and s > 0 for s in several):
         raise InvalidArgument(f"expected a scale_factor above 0, got {scale_factor}")
@@ -92,7 +93,7 @@ def _nearest(t: Tensor, axis: int, out: int, scale: float, offset: float) -> Ten
     return gather(t, wrap(get_xp(t.data).asarray(index)), axis)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def _matrix(length: int, out: int, scale: float, cubic: bool, align_corners: bool) -> np.ndarray:
     """(out, length) weights of the input elements in each output element."""
     i = np.arange(out)
@@ -116,7 +117,8 @@ def _matrix(length: int, out: int, scale: float, cubic: bool, align_corners: boo
 def _cubic(d: np.ndarray) -> np.ndarray:
     near = ((CUBIC + 2) * d - (CUBIC + 3)) * d * d + 1
     far = ((d - 5) * d + 8) * d * CUBIC - 4 * CUBIC
-    return np.where(d <= 1, near, far)
+    values: np.ndarray = np.where(d <= 1, near, far)
+    return values
 
 
 def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:

@@ -38,7 +38,8 @@ def _flat(xp: Namespace, rows: Array, columns: Array, size: Sequence[int]) -> tu
 def _read(xp: Namespace, x: Array, rows: Array, columns: Array) -> Array:
     if x.ndim != 4 or rows.ndim != 3 or rows.shape != columns.shape or rows.shape[0] != x.shape[0]:
         raise InvalidArgument(
-            f"expected an image (n, c, h, w) and positions (n, oh, ow), got {x.shape}, {rows.shape}, {columns.shape}"
+            f"expected an image (n, c, h, w) and positions (n, oh, ow), got {x.shape}, {rows.shape}, "
+            f"{columns.shape}"
         )
     n, c, h, w = x.shape
     flat, inside = _flat(xp, rows, columns, (h, w))
@@ -84,12 +85,12 @@ add_pixels: Op = op(
 def grid_sample(
     x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False
 ) -> Tensor:
-    """The pixels of x (n, c, h, w) at the positions grid (n, oh, ow, 2); -> (n, c, oh, ow). PyTorch's numbers.
+    """The pixels of x (n, c, h, w) at the positions grid (n, oh, ow, 2); -> (n, c, oh, ow).
 
-    grid: (horizontal, vertical), -1 and 1 at the corners (of the corner pixels' centres if align_corners). mode:
-    "bilinear" or "nearest" (no gradient for grid). padding_mode: what is outside is 0 ("zeros"), the nearest
-    border pixel ("border") or mirrored ("reflection"). Raises InvalidArgument if the shapes do not fit.
-    Jaderberg et al., 2015, https://arxiv.org/abs/1506.02025.
+    grid: (horizontal, vertical), -1 and 1 at the corners (of the corner pixels' centres if align_corners).
+    mode: "bilinear" or "nearest" (no gradient for grid). padding_mode: what is outside is 0 ("zeros"), the
+    nearest border pixel ("border") or mirrored ("reflection"). Raises InvalidArgument if the shapes do not
+    fit. Jaderberg et al., 2015, https://arxiv.org/abs/1506.02025.
     """
     t, places = lift([x, grid])
     one_of("mode", mode, ("bilinear", "nearest"))
@@ -99,7 +100,8 @@ def grid_sample(
             f"grid_sample expects x (n, c, h, w) and grid (n, oh, ow, 2), got {t.shape} and {places.shape}"
         )
     columns, rows = (
-        _position(getitem(places, (..., i)), t.shape[3 - i], padding_mode, bool(align_corners)) for i in (0, 1)
+        _position(getitem(places, (..., i)), t.shape[3 - i], padding_mode, bool(align_corners))
+        for i in (0, 1)
     )
     if mode == "nearest":
         return read_pixels(t, rounded(rows), rounded(columns))
@@ -139,7 +141,9 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool = False) ->
     (t,) = lift([theta])
     sizes = tuple(int(n) for n in size)
     if t.ndim != 3 or t.shape[1:] != (2, 3) or len(sizes) != 4 or sizes[0] != t.shape[0]:
-        raise InvalidArgument(f"affine_grid expects theta ({sizes[0]}, 2, 3) and size (n, c, h, w), got {t.shape}")
+        raise InvalidArgument(
+            f"affine_grid expects theta ({sizes[0]}, 2, 3) and size (n, c, h, w), got {t.shape}"
+        )
     h, w = sizes[2:]
     ys, xs = (_centres(n, align_corners) for n in (h, w))
     base = np.stack(
