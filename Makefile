@@ -6,7 +6,7 @@ VENV ?= .venv
 DEV ?= .venv-dev
 PARITY ?= .venv-parity
 WORKERS ?= 2
-BENCH ?= forward_grad
+BENCH ?=
 # Compiling every module of every dependency takes half of an installation; Python compiles what it imports.
 PIP_FLAGS ?= --quiet --no-compile --disable-pip-version-check
 
@@ -16,10 +16,10 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench parity clean
+.PHONY: help demo test lint format bench bench-record parity clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.stamp  ## train, fuzz and attack a network on real images; writes report.html and model.ckpt
 	$(VENV)/bin/armour demo
@@ -39,8 +39,11 @@ format: $(DEV)/.stamp  ## format the source
 # PyTorch's own time depends on the history of malloc; these give it (and us) the best case every time.
 MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
-bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=attacks, convolutions, mutation)
-	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.$(BENCH) $(ARGS)
+bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=activations: one subject)
+	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.suite $(BENCH) $(ARGS)
+
+bench-record: $(PARITY)/.stamp  ## keep the newest full run of `make bench` in docs/benchmarks
+	PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.record
 
 # The compiled kernels of the extra `fast`, and plans that use them: the other environments do not have it.
 FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.py plan.py plan_functions.py)

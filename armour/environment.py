@@ -17,6 +17,7 @@ PACKAGES = (
 # Settings of the numerical libraries; their values are names and numbers.
 SETTINGS = (
     "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "ARMOUR_DEVICE",
+    "ARMOUR_KERNELS", "ARMOUR_PLANS",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from armour.environment import collect
+from armour.errors import ArmourError
 
 Status = Literal["ok", "info", "warn", "fail"]
 
@@ -56,8 +58,9 @@ def run(seconds: float = 1.0, folder: str | os.PathLike[str] = ".") -> Iterator[
     for check in (installation, arithmetic, devices, kernels, extras, data_folder):
         yield from check()
     yield from write_access(folder)
-    yield from speed(seconds)
-    yield from determinism()
+    with _usable_kernels():
+        yield from speed(seconds)
+        yield from determinism()
 
 
 def installation() -> Iterator[Finding]:
@@ -137,22 +140,50 @@ def devices() -> Iterator[Finding]:
 
 def kernels() -> Iterator[Finding]:
     """What convolutions, products and elementwise steps of captured plans are computed with on the CPU."""
+    from armour.tensor import families
+
+    try:
+        used = families.families()
+    except ArmourError as error:
+        advice = f"unset ARMOUR_KERNELS, or name some of: {', '.join(families.FAMILIES)}"
+        yield Finding(name="kernels", status="fail", value=str(error), advice=advice)
+        return
+    yield Finding(name="kernels numpy", status="ok", value="in use for whatever the others do not do")
+    for name in families.FAMILIES:
+        if name == "numpy":
+            continue
+        reason = families.why_not(name) if name not in used else None
+        if name in used:
+            yield Finding(name=f"kernels {name}", status="ok", value=f"in use: {_kernel_version(name)}")
+        elif reason is None:
+            value = "not in use: ARMOUR_KERNELS leaves it out"
+            yield Finding(name=f"kernels {name}", status="info", value=value)
+        else:
+            why, _, advice = reason.partition("; run: ")
+            yield Finding(name=f"kernels {name}", status="info", value=f"not in use: {why}", advice=advice)
+
+
+@contextmanager
+def _usable_kernels() -> Iterator[None]:
+    """Kernels that are there, if ARMOUR_KERNELS names others, so that the rest can be looked at."""
+    from armour.tensor import families
+
+    try:
+        families.families()
+    except ArmourError:
+        with families.use_kernels("numpy"):
+            yield
+    else:
+        yield
+
+
+def _kernel_version(name: str) -> str:
     from armour.tensor.kernels import numba_compile, onednn_library
 
-    yield Finding(name="kernels numpy", status="ok", value="in use for whatever the others do not do")
-    reasons = {"onednn": onednn_library.why_not(), "numba": numba_compile.why_not()}
-    for name, reason in reasons.items():
-        if reason is not None:
-            why, _, advice = reason.partition("; run: ")
-            yield Finding(
-                name=f"kernels {name}", status="info", value=f"not in use: {why}", advice=advice or ""
-            )
-        elif name == "onednn":
-            found = onednn_library.library()
-            value = f"in use: {found.version}, {found.runtime}, from {found.path}"
-            yield Finding(name="kernels onednn", status="ok", value=value)
-        else:
-            yield Finding(name="kernels numba", status="ok", value=f"in use: {numba_compile.version()}")
+    if name == "numba":
+        return numba_compile.version()
+    found = onednn_library.library()
+    return f"{found.version}, {found.runtime}, from {found.path}"
 
 
 def extras() -> Iterator[Finding]:

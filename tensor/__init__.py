@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from armour.tensor import random as random
 from armour.tensor.anomaly import detect_anomaly as detect_anomaly
+from armour.tensor.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from armour.tensor.autodiff import grad as grad
 from armour.tensor.autodiff import hessian as hessian
 from armour.tensor.autodiff import hvp as hvp
@@ -50,6 +51,7 @@ from armour.tensor.diagonals import diagonal as diagonal
 from armour.tensor.diagonals import trace as trace
 from armour.tensor.diagonals import tril as tril
 from armour.tensor.diagonals import triu as triu
+from armour.tensor.edges import pad_edges as pad_edges
 from armour.tensor.elementwise import abs as abs
 from armour.tensor.elementwise import add as add
 from armour.tensor.elementwise import cast as cast
@@ -115,6 +117,7 @@ from armour.tensor.logic import logical_and as logical_and
 from armour.tensor.logic import logical_not as logical_not
 from armour.tensor.logic import logical_or as logical_or
 from armour.tensor.logic import logical_xor as logical_xor
+from armour.tensor.lookup import embedding as embedding
 from armour.tensor.losses import cross_entropy as cross_entropy
 from armour.tensor.losses import dlr as dlr
 from armour.tensor.losses import kl as kl
@@ -195,11 +198,16 @@ from armour.tensor.repeating import meshgrid as meshgrid
 from armour.tensor.repeating import repeat as repeat
 from armour.tensor.repeating import roll as roll
 from armour.tensor.repeating import tile as tile
+from armour.tensor.resize import interpolate as interpolate
+from armour.tensor.resize import pixel_shuffle as pixel_shuffle
+from armour.tensor.resize import pixel_unshuffle as pixel_unshuffle
 from armour.tensor.rounding import ceil as ceil
 from armour.tensor.rounding import floor_divide as floor_divide
 from armour.tensor.rounding import mod as mod
 from armour.tensor.rounding import round as round
 from armour.tensor.rounding import trunc as trunc
+from armour.tensor.sampling import affine_grid as affine_grid
+from armour.tensor.sampling import grid_sample as grid_sample
 from armour.tensor.scatter import gather as gather
 from armour.tensor.scatter import gather_nd as gather_nd
 from armour.tensor.scatter import index_add as index_add

@@ -27,7 +27,27 @@ def _overlap(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     )
 
 
+def _read(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
+    x, rows = arrays[:2]
+    made = x.shape[0] * x.shape[1] * (rows.size // max(1, rows.shape[0]))
+    return Demand(x.size + 3 * made + 8 * rows.size, CALL + PASS * (x.size + 4 * made + 10 * rows.size))
+
+
+def _add_pixels(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
+    g, rows = arrays[:2]
+    made = g.shape[0] * g.shape[1] * size_of(attrs["size"])
+    return Demand(made + 6 * g.size + 8 * rows.size, CALL + PASS * (made + 20 * g.size + 10 * rows.size))
+
+
+def _deviation(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
+    x = arrays[0]  # copied if its rows are apart; then blocks of 64 Ki elements
+    return Demand(x.size + x.shape[0] + (1 << 18), CALL + 4 * PASS * x.size)
+
+
 RULES: dict[str, Rule] = {
+    "add_pixels": _add_pixels,
+    "inverse_deviation": _deviation,
     "overlap_add": _overlap,
+    "read_pixels": _read,
     "sliding_windows": _sliding,
 }

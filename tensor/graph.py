@@ -21,11 +21,14 @@ from armour.checks import suggest
 from armour.errors import CheckpointError, InvalidArgument
 from armour.tensor import (  # noqa: F401  (file their layers in LAYERS)
     activations,
+    arranging_layers,
     conv_layers,
     more_activations,
     norm_layers,
     normalisation,
     pool_layers,
+    recurrent,
+    sequence_layers,
 )
 from armour.tensor.attributes import decode, decode_array, encode, plain, shape_of, show
 from armour.tensor.layers import LAYERS, check_config

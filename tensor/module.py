@@ -6,7 +6,6 @@ order in which they were set; their names are the attribute names joined by dots
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,13 @@ import numpy as np
 
 from armour import rng as rngs
 from armour.checks import describe
-from armour.errors import CheckpointError, InvalidArgument
-from armour.tensor.backend import Array, asnumpy, get_xp, to_device
+from armour.errors import CheckpointError
+from armour.tensor.backend import asnumpy, get_xp, to_device
 from armour.tensor.core import Tensor
 from armour.tensor.custom import run_module
+from armour.tensor.placeholders import initial as initial
+from armour.tensor.placeholders import is_placeholder as is_placeholder
+from armour.tensor.placeholders import skip_init as skip_init
 from armour.tensor.watch import STATE
 
 Rng = int | np.random.Generator
@@ -352,45 +354,6 @@ def frozen(module: Module) -> Iterator[None]:
                     _frozen[id(p)] = (p, flag, holders - 1)
                 else:
                     p.requires_grad = flag
-
-
-# -- making parameters ----------------
-
-
-class _Making(threading.local):
-    skip = False
-
-
-_making = _Making()
-
-
-@contextmanager
-def skip_init() -> Iterator[None]:
-    """Inside, constructors of layers make placeholders: right shapes, no memory, nothing drawn, read-only.
-
-    load_state_dict replaces them. A network described by a file is built this way, so that no number in the
-    file can make the program allocate.
-    """
-    before = _making.skip
-    _making.skip = True
-    try:
-        yield
-    finally:
-        _making.skip = before
-
-
-def initial(shape: Sequence[int], make: Callable[[], Array]) -> Array:
-    """`make()`, or inside skip_init a float32 placeholder of that shape."""
-    if not _making.skip:
-        return make()
-    if any(n < 0 for n in shape) or math.prod(shape) >= 2**48:
-        raise InvalidArgument(f"expected a shape with fewer than 2^48 elements, got {tuple(shape)}")
-    return np.broadcast_to(np.zeros((), np.float32), tuple(shape))
-
-
-def is_placeholder(array: Array) -> bool:
-    """True for an array made inside skip_init, which must be loaded before it is used."""
-    return isinstance(array, np.ndarray) and not array.flags.writeable and not any(array.strides)
 
 
 def _fitting(name: str, own: Tensor, value: Any) -> np.ndarray:

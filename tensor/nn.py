@@ -12,6 +12,14 @@ from armour.tensor.activations import SiLU as SiLU
 from armour.tensor.activations import Softmax as Softmax
 from armour.tensor.activations import Softplus as Softplus
 from armour.tensor.activations import Tanh as Tanh
+from armour.tensor.arranging_layers import Fold as Fold
+from armour.tensor.arranging_layers import PixelShuffle as PixelShuffle
+from armour.tensor.arranging_layers import PixelUnshuffle as PixelUnshuffle
+from armour.tensor.arranging_layers import ReflectionPad2d as ReflectionPad2d
+from armour.tensor.arranging_layers import ReplicationPad2d as ReplicationPad2d
+from armour.tensor.arranging_layers import Unfold as Unfold
+from armour.tensor.arranging_layers import Upsample as Upsample
+from armour.tensor.arranging_layers import ZeroPad2d as ZeroPad2d
 from armour.tensor.containers import Residual as Residual
 from armour.tensor.containers import Sequential as Sequential
 from armour.tensor.conv_layers import Conv1d as Conv1d
@@ -77,5 +85,11 @@ from armour.tensor.pool_layers import LPPool1d as LPPool1d
 from armour.tensor.pool_layers import LPPool2d as LPPool2d
 from armour.tensor.pool_layers import MaxPool1d as MaxPool1d
 from armour.tensor.pool_layers import MaxPool3d as MaxPool3d
+from armour.tensor.recurrent import GRU as GRU
+from armour.tensor.recurrent import LSTM as LSTM
+from armour.tensor.recurrent import RNN as RNN
+from armour.tensor.sequence_layers import Embedding as Embedding
+from armour.tensor.sequence_layers import MultiheadAttention as MultiheadAttention
+from armour.tensor.sequence_layers import PositionalEncoding as PositionalEncoding
 from armour.tensor.watch import capture as capture
 from armour.tensor.watch import leaf_names as leaf_names

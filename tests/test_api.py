@@ -38,27 +38,28 @@ PUBLIC = {
     """,
     "armour.tensor": """
         OPS Tensor abs acos acosh adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
-        adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_n all any arange argmax
-        argmin argsort asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d batch_norm
-        binary_cross_entropy broadcast_to cast ceil celu checkpoint cholesky chunk clip
+        adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_n affine_grid all any
+        arange argmax argmin argsort asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d
+        batch_norm binary_cross_entropy broadcast_to cast ceil celu checkpoint cholesky chunk clip
         clipped_gradient col2im compile concat conv1d conv2d conv3d conv_transpose1d
         conv_transpose2d conv_transpose3d cos cosh cosine_distance cosine_similarity count_nonzero
         cross_entropy cummax cummin cumprod cumsum custom_vjp depth_to_space det detect_anomaly diag
-        diag_embed diagonal divide dlr dropout einsum elu equal erf erfc erfinv exp exp2 expand_dims
-        expm1 eye flatten flip floor floor_divide full_like gather gather_nd gelu gelu_tanh get_xp
-        getitem global_avg_pool1d global_avg_pool2d global_avg_pool3d global_max_pool1d
-        global_max_pool2d global_max_pool3d glu grad greater greater_equal group_norm hardsigmoid
-        hardswish hardtanh hessian hinge huber hvp im2col index_add instance_norm inv isfinite isinf
-        isnan jacobian jvp kl kthvalue l1 layer_norm leaky_relu lerp less less_equal linspace
-        local_response_norm log log10 log1p log2 log_softmax logaddexp logical_and logical_not
-        logical_or logical_xor logsigmoid logsumexp lp_pool1d lp_pool2d margin matmul max max_pool1d
-        max_pool2d max_pool3d maximum mean median meshgrid min minimum mish mod module_sample_grads
-        moveaxis mse multiply negative nll no_grad normalize not_equal one_hot ones_like outer
-        overlap_add pad per_sample_grad power prelu prod quantile random reciprocal relu relu6
-        repeat reshape rms_norm roll round rsqrt scan scatter_add_along_axis scatter_nd
-        scatter_nd_add scatter_update segment_sum selu sigmoid sigmoid_cross_entropy sign silu sin
-        sinh sliding_windows slogdet smooth_l1 soft_cross_entropy softmax softplus softsign solve
-        solve_triangular sort space_to_depth split sqrt square squeeze stack std stop_gradient
+        diag_embed diagonal divide dlr dropout einsum elu embedding equal erf erfc erfinv exp exp2
+        expand_dims expm1 eye flatten flip floor floor_divide full_like gather gather_nd gelu
+        gelu_tanh get_xp getitem global_avg_pool1d global_avg_pool2d global_avg_pool3d
+        global_max_pool1d global_max_pool2d global_max_pool3d glu grad greater greater_equal
+        grid_sample group_norm hardsigmoid hardswish hardtanh hessian hinge huber hvp im2col
+        index_add instance_norm interpolate inv isfinite isinf isnan jacobian jvp kl kthvalue l1
+        layer_norm leaky_relu lerp less less_equal linspace local_response_norm log log10 log1p log2
+        log_softmax logaddexp logical_and logical_not logical_or logical_xor logsigmoid logsumexp
+        lp_pool1d lp_pool2d margin matmul max max_pool1d max_pool2d max_pool3d maximum mean median
+        meshgrid min minimum mish mod module_sample_grads moveaxis mse multiply negative nll no_grad
+        normalize not_equal one_hot ones_like outer overlap_add pad pad_edges per_sample_grad
+        pixel_shuffle pixel_unshuffle power prelu prod quantile random reciprocal relu relu6 repeat
+        reshape rms_norm roll round rsqrt scaled_dot_product_attention scan scatter_add_along_axis
+        scatter_nd scatter_nd_add scatter_update segment_sum selu sigmoid sigmoid_cross_entropy sign
+        silu sin sinh sliding_windows slogdet smooth_l1 soft_cross_entropy softmax softplus softsign
+        solve solve_triangular sort space_to_depth split sqrt square squeeze stack std stop_gradient
         strided_slice subtract sum swapaxes take_along_axis tan tanh threshold tile topk trace
         transpose tril triu trunc unstack use_backend use_kernels use_plans use_workers
         value_and_grad var vector_norm vjp where xlog1py xlogy zeros_like
@@ -67,12 +68,14 @@ PUBLIC = {
         AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d
         AdaptiveMaxPool3d Add AvgPool1d AvgPool2d AvgPool3d BatchNorm1d BatchNorm2d BatchNorm3d
         Buffer CELU Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Dropout ELU
-        Flatten GELU GLU GlobalAvgPool1d GlobalAvgPool2d GlobalAvgPool3d GlobalMaxPool1d
-        GlobalMaxPool2d GlobalMaxPool3d GroupNorm Handle Hardsigmoid Hardswish Hardtanh Identity
-        InstanceNorm1d InstanceNorm2d InstanceNorm3d LAYERS LPPool1d LPPool2d Layer LayerNorm
-        LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax MaxPool1d MaxPool2d MaxPool3d Mish
-        Module PReLU Parameter RMSNorm ReLU ReLU6 Residual SELU Sequential SiLU Sigmoid Softmax
-        Softplus Softsign Tanh Threshold capture evaluating frozen leaf leaf_names skip_init
+        Embedding Flatten Fold GELU GLU GRU GlobalAvgPool1d GlobalAvgPool2d GlobalAvgPool3d
+        GlobalMaxPool1d GlobalMaxPool2d GlobalMaxPool3d GroupNorm Handle Hardsigmoid Hardswish
+        Hardtanh Identity InstanceNorm1d InstanceNorm2d InstanceNorm3d LAYERS LPPool1d LPPool2d LSTM
+        Layer LayerNorm LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax MaxPool1d MaxPool2d
+        MaxPool3d Mish Module MultiheadAttention PReLU Parameter PixelShuffle PixelUnshuffle
+        PositionalEncoding RMSNorm RNN ReLU ReLU6 ReflectionPad2d ReplicationPad2d Residual SELU
+        Sequential SiLU Sigmoid Softmax Softplus Softsign Tanh Threshold Unfold Upsample ZeroPad2d
+        capture evaluating frozen leaf leaf_names skip_init
     """,
     "armour.tensor.optim": """
         Adam AdamW Optimizer SGD State

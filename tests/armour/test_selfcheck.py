@@ -9,6 +9,7 @@ import pytest
 
 from armour import selfcheck
 from armour.selfcheck import Finding
+from armour.tensor import families
 from armour.tensor.kernels import numba_compile, onednn_library
 
 
@@ -54,20 +55,47 @@ def test_missing_extras_name_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert by_name(selfcheck.devices())["backend cupy"].status == "info"
 
 
-def test_kernels_say_what_is_in_use_or_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def choice(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Kernels are chosen anew, and as before afterwards."""
+    monkeypatch.delenv("ARMOUR_KERNELS", raising=False)
+    monkeypatch.setattr(families._Choice, "names", None)
+    return monkeypatch
+
+
+def test_kernels_say_what_is_in_use_or_why_not(choice: pytest.MonkeyPatch) -> None:
     found = by_name(selfcheck.kernels())
     assert set(found) == {"kernels numpy", "kernels onednn", "kernels numba"}
     for finding in found.values():
         assert finding.value.startswith("in use" if finding.status == "ok" else "not in use: ")
+
+
+def test_missing_kernels_name_the_pip_line(choice: pytest.MonkeyPatch) -> None:
     for module in (numba_compile, onednn_library):
-        monkeypatch.setattr(
-            module, "why_not", lambda: 'no such file; run: pip install "armour-toolkit[fast]"'
-        )
+        choice.setattr(module, "why_not", lambda: 'no such file; run: pip install "armour-toolkit[fast]"')
     found = by_name(selfcheck.kernels())
     for name in ("kernels onednn", "kernels numba"):
         assert found[name].status == "info"
         assert found[name].value == "not in use: no such file"
         assert found[name].advice == 'pip install "armour-toolkit[fast]"'
+
+
+def test_kernels_that_are_not_there_fail_and_the_rest_is_looked_at(choice: pytest.MonkeyPatch) -> None:
+    choice.setattr(numba_compile, "why_not", lambda: "no such file")
+    choice.setenv("ARMOUR_KERNELS", "numba")
+    found = by_name(selfcheck.run(0.01))
+    assert found["kernels"].status == "fail" and "no such file" in found["kernels"].value
+    assert found["kernels"].advice.startswith("unset ARMOUR_KERNELS")
+    assert found["repeatable"].status in ("ok", "warn")
+
+
+def test_kernels_that_are_left_out_by_choice(choice: pytest.MonkeyPatch) -> None:
+    for module in (numba_compile, onednn_library):
+        choice.setattr(module, "why_not", lambda: None)
+    choice.setenv("ARMOUR_KERNELS", "numpy")
+    found = by_name(selfcheck.kernels())
+    assert found["kernels onednn"].value == "not in use: ARMOUR_KERNELS leaves it out"
+    assert found["kernels numpy"].status == "ok"
 
 
 def test_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

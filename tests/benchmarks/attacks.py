@@ -1,30 +1,49 @@
-"""PGD-40 on LeNet-5, 500 images, armour against Foolbox: same trained weights and steps, one thread.
+"""PGD-40 on LeNet-5, 500 images, armour against Foolbox: same trained weights and steps.
 
-`PYTHONPATH=.:tests python -m benchmarks.attacks`. Two cases for each norm: a budget that breaks nearly
-nothing, so that every sample takes all its steps, and one that breaks many, where ours lets broken samples
-go. Foolbox runs on the PyTorch network with frozen parameters. Ratios are armour / Foolbox in thread CPU
-time: below 1 armour is faster.
+Two cases for each norm: a budget that breaks nearly nothing, so that every sample takes all its steps, and
+one that breaks many, where ours lets broken samples go. Foolbox runs on the PyTorch network with frozen
+parameters. The row's notes say which share of the samples each attack leaves standing.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import trained
 
 from armour import attacks
-from benchmarks import harness
+from benchmarks.harness import Candidate
+from benchmarks.kernels import within
+from benchmarks.rows import Case, Options, Row, timed
 
 N = 500
 STEPS = 40
+ROUNDS = 3  # an attack takes seconds
 BUDGETS = {"linf": (0.002, 0.1), "l2": (0.02, 1.0), "l1": (0.2, 8.0)}
 
 
-def candidates(norm: str, epsilon: float) -> tuple[list[harness.Candidate], dict[str, float]]:
-    """Foolbox and armour on the same images, and the robust accuracy that each leaves."""
+def run(options: Options) -> Iterator[Row]:
+    """Both budgets of each norm."""
+    try:
+        import foolbox  # noqa: F401
+    except ImportError:
+        print("skipped: Foolbox is not installed here; `make parity` builds an environment that has it")
+        return
+    few = dataclasses.replace(options, rounds=min(ROUNDS, options.rounds), seconds=0.0)
+    for norm, budgets in BUDGETS.items():
+        for epsilon in budgets:
+            left: dict[str, float] = {}
+            make = lambda norm=norm, epsilon=epsilon, left=left: candidates(norm, epsilon, few, left)  # noqa: E731
+            case = Case("attacks", f"PGD-{STEPS} {norm}, epsilon {epsilon}", "lenet5", N, make)
+            for row in timed(case, few):
+                yield dataclasses.replace(row, notes={"left": left})
+
+
+def candidates(norm: str, epsilon: float, options: Options, left: dict[str, float]) -> list[Candidate]:
+    """Foolbox and armour on the same images; fills in the robust accuracy that each leaves."""
     import foolbox
     import torch
 
@@ -51,43 +70,10 @@ def candidates(norm: str, epsilon: float) -> tuple[list[harness.Candidate], dict
     def own() -> Any:
         return attack.attack(ours, x, y, [epsilon]).success
 
-    left = {"foolbox": float((~peer()).float().mean()), "armour": float((~own()).mean())}
-    return [harness.Candidate("foolbox", peer), harness.Candidate("armour", own)], left
-
-
-def main() -> int:
-    """Run the chosen norms, print a table of ratios, write build/bench/attacks.json."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--norms", nargs="+", choices=list(BUDGETS), default=list(BUDGETS))
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    try:
-        import foolbox  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError:
-        print("skipped: Foolbox is not installed here; `make parity` builds an environment that has it")
-        return 0
-    cases = []
-    with harness.one_thread():
-        found = harness.machine()
-        print("\n".join(harness.describe(found)))
-        print(f"PGD-{STEPS}, LeNet-5, {N} images; ratio = armour / Foolbox, thread CPU time\n")
-        head = f"{'norm':<6}{'epsilon':>8}{'left: Foolbox':>15}{'armour':>8}"
-        print(f"{head}{'Foolbox s':>11}{'armour s':>10}{'ratio':>7}")
-        for norm in args.norms:
-            for epsilon in BUDGETS[norm]:
-                pairs, left = candidates(norm, epsilon)
-                timings = harness.compare(pairs, seconds=0, min_rounds=args.rounds)
-                cases.append(harness.case({"norm": norm, "epsilon": epsilon, "left": left}, timings))
-                peer, own = (t.summary() for t in timings)
-                print(
-                    f"{norm:<6}{epsilon:>8}{left['foolbox']:>15.3f}{left['armour']:>8.3f}"
-                    f"{peer['cpu_seconds']:>11.2f}{own['cpu_seconds']:>10.2f}{own['ratio']:>7.2f}",
-                    flush=True,
-                )
-    print(f"\nwrote {harness.write('attacks', found, cases).relative_to(harness.ROOT)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    left["Foolbox"] = round(float((~peer()).float().mean()), 3)
+    found = [Candidate("Foolbox", peer)]
+    for choice in options.kernels:
+        with within(choice)():
+            left[f"armour, {choice}"] = round(float((~own()).mean()), 3)
+        found.append(Candidate("attacks.PGD", own, choice, True, within(choice)))
+    return found

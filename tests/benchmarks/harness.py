@@ -15,24 +15,34 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from armour import environment
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("MALLOC_", "OPENBLAS_", "OMP_", "MKL_")
+VERSIONS = ("numpy", "torch", "numba", "onednn-cpu-gomp", "cupy-cuda12x", "foolbox", "armour-toolkit")
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something to time: `call` does one unit of work."""
+    """Something to time: `call` does one unit of work.
+
+    kernels: those of ours that it uses ("numpy" or "fast"); "" for a peer. headline: it is what the issue's
+    target speaks of, a public call and not a part of one. around: makes what its blocks are timed inside.
+    """
 
     name: str
     call: Callable[[], Any]
+    kernels: str = ""
+    headline: bool = False
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 @dataclass
@@ -67,14 +77,14 @@ def compare(candidates: Sequence[Candidate], *, seconds: float = 4.0, min_rounds
     """
     timings = []
     for candidate in candidates:
-        once = min(_block(candidate.call, 1)[1] for _ in range(2))
+        once = min(_block(candidate, 1)[1] for _ in range(2))
         timings.append(Timing(candidate.name, max(1, round(0.01 / max(once, 1e-7)))))
     end = time.perf_counter() + seconds
     turn = 0
     while turn < min_rounds or time.perf_counter() < end:
         order = [(i + turn) % len(candidates) for i in range(len(candidates))]
         for i in order:
-            cpu, wall = _block(candidates[i].call, timings[i].calls)
+            cpu, wall = _block(candidates[i], timings[i].calls)
             timings[i].cpu.append(cpu)
             timings[i].wall.append(wall)
         for timing in timings:
@@ -89,6 +99,16 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
+
+
+def sgemm_peak(blocks: int = 60, size: int = 1024) -> float:
+    """Floating-point operations per second of NumPy's float32 product on this thread, the best of many."""
+    import numpy as np
+
+    a, b = (np.random.default_rng(i).random((size, size), dtype=np.float32) for i in range(2))
+    out = np.empty_like(a)
+    block = Candidate("sgemm", lambda: np.matmul(a, b, out))
+    return 2.0 * size**3 / min(_block(block, 1)[0] for _ in range(blocks))
 
 
 @contextmanager
@@ -115,11 +135,11 @@ def machine() -> dict[str, Any]:
         {k: info.get(k) for k in ("prefix", "internal_api", "version", "architecture", "num_threads")}
         for info in threadpool_info()
     ]
-    versions = {name: sys.modules[name].__version__ for name in ("numpy", "torch") if name in sys.modules}
+    versions = {name: v for name, v in environment.collect().packages.items() if name in VERSIONS}
     return {
         "python": platform.python_version(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": environment.processor(),
+        "cores": environment.cores(),
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
         "versions": versions,
         "threadpools": libraries,
@@ -162,19 +182,11 @@ def case(labels: dict[str, Any], timings: Sequence[Timing]) -> dict[str, Any]:
     return {**labels, "candidates": [t.summary() | {"rounds_raw": asdict(t)} for t in timings]}
 
 
-def _block(call: Callable[[], Any], calls: int) -> tuple[float, float]:
+def _block(candidate: Candidate, calls: int) -> tuple[float, float]:
     """(thread CPU, wall) seconds per call."""
-    cpu, wall = time.thread_time(), time.perf_counter()
-    for _ in range(calls):
-        call()
-    return (time.thread_time() - cpu) / calls, (time.perf_counter() - wall) / calls
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    call = candidate.call
+    with candidate.around():
+        cpu, wall = time.thread_time(), time.perf_counter()
+        for _ in range(calls):
+            call()
+        return (time.thread_time() - cpu) / calls, (time.perf_counter() - wall) / calls

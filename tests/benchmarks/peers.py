@@ -1,17 +1,46 @@
-"""The zoo's networks in PyTorch, with the zoo's names, so that one state dict serves both."""
+"""The zoo's networks in PyTorch, with the zoo's names: one state dict and one set of hooks serve both."""
 
 from __future__ import annotations
 
+import copy
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """mlp, lenet5 or resnet8, in evaluation mode and with parameters that ask for no gradient."""
-    made: nn.Module = {"mlp": _mlp, "lenet5": _lenet5, "resnet8": ResNet8}[name](input_shape, classes)
+    """mlp, lenet5, resnet8 or resnet20, in evaluation mode; its parameters ask for no gradient."""
+    blocks = {"resnet8": 1, "resnet20": 3}
+    if name in blocks:
+        made: nn.Module = ResNet(input_shape[0], classes, blocks[name])
+    else:
+        made = {"mlp": _mlp, "lenet5": _lenet5}[name](input_shape, classes)
     return made.eval().requires_grad_(False)
+
+
+def has_norms(module: nn.Module) -> bool:
+    """True if there is batch normalisation to fold."""
+    return any(isinstance(m, nn.BatchNorm2d) for m in module.modules())
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A copy with batch normalisation folded into the convolutions, and weights in channels_last.
+
+    Where a normalisation was, nn.Identity stays. The strongest eager opponent: give it channels_last inputs.
+    """
+    made = copy.deepcopy(module)
+    for part in made.modules():
+        children = list(part.named_children())
+        for (conv_name, conv), (norm_name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(part, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(part, norm_name, nn.Identity())
+    if has_norms(made):
+        raise ValueError("expected each BatchNorm2d to be defined right after its convolution")
+    return made.to(memory_format=torch.channels_last).requires_grad_(False)
 
 
 def load(module: nn.Module, state: dict[str, Any]) -> None:
@@ -53,32 +82,48 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(out)
+        self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(out)
         self.downsample: nn.Module | None = None
         if stride != 1 or channels != out:
             projection = nn.Conv2d(channels, out, 1, stride, bias=False)
             self.downsample = nn.Sequential(projection, nn.BatchNorm2d(out))
+        self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        out: Tensor = self.relu2(y + (x if self.downsample is None else self.downsample(x)))
+        return out
 
 
-class ResNet8(nn.Module):
-    """Three stages of one block: 16, 32 and 64 channels."""
+class Mean(nn.Module):
+    """Global average pooling, (n, c, h, w) -> (n, c)."""
 
-    def __init__(self, input_shape: tuple[int, int, int], classes: int) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class ResNet(nn.Module):
+    """Three stages of `blocks` blocks: 16, 32 and 64 channels."""
+
+    def __init__(self, channels: int, classes: int, blocks: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = nn.Sequential(Block(16, 16, 1))
-        self.layer2 = nn.Sequential(Block(16, 32, 2))
-        self.layer3 = nn.Sequential(Block(32, 64, 2))
+        self.relu = nn.ReLU()
+        self.layer1 = _stage(16, 16, 1, blocks)
+        self.layer2 = _stage(16, 32, 2, blocks)
+        self.layer3 = _stage(32, 64, 2, blocks)
+        self.pool = Mean()
         self.fc = nn.Linear(64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        logits: Tensor = self.fc(x.mean((2, 3)))
+        logits: Tensor = self.fc(self.pool(x))
         return logits
+
+
+def _stage(channels: int, out: int, stride: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(Block(channels, out, stride), *(Block(out, out, 1) for _ in range(blocks - 1)))

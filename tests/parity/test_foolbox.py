@@ -12,7 +12,7 @@ import foolbox
 import numpy as np
 import pytest
 import torch
-from benchmarks import forward_grad
+from benchmarks import networks
 
 from armour import attacks
 
@@ -21,9 +21,9 @@ N = 24
 
 def setting(name: str, low: float, high: float) -> tuple[object, object, np.ndarray, np.ndarray]:
     """Our model, Foolbox's, inputs, and the labels that the model gives them."""
-    ours, theirs = forward_grad.pair(name)
+    ours, theirs = networks.pair(name)
     rng = np.random.default_rng(3)
-    x = rng.uniform(low, high, (N, *forward_grad.SHAPES[name])).astype(np.float32)
+    x = rng.uniform(low, high, (N, *networks.SHAPES[name])).astype(np.float32)
     return ours, foolbox.PyTorchModel(theirs, bounds=(0, 1), device="cpu"), x, ours.predict(x)
 
 

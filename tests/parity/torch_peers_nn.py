@@ -16,6 +16,7 @@ PEERS: dict[str, Callable[..., Any]] = {
 }
 # Rows that PyTorch has in no such form; test_torch_conv and its kind compare what is made of them.
 ALONE = {
+    *("add_pixels", "read_pixels"),
     *("conv2d_sample_grad", "conv2d_sample_square", "inverse_deviation", "overlap_add", "sliding_windows"),
     *("standardise", "standardise_grad", "sum_places"),
 }

@@ -122,3 +122,35 @@ example(nn.GlobalAvgPool1d(), SIGNAL)
 example(nn.GlobalAvgPool3d(), VOLUME)
 example(nn.GlobalMaxPool1d(), SIGNAL)
 example(nn.GlobalMaxPool3d(), VOLUME)
+
+# -- sequences ----------------
+
+SEQUENCE = (3, 4)  # positions, features
+
+example(nn.Embedding(7, 3), (5,), integers=7)
+example(nn.Embedding(7, 3, 2), (5,), integers=7, smooth=False)  # no gradient where there would be one
+example(nn.PositionalEncoding(), SEQUENCE)
+example(nn.MultiheadAttention(4, 2, batch_first=True), SEQUENCE)
+example(nn.MultiheadAttention(4, 1, 0.5, False, True, True), SEQUENCE)
+example(nn.MultiheadAttention(4, 2, batch_first=True), SEQUENCE, (2, 4), (2, 4))
+example(nn.RNN(4, 3, 2, "relu", batch_first=True), SEQUENCE, smooth=False)
+example(nn.RNN(4, 3, bias=False, batch_first=True), SEQUENCE)
+example(nn.LSTM(4, 3, 2, True, True, 0.5, True), SEQUENCE)
+example(nn.LSTM(4, 3, bias=False, batch_first=True), SEQUENCE)
+example(nn.GRU(4, 3, 2, True, True, 0.0, True), SEQUENCE)
+
+# -- moving pixels ----------------
+
+example(nn.Upsample((9, 3), None, "nearest"))
+example(nn.Upsample(None, 2.0, "nearest"))
+example(nn.Upsample((9, 3), None, "bilinear"))
+example(nn.Upsample(None, (1.5, 2.2), "bicubic", True))
+example(nn.Upsample(7, None, "linear"), SIGNAL)
+example(nn.Upsample(3, None, "trilinear", True), VOLUME)
+example(nn.PixelShuffle(2))
+example(nn.PixelUnshuffle(2), (2, 4, 6))
+example(nn.Unfold((3, 2), 1, (1, 0), 2))
+example(nn.Fold((4, 3), 2), (8, 6))
+example(nn.ZeroPad2d((1, 0, 2, 3)))
+example(nn.ReflectionPad2d((1, 2, 3, 0)))
+example(nn.ReplicationPad2d(2))

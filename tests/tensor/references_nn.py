@@ -43,6 +43,26 @@ def inverse_deviation(x: Any, eps: float, centred: bool) -> Any:
     return 1 / np.sqrt((x.var(axis=-1, keepdims=True) if centred else square) + eps)
 
 
+def read_pixels(x: Any, rows: Any, columns: Any) -> Any:
+    """One pixel after another; 0 outside."""
+    n, c, h, w = x.shape
+    out = np.zeros((n, c, *rows.shape[1:]))
+    for i, j, k in np.ndindex(*rows.shape):
+        y, z = int(rows[i, j, k]), int(columns[i, j, k])
+        if 0 <= y < h and 0 <= z < w:
+            out[i, :, j, k] = x[i, :, y, z]
+    return out
+
+
+def add_pixels(g: Any, rows: Any, columns: Any, size: Any) -> Any:
+    out = np.zeros((*g.shape[:2], *size))
+    for i, j, k in np.ndindex(*rows.shape):
+        y, z = int(rows[i, j, k]), int(columns[i, j, k])
+        if 0 <= y < size[0] and 0 <= z < size[1]:
+            out[i, :, y, z] += g[i, :, j, k]
+    return out
+
+
 # Values at which rows bend, and rows of which no example is empty: for test_op_table.
 BENDS: dict[str, tuple[float, ...]] = {
     "hardtanh": (-0.5, 0.7),
@@ -57,7 +77,9 @@ REFERENCES: dict[str, Callable[..., Any]] = {
     "hardtanh": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "inverse_deviation": inverse_deviation,
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "add_pixels": add_pixels,
     "overlap_add": overlapped,
+    "read_pixels": read_pixels,
     "sliding_windows": slid,
     "standardise": standardised,
     "standardise_grad": standardise_grad,
