@@ -25,7 +25,7 @@ SECONDS = {"torch eager": 0.004, "torch folded": 0.012, "ours": 0.008, "part of 
 
 @pytest.fixture(autouse=True)
 def _times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each candidate takes what SECONDS says, one more percent in each round, and double that in wall time."""
+    """Each candidate takes what SECONDS says, a percent more in each round, and double that in wall time."""
 
     def compare(candidates: list[Candidate], *, seconds: float, min_rounds: int) -> list[Timing]:
         rounds = [1 + k / 100 for k in range(min_rounds)]
