@@ -141,18 +141,18 @@ class Tensor(Methods):
     # -- operators: each calls one row of the table ------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
-        return apply(OPS["add"], (self, other), {})
+        return _arithmetic("add", np.add, self, other)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Tensor:
-        return apply(OPS["subtract"], (self, other), {})
+        return _arithmetic("subtract", np.subtract, self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
         return apply(OPS["subtract"], (other, self), {})
 
     def __mul__(self, other: Any) -> Tensor:
-        return apply(OPS["multiply"], (self, other), {})
+        return _arithmetic("multiply", np.multiply, self, other)
 
     __rmul__ = __mul__
 
@@ -305,23 +305,59 @@ def apply(row: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> Tensor:
             host = False
         if t.requires_grad:
             record = True
-    for check in state.guards:
+    here = state.__dict__  # one look into the thread's own state instead of three
+    for check in here["guards"]:
         check(row, arrays, attrs)
     try:
-        data = row.forward(np if host else get_xp(*arrays), *arrays, **attrs)
+        xp = np if host else get_xp(*arrays)
+        data = row.forward(xp, *arrays, **attrs) if attrs else row.forward(xp, *arrays)
     except (ValueError, IndexError, TypeError) as error:
         if isinstance(error, InvalidArgument):
             raise
         shapes = ", ".join(f"{tuple(a.shape)} {a.dtype}" for a in arrays)
         shown = "".join(f", {k}={v!r}" for k, v in attrs.items())
         raise InvalidArgument(f"op {row.name} cannot take inputs {shapes}{shown}: {error}") from error
-    out = wrap(data)
-    if record and state.recording and row.vjp is not None:
+    out = _new(Tensor)
+    out.data = data if type(data) is np.ndarray or not isinstance(data, np.generic) else np.asarray(data)
+    out.grad = None
+    if record and here["recording"] and row.vjp is not None:
         out.requires_grad = True
-        out.node = Node(row, tuple(inputs), attrs)
-    for observe in state.observers:
+        out.node = Node(row, inputs if type(inputs) is tuple else tuple(inputs), attrs)
+    else:
+        out.requires_grad = False
+        out.node = None
+    for observe in here["observers"]:
         observe(row, inputs, attrs, out)
     return out
+
+
+def _arithmetic(row: str, function: Any, a: Tensor, b: Any) -> Tensor:
+    # What `apply` does, for by far the most frequent rows on two arrays of one dtype: half of the time of a
+    # small operation is spent on finding out that nothing is special about it.
+    if isinstance(b, Tensor):
+        x, y = a.data, b.data
+        here = state.__dict__
+        if (
+            type(x) is np.ndarray
+            and type(y) is np.ndarray
+            and x.dtype is y.dtype
+            and not (here["guards"] or here["observers"])
+        ):
+            try:
+                data = function(x, y)
+            except (ValueError, TypeError):
+                return apply(OPS[row], (a, b), {})  # for its message
+            out = _new(Tensor)
+            out.data = data if type(data) is np.ndarray else np.asarray(data)
+            out.grad = None
+            if (a.requires_grad or b.requires_grad) and here["recording"]:
+                out.requires_grad = True
+                out.node = Node(OPS[row], (a, b), {})
+            else:
+                out.requires_grad = False
+                out.node = None
+            return out
+    return apply(OPS[row], (a, b), {})
 
 
 def _seed(tensor: Tensor, gradient: Any) -> Tensor:

@@ -54,12 +54,13 @@ class Op:
         self, index: int, g: Tensor, y: Tensor, inputs: Sequence[Tensor], attrs: dict[str, Any]
     ) -> Any:
         """The gradient for input `index` given the gradient `g` of the output `y`; None if there is none."""
-        if self.vjp is None:
-            return None
-        if isinstance(self.vjp, tuple):
-            rule = self.vjp[index]
-            return None if rule is None else rule(g, y, *inputs, **attrs)
-        return self.vjp(index, g, y, *inputs, **attrs)
+        rules = self.vjp
+        if isinstance(rules, tuple):
+            rule = rules[index]
+            if rule is None:
+                return None
+            return rule(g, y, *inputs, **attrs) if attrs else rule(g, y, *inputs)
+        return None if rules is None else rules(index, g, y, *inputs, **attrs)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -95,6 +95,10 @@ def backward_pass(
     wanted = None if targets is None else {id(t) for t in targets}
     order, useful = _order(outputs, wanted)
     pending: dict[int, Tensor] = {}
+    # Sums that nobody else refers to may be added to in place, unless someone watches the operations.
+    own: set[int] = set()
+    pull = state.pull
+    plain = not (create_graph or state.guards or state.observers or pull)
     for out, g in zip(outputs, cotangents, strict=True):
         pending[id(out)] = pending[id(out)] + g if id(out) in pending else g
     with recording(create_graph):
@@ -103,12 +107,13 @@ def backward_pass(
             gradient = pending.pop(id(tensor), None)
             if gradient is None:
                 continue
+            own.discard(id(gradient))
             node = tensor.node
             if node is None if wanted is None else id(tensor) in wanted:
                 yield tensor, gradient
             if node is None:
                 continue
-            row, inputs = node.op, node.inputs
+            row, inputs, attrs = node.op, node.inputs, node.attrs
             if row is _RELEASED:
                 raise InvalidArgument(
                     "the history was released by an earlier backward; pass retain_graph=True there"
@@ -116,20 +121,28 @@ def backward_pass(
             if create_graph and row.once:
                 raise UnsupportedError(f"op {row.name} cannot be differentiated twice")
             for i, parent in enumerate(inputs):
-                if id(parent) not in useful:
+                key = id(parent)
+                if key not in useful:
                     continue
-                if state.pull is None:
-                    part = row.input_vjp(i, gradient, tensor, inputs, node.attrs)
+                if pull is None:
+                    part = row.input_vjp(i, gradient, tensor, inputs, attrs)
                 else:
-                    part = state.pull(row, i, gradient, tensor, inputs, node.attrs)
+                    part = pull(row, i, gradient, tensor, inputs, attrs)
                 if part is None:
                     continue
-                if part.data.shape != parent.data.shape:
+                array, like = part.data, parent.data
+                if array.shape != like.shape:
                     part = unbroadcast(part, parent.shape)
-                if part.data.dtype != parent.data.dtype:  # a float32 input beside a float64 one
-                    part = part.astype(parent.data.dtype)
-                known = pending.get(id(parent))
-                pending[id(parent)] = part if known is None else known + part
+                if part.data.dtype is not like.dtype and part.data.dtype != like.dtype:
+                    part = part.astype(like.dtype)  # a float32 input beside a float64 one
+                known = pending.get(key)
+                if known is None:
+                    pending[key] = part
+                elif plain and id(known) in own:
+                    known.data += part.data
+                else:
+                    total = pending[key] = known + part
+                    own.add(id(total))
             if not retain_graph:
                 tensor.node = _RELEASED_NODE
 
@@ -155,26 +168,31 @@ def _order(outputs: Sequence[Tensor], wanted: set[int] | None) -> tuple[list[Ten
     """Tensors, inputs before what is made of them; and the ids of those that lead to a wanted tensor."""
     order: list[Tensor] = []
     useful: set[int] = set()
-    seen: set[int] = set()
-    stack: list[tuple[Tensor, bool]] = [(t, False) for t in outputs if t.requires_grad]
+    seen: dict[int, bool] = {}  # True once its inputs are on the stack
+    stack = [t for t in outputs if t.requires_grad]
     while stack:
-        tensor, done = stack.pop()
-        if done:
-            order.append(tensor)
+        tensor = stack[-1]
+        key = id(tensor)
+        node = tensor.node
+        if key in seen:
+            stack.pop()
+            if not seen[key]:
+                continue
+            seen[key] = False
             if (
                 wanted is None
-                or id(tensor) in wanted
-                or (tensor.node is not None and any(id(p) in useful for p in tensor.node.inputs))
+                or key in wanted
+                or (node is not None and any(id(p) in useful for p in node.inputs))
             ):
-                useful.add(id(tensor))
+                order.append(tensor)
+                useful.add(key)
             continue
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        stack.append((tensor, True))
-        if tensor.node is not None:
-            stack.extend((p, False) for p in tensor.node.inputs if p.requires_grad and id(p) not in seen)
-    return [t for t in order if id(t) in useful], useful
+        seen[key] = True
+        if node is not None:
+            for parent in node.inputs:
+                if parent.requires_grad and id(parent) not in seen:
+                    stack.append(parent)
+    return order, useful
 
 
 _RELEASED = Op("released", lambda xp: None)
