@@ -13,7 +13,7 @@ import pytest
 from armour import tensor
 from armour.errors import BackendUnavailable, InvalidArgument
 from armour.tensor import Tensor, backend
-from tests.tensor.strict import StrictArray, register, strict
+from tests.tensor.strict import StrictArray, register, strict, to_host
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
         @staticmethod
         def asnumpy(a: StrictArray) -> np.ndarray:
-            return a.inner
+            return to_host(a)
 
     module = Module("cupy")
     monkeypatch.setitem(sys.modules, "cupy", module)
