@@ -112,7 +112,7 @@ class Flags:
 
 
 def _look(index: Any) -> None:
-    # Lists are copied to the device; a mask's True places are counted there, and the host waits for the number.
+    # A list is copied to the device; a mask is counted there, and the host waits for the number.
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, list) or (isinstance(part, StrictArray) and part.inner.dtype == bool):
             _moved(f"an index by {type(part).__name__}")
