@@ -154,10 +154,11 @@ def apply_mask(layout: Layout, g: Array, y: Array) -> None:
 def mask_blocks(layout: Layout, g: Array, y: Array, out: Array) -> None:
     """Emit out = g * (y != 0) for flat arrays."""
     xp = layout.xp
-    mask = layout.scratch((min(BLOCK, max(1, y.size)),), "bool")
+    block = BLOCK if xp is np else max(1, y.size)
+    mask = layout.scratch((min(block, max(1, y.size)),), "bool")
     zero = layout.kept("zeros", (1,), y.dtype, lambda a: a.fill(0))
-    for start in range(0, y.size, BLOCK):
-        part = slice(start, min(start + BLOCK, y.size))
+    for start in range(0, y.size, block):
+        part = slice(start, min(start + block, y.size))
         held = mask[: part.stop - start]
         layout.emit(partial(xp.not_equal, y[part], zero, held))
         layout.emit(partial(xp.multiply, g[part], held, out[part]))

@@ -1,7 +1,8 @@
-"""What CuPy 14.2 offers of NumPy's functions, as its own signatures state it: the strict namespace has no more.
+"""What CuPy 14.2 offers of NumPy's functions, as its own signatures state it.
 
 Lines of cupy_api.txt are `name: parameters`; `a/` is a keyword, `*a` takes the rest, `*` takes anything, and
-`ufunc 2 1` says how many inputs and outputs a ufunc has. Only `out`, `dtype` and `casting` are its keywords.
+`ufunc 2 1` says how many inputs and outputs a ufunc has. Only `out`, `dtype` and `casting` are its keywords. The
+line `ndarray` holds the attributes of cupy.ndarray.
 """
 
 from __future__ import annotations
@@ -16,77 +17,7 @@ SIGNATURES: dict[str, list[str]] = {
     )
 }
 # Attributes of cupy.ndarray.
-METHODS = frozenset(
-    [
-        "T",
-        "all",
-        "any",
-        "argmax",
-        "argmin",
-        "argpartition",
-        "argsort",
-        "astype",
-        "base",
-        "byteswap",
-        "choose",
-        "clip",
-        "compress",
-        "conj",
-        "conjugate",
-        "copy",
-        "cumprod",
-        "cumsum",
-        "data",
-        "device",
-        "diagonal",
-        "dot",
-        "dtype",
-        "dump",
-        "dumps",
-        "fill",
-        "flags",
-        "flat",
-        "flatten",
-        "get",
-        "imag",
-        "item",
-        "itemsize",
-        "mT",
-        "max",
-        "mean",
-        "min",
-        "nbytes",
-        "ndim",
-        "nonzero",
-        "partition",
-        "prod",
-        "ptp",
-        "put",
-        "ravel",
-        "real",
-        "repeat",
-        "reshape",
-        "round",
-        "searchsorted",
-        "set",
-        "shape",
-        "size",
-        "sort",
-        "squeeze",
-        "std",
-        "strides",
-        "sum",
-        "swapaxes",
-        "take",
-        "tobytes",
-        "tofile",
-        "tolist",
-        "trace",
-        "transpose",
-        "var",
-        "view",
-    ]
-)
+METHODS = frozenset(SIGNATURES.pop("ndarray"))
 REDUCTIONS = ("sum", "prod", "mean", "var", "std", "max", "min", "all", "any", "argmax", "argmin")
 UFUNC_METHODS = frozenset(("accumulate", "at", "outer", "reduce", "reduceat"))
 
