@@ -213,5 +213,5 @@ def mean_of_image(layout: Layout, step: Step) -> bool:
     share = layout.kept("share", (1, h * w), x.dtype, lambda a: a.fill(1.0 / (h * w)))
     out = layout.make(step.out, last=False)
     rows = layout.rows(x).reshape((n, h * w, c))
-    layout.emit(partial(layout.xp.matmul, share, rows, out.reshape((n, 1, c))))
+    layout.emit(partial(layout.xp.matmul, share, rows, out=out.reshape((n, 1, c))))
     return True

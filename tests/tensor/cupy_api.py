@@ -1,7 +1,7 @@
 """What CuPy 14.2 offers of NumPy's functions, as its own signatures state it.
 
 Lines of cupy_api.txt are `name: parameters`; `a/` is a keyword, `*a` takes the rest, `*` takes anything, and
-`ufunc 2 1` says how many inputs and outputs a ufunc has. Only `out`, `dtype` and `casting` are its keywords. The
+`ufunc 2 1` says how many inputs and outputs a ufunc has, whose keywords are `out`, `dtype` and `casting`. The
 line `ndarray` holds the attributes of cupy.ndarray.
 """
 
