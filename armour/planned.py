@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from armour.contract import LossFn, input_gradient, pulled_back
 from armour.errors import CaptureError
 from armour.objective import Objective
@@ -54,7 +56,8 @@ class Planned:
             whole = self._objective(loss)
             if whole is not None:
                 try:
-                    logits, value, gradient = whole(x, loss.labels)
+                    labels = loss.labels if type(x) is np.ndarray else get_xp(x).asarray(loss.labels)
+                    logits, value, gradient = whole(x, labels)
                     return value, gradient, logits
                 except CaptureError:
                     self._objectives[loss.function, loss.direction] = None

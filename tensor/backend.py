@@ -104,12 +104,31 @@ def default_namespace() -> Namespace:
 
 def has_cuda() -> bool:
     """True if cupy is installed and sees at least one device."""
-    if importlib.util.find_spec("cupy") is None:
-        return False
+    return why_no_cuda() is None
+
+
+def why_no_cupy() -> str | None:
+    """Why arrays of CuPy cannot be, and what to do; None if they can. CuPy itself is not loaded for it."""
+    if "cupy" in sys.modules:
+        missing = sys.modules["cupy"] is None
+    else:
+        missing = importlib.util.find_spec("cupy") is None
+    return 'cupy is not installed; run: pip install "armour-toolkit[gpu]"' if missing else None
+
+
+def why_no_cuda() -> str | None:
+    """Why there is no device cuda, and what to do; None if there is one."""
+    reason = why_no_cupy()
+    if reason is not None:
+        return reason
     try:
-        return int(_cupy().cuda.runtime.getDeviceCount()) > 0
-    except Exception:  # any driver error means that there is no usable device
-        return False
+        devices = int(_cupy().cuda.runtime.getDeviceCount())
+    except Exception as error:  # whatever the driver says, there is no usable device
+        detail = " ".join(str(error).split())[:200]
+        return (
+            f"cupy sees no device ({detail}); check the driver, and that the CuPy wheel fits its CUDA version"
+        )
+    return None if devices else "cupy sees no device; check that one is visible (CUDA_VISIBLE_DEVICES)"
 
 
 def scatter_add(xp: Namespace, target: Array, index: Any, values: Array) -> Array:

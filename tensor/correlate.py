@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
+
 from armour.tensor.backend import Array, strided
 from armour.tensor.kernels.numpy_kernels import (
-    DEVICE_CHUNK,
-    HOST_CHUNK,
     NARROW,
     SMALL,
     Margins,
     Pair,
     block_size,
+    chunk_bytes,
     wide_taps,
 )
 from armour.tensor.layout import Layout
@@ -44,7 +45,9 @@ def correlation(
     """
     (kh, kw), c = kernel, x.shape[3]
     n, oh, ow, o = out.shape
-    block = block_size(n * oh, ow, kernel, stride[1], dilation[1], c, o, 1)
+    block = 1
+    if layout.xp is np:  # a device has no use for wider products with zeros in them
+        block = block_size(n * oh, ow, kernel, stride[1], dilation[1], c, o, 1)
     span = (block - 1) * stride[1] + kw
     matrix = layout.own((kh * span * c, block * o), out.dtype)
 
@@ -65,15 +68,15 @@ def product(layout: Layout, a: Array, b: Array, out: Array) -> None:
     """Emit out = a @ b, in blocks of rows if b is narrow: OpenBLAS multiplies small matrices unpacked."""
     xp = layout.xp
     rows, k = a.shape
-    size = SMALL // max(1, k * b.shape[1]) // 16 * 16
+    size = SMALL // max(1, k * b.shape[1]) // 16 * 16 if xp is np else rows
     if b.shape[1] > NARROW or size >= rows or size < 64:
-        layout.emit(partial(xp.matmul, a, b, out))
+        layout.emit(partial(xp.matmul, a, b, out=out))
         return
     whole = rows // size * size
     shape = (-1, size, b.shape[1])
-    layout.emit(partial(xp.matmul, a[:whole].reshape((-1, size, k)), b, out[:whole].reshape(shape)))
+    layout.emit(partial(xp.matmul, a[:whole].reshape((-1, size, k)), b, out=out[:whole].reshape(shape)))
     if whole < rows:
-        layout.emit(partial(xp.matmul, a[whole:], b, out[whole:]))
+        layout.emit(partial(xp.matmul, a[whole:], b, out=out[whole:]))
 
 
 def columns(
@@ -104,7 +107,7 @@ def columns(
     if block > 1:
         ow, kw, sw = ow // block, (block - 1) * sw + kw, block * sw
     item = x.dtype.itemsize
-    limit = DEVICE_CHUNK if layout.xp.__name__ == "cupy" else HOST_CHUNK
+    limit = chunk_bytes(layout.xp)
     chunk = max(1, min(n, limit // max(1, oh * ow * kh * kw * c * item)))
     lines = oh
     if oh * ow * kh * kw * c * item > 2 * limit:  # a large sample goes in groups of output lines

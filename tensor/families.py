@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from armour.checks import one_of
 from armour.errors import BackendUnavailable
+from armour.tensor.backend import Namespace, why_no_cupy
 
-FAMILIES = ("onednn", "numba", "numpy")
+FAMILIES = ("cupy", "onednn", "numba", "numpy")
+PLACES = {"cupy": "cupy", "onednn": "numpy", "numba": "numpy"}  # the namespace whose arrays a family works on
 
 
 class _Choice:
@@ -25,8 +27,9 @@ def families() -> tuple[str, ...]:
 
 @contextmanager
 def use_kernels(*names: str) -> Iterator[None]:
-    """Inside, new plans use these families of kernels ("onednn", "numba", "numpy"); numpy is always there.
+    """Inside, new plans use these families of kernels ("cupy", "onednn", "numba", "numpy").
 
+    numpy, which is any namespace's own functions, is always there.
     Raises BackendUnavailable, with what to do, if one is not installed.
     """
     for name in names:
@@ -36,6 +39,11 @@ def use_kernels(*names: str) -> Iterator[None]:
         yield
     finally:
         _Choice.names = before
+
+
+def serving(names: Sequence[str], xp: Namespace) -> tuple[str, ...]:
+    """Those families that work on arrays of a namespace."""
+    return tuple(name for name in names if PLACES.get(name, xp.__name__) == xp.__name__)
 
 
 def _usable(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -56,6 +64,8 @@ def _default() -> tuple[str, ...]:
 
 def why_not(name: str) -> str | None:
     """Why a family of kernels cannot be used and what to do about it; None if it can."""
+    if name == "cupy":
+        return why_no_cupy()
     if name == "onednn":
         from armour.tensor.kernels import onednn_library
 

@@ -34,7 +34,7 @@ def view(layout: Layout, step: Step) -> bool:
     (source,) = step.inputs
     array = layout.array(source)
     result = step.row.forward(layout.xp, array, **step.attrs)
-    if layout.xp is not np or not np.may_share_memory(result, array):
+    if not layout.xp.may_share_memory(result, array):
         return False
     layout.alias(step.out, source, result)
     return True
@@ -154,10 +154,11 @@ def apply_mask(layout: Layout, g: Array, y: Array) -> None:
 def mask_blocks(layout: Layout, g: Array, y: Array, out: Array) -> None:
     """Emit out = g * (y != 0) for flat arrays."""
     xp = layout.xp
-    mask = layout.scratch((min(BLOCK, max(1, y.size)),), "bool")
+    block = BLOCK if xp is np else max(1, y.size)
+    mask = layout.scratch((min(block, max(1, y.size)),), "bool")
     zero = layout.kept("zeros", (1,), y.dtype, lambda a: a.fill(0))
-    for start in range(0, y.size, BLOCK):
-        part = slice(start, min(start + BLOCK, y.size))
+    for start in range(0, y.size, block):
+        part = slice(start, min(start + block, y.size))
         held = mask[: part.stop - start]
         layout.emit(partial(xp.not_equal, y[part], zero, held))
         layout.emit(partial(xp.multiply, g[part], held, out[part]))
@@ -187,11 +188,11 @@ def product(layout: Layout, a: Array, b: Array, out: Array) -> None:
     xp = layout.xp
     few = 8 <= a.shape[0] <= FEW_ROWS and b.size >= LARGE and b.flags.f_contiguous and xp is np
     if not few:
-        layout.emit(partial(xp.matmul, a, b, out))
+        layout.emit(partial(xp.matmul, a, b, out=out))
         return
     # A few samples times a transposed weight: OpenBLAS is up to twice as fast with the roles exchanged.
     turned = layout.scratch(out.shape[::-1], out.dtype)
-    layout.emit(partial(xp.matmul, b.T, a.T, turned))
+    layout.emit(partial(xp.matmul, b.T, a.T, out=turned))
     layout.copy(out, turned.T)
 
 

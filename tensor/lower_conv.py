@@ -138,7 +138,7 @@ def conv_weight_grad(layout: Layout, step: Step) -> bool:
     )
     for first, piece in pieces:
         target = part if first else total
-        layout.emit(partial(xp.matmul, piece.T, rows[first : first + piece.shape[0]], target))
+        layout.emit(partial(xp.matmul, piece.T, rows[first : first + piece.shape[0]], out=target))
         if first:
             layout.emit(partial(xp.add, total, part, total))
     # Each pixel of a block saw its own part of the block's window.

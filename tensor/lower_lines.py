@@ -33,7 +33,7 @@ def conv_input_grad_by_lines(layout: Layout, step: Step) -> bool:
     for start in range(0, n, chunk):
         m = min(chunk, n - start)
         part = held[: m * oh]
-        layout.emit(partial(xp.matmul, source[start * oh : (start + m) * oh], matrix, part))
+        layout.emit(partial(xp.matmul, source[start * oh : (start + m) * oh], matrix, out=part))
         lines, target = part.reshape((m, oh, kh, width * c)), out[start : start + m]
         layout.emit(partial(target.fill, 0))
         for i in range(kh):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from armour.tensor.backend import Array
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.lower_basic import apply_mask, apply_relu
@@ -36,7 +38,7 @@ class Lines:
     def blocks(self) -> Iterator[slice]:
         """Slices of lines that stay in the cache."""
         rows = self.pixels // self.repeats
-        step = max(1, BLOCK // (self.repeats * self.channels))
+        step = max(1, BLOCK // (self.repeats * self.channels)) if self.layout.xp is np else rows
         return (slice(i, min(i + step, rows)) for i in range(0, rows, step))
 
     def spread(self, values: Array) -> Array:
@@ -51,7 +53,7 @@ class Lines:
         ones = layout.kept("ones", (block.shape[0],), block.dtype, lambda a: a.fill(1))
         line = layout.scratch((block.shape[1],), block.dtype)
         part = layout.scratch((self.channels,), block.dtype)
-        layout.emit(partial(xp.matmul, ones, block, line))
+        layout.emit(partial(xp.matmul, ones, block, out=line))
         layout.emit(partial(xp.sum, line.reshape((self.repeats, self.channels)), axis=0, out=part))
         layout.emit(partial(xp.add, total, part, total))
 
@@ -211,5 +213,5 @@ def mean_of_image(layout: Layout, step: Step) -> bool:
     share = layout.kept("share", (1, h * w), x.dtype, lambda a: a.fill(1.0 / (h * w)))
     out = layout.make(step.out, last=False)
     rows = layout.rows(x).reshape((n, h * w, c))
-    layout.emit(partial(layout.xp.matmul, share, rows, out.reshape((n, 1, c))))
+    layout.emit(partial(layout.xp.matmul, share, rows, out=out.reshape((n, 1, c))))
     return True

@@ -15,7 +15,9 @@ from armour.tensor.layout import Layout, kernel
 from armour.tensor.lower_basic import apply_mask, apply_relu
 from armour.tensor.program import Step, Value
 
-FEWEST, LARGEST_BATCH = 4, 128  # rows for which packing a matrix ahead pays
+# Rows from which packing a matrix ahead pays: below, reading it is what takes time, and a second packed copy
+# (forward and backward want their own) pushes the first out of the cache.
+FEWEST = 4
 
 
 def _float32(layout: Layout, values: tuple[Value, ...]) -> bool:
@@ -137,7 +139,7 @@ def matmul(layout: Layout, step: Step) -> bool:
 
 
 def _pays(rows: int, w: Value) -> bool:
-    return FEWEST <= rows <= LARGEST_BATCH and min(w.shape) >= 8
+    return rows >= FEWEST and min(w.shape) >= 8
 
 
 def _loaded(layout: Layout, made: Any, w: Value, bias: Value | None) -> None:

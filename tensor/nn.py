@@ -20,6 +20,8 @@ from armour.tensor.arranging_layers import ReplicationPad2d as ReplicationPad2d
 from armour.tensor.arranging_layers import Unfold as Unfold
 from armour.tensor.arranging_layers import Upsample as Upsample
 from armour.tensor.arranging_layers import ZeroPad2d as ZeroPad2d
+from armour.tensor.containers import ModuleDict as ModuleDict
+from armour.tensor.containers import ModuleList as ModuleList
 from armour.tensor.containers import Residual as Residual
 from armour.tensor.containers import Sequential as Sequential
 from armour.tensor.conv_layers import Conv1d as Conv1d

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from armour.tensor.backend import asnumpy
 from armour.tensor.op import OPS
 from armour.tensor.passes_norm import join_norms
 from armour.tensor.program import Program, Step, Value, needed
@@ -272,7 +273,7 @@ def _join_loss(program: Program) -> None:
         slope = Value(step.out.shape, step.out.dtype, "step")
         pair = Step(CROSS_ENTROPY_PAIR, (logits, labels), {}, (loss.out, slope))
         program.steps[next(j for j, s in enumerate(program.steps) if s is loss)] = pair
-        if g.origin == "constant" and bool((g.source == 1).all()):
+        if g.origin == "constant" and bool((asnumpy(g.source) == 1).all()):
             program.steps[i] = Step(OPS["alias"], (slope,), {}, step.outs)
             continue
         column = Value((*g.shape, 1), g.dtype, "step")

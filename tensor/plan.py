@@ -11,6 +11,7 @@ import numpy as np
 
 from armour.tensor import lowering  # noqa: F401  (files its kernels in KERNELS)
 from armour.tensor.backend import Array, Namespace
+from armour.tensor.families import serving
 from armour.tensor.layout import Call, Layout
 from armour.tensor.program import Program, Value
 
@@ -23,7 +24,7 @@ class Plan:
     """
 
     def __init__(self, program: Program, xp: Namespace, families: Sequence[str]) -> None:
-        self.program, self.xp, self.families = program, xp, tuple(families)
+        self.program, self.xp, self.families = program, xp, serving(families, xp)
         self._own: set[int] = set()  # ids of weights that the plan keeps a copy of
         self._limit: Callable[[int], int] = lambda threads: 0
         if "onednn" in self.families:

@@ -21,6 +21,7 @@ from armour.tensor.workers import share
 CACHE = 1 << 21  # bytes that the largest value of a tile may take
 LARGEST = 256  # samples of a tile
 FEW = 4  # channels of an image, at most
+DEVICE_BYTES, DEVICE_LARGEST = 1 << 28, 1 << 14  # the same on a device, which wants long calls
 PROBE = 8  # samples of the run that measures a function
 
 
@@ -48,6 +49,10 @@ class Tiled:
             _store(outputs, self.compiled.plan(*given).run(*given), rows, n)
 
         job(parts[0])
+        if type(arrays[0]) is not np.ndarray:  # a device has work enough for itself
+            for rows in parts[1:]:
+                job(rows)
+            return outputs
         share([lambda rows=rows: job(rows) for rows in parts[1:]])  # type: ignore[misc]
         return outputs
 
@@ -95,8 +100,10 @@ class Tiled:
         if known is None:
             few = [a[: min(PROBE, n)] for a in arrays]
             largest = _largest(self.compiled.recording(*few).program) / len(few[0])
-            fitting = max(1, int(CACHE // max(largest, 1)))
-            known = self._sizes[kind] = min(LARGEST, 1 << (fitting.bit_length() - 1))
+            host = type(arrays[0]) is np.ndarray
+            limit, most = (CACHE, LARGEST) if host else (DEVICE_BYTES, DEVICE_LARGEST)
+            fitting = max(1, int(limit // max(largest, 1)))
+            known = self._sizes[kind] = min(most, 1 << (fitting.bit_length() - 1))
         return known
 
 

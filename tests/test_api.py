@@ -72,10 +72,10 @@ PUBLIC = {
         GlobalMaxPool1d GlobalMaxPool2d GlobalMaxPool3d GroupNorm Handle Hardsigmoid Hardswish
         Hardtanh Identity InstanceNorm1d InstanceNorm2d InstanceNorm3d LAYERS LPPool1d LPPool2d LSTM
         Layer LayerNorm LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax MaxPool1d MaxPool2d
-        MaxPool3d Mish Module MultiheadAttention PReLU Parameter PixelShuffle PixelUnshuffle
-        PositionalEncoding RMSNorm RNN ReLU ReLU6 ReflectionPad2d ReplicationPad2d Residual SELU
-        Sequential SiLU Sigmoid Softmax Softplus Softsign Tanh Threshold Unfold Upsample ZeroPad2d
-        capture evaluating frozen leaf leaf_names skip_init
+        MaxPool3d Mish Module ModuleDict ModuleList MultiheadAttention PReLU Parameter PixelShuffle
+        PixelUnshuffle PositionalEncoding RMSNorm RNN ReLU ReLU6 ReflectionPad2d ReplicationPad2d
+        Residual SELU Sequential SiLU Sigmoid Softmax Softplus Softsign Tanh Threshold Unfold
+        Upsample ZeroPad2d capture evaluating frozen leaf leaf_names skip_init
     """,
     "armour.tensor.optim": """
         Adam AdamW Optimizer SGD State

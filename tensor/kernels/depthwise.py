@@ -195,6 +195,6 @@ def _repeated(xp: Namespace, values: Array, times: int) -> Array:
 
 
 def _chunk(xp: Namespace, n: int, down: _Axis, across: _Axis, pixel: int) -> int:
-    limit = DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK
+    limit = HOST_CHUNK if xp.__name__ == "numpy" else DEVICE_CHUNK
     image = down.phase * down.stride * across.phase * across.stride * pixel
     return min(max(n, 1), max(1, limit // max(1, image)))

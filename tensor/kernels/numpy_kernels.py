@@ -27,6 +27,11 @@ SMALL, NARROW = 1_000_000, 32
 LINE = 8192
 
 
+def chunk_bytes(xp: Namespace) -> int:
+    """Bytes of one chunk of columns."""
+    return HOST_CHUNK if xp.__name__ == "numpy" else DEVICE_CHUNK
+
+
 def out_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     """Length of a convolution's output along one axis."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
@@ -265,7 +270,7 @@ def _columns(
     item, cg = x.dtype.itemsize, c // groups
     if block > 1:
         ow, kw, sw = ow // block, (block - 1) * sw + kw, block * sw
-    limit = DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK
+    limit = chunk_bytes(xp)
     line_bytes = max(1, ow * kh * kw * c * item)
     chunk = max(1, min(n, limit // (line_bytes * oh)))
     # A sample whose columns are far larger than a chunk is taken in groups of output lines.

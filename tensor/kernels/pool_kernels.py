@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from armour.tensor.backend import Array, Namespace
-from armour.tensor.kernels.numpy_kernels import DEVICE_CHUNK, HOST_CHUNK, out_size
+from armour.tensor.kernels.numpy_kernels import chunk_bytes, out_size
 
 Pair = tuple[int, int]
 
@@ -130,6 +130,6 @@ def _last(xp: Namespace, x: Array) -> Array:
 
 
 def _chunks(xp: Namespace, x: Array) -> Iterator[slice]:
-    n, limit = x.shape[0], DEVICE_CHUNK if xp.__name__ == "cupy" else HOST_CHUNK
+    n, limit = x.shape[0], chunk_bytes(xp)
     step = max(1, limit * n // max(1, x.size * x.dtype.itemsize))
     return (slice(i, i + step) for i in range(0, n, step))

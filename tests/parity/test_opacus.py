@@ -73,6 +73,17 @@ CASES: dict[str, tuple[Callable[[], tuple[nn.Module, torch.nn.Module]], tuple[in
     "conv, no bias": (lambda: conv(3, 4, (3, 2), (2, 1), (1, 0), bias=False, size=4 * 3 * 6), (3, 6, 7)),
     "layer norm": (lambda: normed(nn.LayerNorm((3, 4)), torch.nn.LayerNorm((3, 4)), 24), (2, 3, 4)),
     "group norm": (lambda: normed(nn.GroupNorm(2, 4), torch.nn.GroupNorm(2, 4), 48), (4, 3, 4)),
+    "instance norm": (
+        lambda: normed(nn.InstanceNorm2d(4, affine=True), torch.nn.InstanceNorm2d(4, affine=True), 48),
+        (4, 3, 4),
+    ),
+    "conv 1d": (lambda: normed(nn.Conv1d(3, 4, 3, 2, 1), torch.nn.Conv1d(3, 4, 3, 2, 1), 16), (3, 7)),
+    "conv 3d": (
+        lambda: normed(nn.Conv3d(2, 4, 2, (2, 1, 1)), torch.nn.Conv3d(2, 4, 2, (2, 1, 1)), 4 * 2 * 3 * 3),
+        (2, 4, 4, 4),
+    ),
+    "embedding": (lambda: normed(nn.Embedding(9, 4), torch.nn.Embedding(9, 4), 24), (6,)),
+    "embedding, few numbers": (lambda: normed(nn.Embedding(3, 2), torch.nn.Embedding(3, 2), 20), (10,)),
     "mlp": (lambda: network("mlp"), (1, 16, 16)),
     "lenet5": (lambda: network("lenet5"), (1, 16, 16)),
 }
@@ -88,6 +99,8 @@ def test_per_sample_gradients(name: str, ghost: bool) -> None:
         p.data = rng.standard_normal(p.shape) / max(1.0, float(np.prod(p.shape[1:]))) ** 0.5
     theirs.double().load_state_dict({key: torch.from_numpy(v) for key, v in ours.state_dict().items()})
     x, y = rng.standard_normal((7, *shape)), rng.integers(0, CLASSES, 7)
+    if name.startswith("embedding"):
+        x = rng.integers(0, ours[0].num_embeddings, (7, *shape))  # type: ignore[index]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Opacus registers hooks that PyTorch warns of
         wrapped = opacus.GradSampleModule(theirs, loss_reduction="sum")

@@ -1,15 +1,38 @@
-"""An array type that refuses what CuPy's refuses: becoming a NumPy array unasked, and mixing with one."""
+"""An array type that refuses what CuPy's refuses: becoming a NumPy array unasked, and mixing with one.
+
+Its namespace has the functions that CuPy has, with the parameters that CuPy's take (cupy_api.py), and nothing
+else of NumPy's. `transfers` records what would copy between host and device, and wait for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from armour.tensor.backend import register_namespace
+from tests.tensor.cupy_api import METHODS, REDUCTIONS, SIGNATURES, UFUNC_METHODS, check_call
 
 ALLOWED = (int, float, bool, np.generic, str, type(None), slice, type(Ellipsis), np.dtype, type)
+_TRANSFERS: list[list[str]] = []
+
+
+@contextmanager
+def transfers() -> Iterator[list[str]]:
+    """Collects the names of what copied between host and device inside."""
+    found: list[str] = []
+    _TRANSFERS.append(found)
+    try:
+        yield found
+    finally:
+        _TRANSFERS.remove(found)
+
+
+def _moved(what: str) -> None:
+    for found in _TRANSFERS:
+        found.append(what)
 
 
 def unwrap(value: Any) -> Any:
@@ -38,6 +61,7 @@ class StrictArray:
     """Holds a NumPy array and passes everything on, but never becomes one by itself."""
 
     __array_ufunc__ = None  # NumPy's ufuncs refuse it
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, inner: Any) -> None:
         self.inner = np.asarray(inner)
@@ -59,14 +83,47 @@ class StrictArray:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # __array_interface__ and its kind are conversions too
             raise AttributeError(name)
+        if name not in METHODS:
+            raise AttributeError(f"cupy.ndarray has no {name}")
+        if name in ("item", "tolist", "tobytes", "nonzero", "get", "set"):
+            _moved(name)
+        if name == "flags":
+            return Flags(self.inner.flags)
         value = getattr(self.inner, name)
-        return forwarded(value) if callable(value) and not isinstance(value, type) else wrap(value)
+        if not callable(value) or isinstance(value, type):
+            return wrap(value)
+        return _reduction(name, forwarded(value)) if name in REDUCTIONS else forwarded(value)
 
     def __getitem__(self, index: Any) -> Any:
+        _look(index)
         return wrap(self.inner[unwrap(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        _look(index)
         self.inner[unwrap(index)] = unwrap(value)
+
+
+class Flags:
+    """cupy.ndarray.flags."""
+
+    def __init__(self, flags: Any) -> None:
+        self.c_contiguous, self.f_contiguous = bool(flags.c_contiguous), bool(flags.f_contiguous)
+        self.owndata = bool(flags.owndata)
+
+
+def _look(index: Any) -> None:
+    # A list is copied to the device; a mask is counted there, and the host waits for the number.
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, list) or (isinstance(part, StrictArray) and part.inner.dtype == bool):
+            _moved(f"an index by {type(part).__name__}")
+
+
+def _reduction(name: str, method: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        check_call(name, (None, *args), kwargs)
+        return method(*args, **kwargs)
+
+    return call
 
 
 def forwarded(function: Any) -> Any:
@@ -124,39 +181,61 @@ for _name in ("neg", "pos", "abs", "invert"):
 
 
 class Namespace:
-    """NumPy's functions for strict arrays. Only `asarray` and `array` may be given NumPy arrays."""
+    """NumPy's functions for strict arrays, as far as CuPy has them.
+
+    Only `asarray` and `array` may be given NumPy arrays.
+    """
 
     __name__ = "strict"
 
-    def __init__(self, module: Any) -> None:
-        self._module = module
+    def __init__(self, module: Any, prefix: str = "") -> None:
+        self._module, self._prefix = module, prefix
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
-        if name in ("asarray", "array"):
-            return lambda a, *args, **kw: wrap(
-                value(a.inner if isinstance(a, StrictArray) else a, *args, **kw)
-            )
+        if type(value).__name__ == "module":
+            return Namespace(value, f"{self._prefix}{name}.")
         if isinstance(value, type) or not callable(value):
-            return Namespace(value) if type(value).__name__ == "module" else value
-        return Function(value)
+            return value
+        full = self._prefix + name
+        if full not in SIGNATURES:
+            raise AttributeError(f"CuPy has no {full}")
+        return Function(value, full)
 
 
 class Function:
     """A function of the namespace, with a ufunc's methods (`add.at`)."""
 
-    def __init__(self, function: Any) -> None:
-        self._call = forwarded(function)
-        if isinstance(function, np.ufunc):
-            self.at = forwarded(function.at)
+    def __init__(self, function: Any, name: str) -> None:
+        self._function, self._name = function, name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(*args, **kwargs)
+        check_call(self._name, args, kwargs)
+        if self._name in ("asarray", "array"):
+            first = args[0]
+            if not isinstance(first, StrictArray):
+                _moved(self._name)
+            return wrap(self._function(getattr(first, "inner", first), *args[1:], **kwargs))
+        if self._name in ("nonzero", "argwhere", "flatnonzero", "unique"):
+            _moved(self._name)
+        return wrap(self._function(*unwrap(args), **unwrap(kwargs)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in UFUNC_METHODS or not isinstance(self._function, np.ufunc):
+            raise AttributeError(f"CuPy's {self._name} has no {name}")
+        return forwarded(getattr(self._function, name))
 
 
 strict = Namespace(np)
 
 
+def to_host(array: StrictArray) -> np.ndarray:
+    """What cupy.asnumpy does."""
+    _moved("asnumpy")
+    inner: np.ndarray = array.inner
+    return inner
+
+
 def register() -> None:
     """Make StrictArray usable as Tensor data."""
-    register_namespace(StrictArray, strict, lambda a: a.inner)
+    register_namespace(StrictArray, strict, to_host)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,30 +11,8 @@ import pytest
 from armour import tensor
 from armour.errors import BackendUnavailable, InvalidArgument
 from armour.tensor import Tensor, backend
+from tests.tensor.pretend import cupy as cupy
 from tests.tensor.strict import StrictArray, register, strict
-
-
-@pytest.fixture
-def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """A module `cupy` whose arrays are strict arrays."""
-
-    class Module(ModuleType):
-        ndarray = StrictArray
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(strict, name)
-
-        @staticmethod
-        def asnumpy(a: StrictArray) -> np.ndarray:
-            return a.inner
-
-    module = Module("cupy")
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(backend, "_NAMESPACES", dict(backend._NAMESPACES))
-    backend._NAMESPACES.pop(StrictArray, None)
-    monkeypatch.setattr(StrictArray, "__module__", "cupy")
-    yield module
-    tensor.use_backend("numpy")
 
 
 def test_what_the_user_gives_goes_to_the_chosen_backend(cupy: ModuleType) -> None:

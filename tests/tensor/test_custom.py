@@ -10,6 +10,7 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.tensor import (
     Tensor,
     clip,
+    compile,
     custom_vjp,
     exp,
     floor,
@@ -122,6 +123,15 @@ def test_observers_see_one_step_that_can_be_replayed():
     row, (x,), attrs, y = seen[1]
     assert (row.forward(np, x.data * 2, **attrs) == y.numpy() * 8).all()
     assert not observers()
+
+
+def test_plans_replay_the_rule():
+    rounded = custom_vjp(lambda x: floor(x * 4.0) / 4.0, lambda g, y, x: g * y)
+    slope = compile(grad(lambda x: (rounded(x) * rounded(x)).sum()))
+    for seed in (0, 1, 2):
+        x = np.random.default_rng(seed).standard_normal(5).astype(np.float32)
+        want = np.floor(x * 4) / 4
+        np.testing.assert_allclose(slope(x).numpy(), 2 * want * want, rtol=1e-6)
 
 
 def test_memory_is_freed_with_the_step():

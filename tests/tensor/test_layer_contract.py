@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armour.tensor import Tensor, ir, module_sample_grads, nn, no_grad
+from armour.tensor import Tensor, compile, grad, ir, module_sample_grads, nn, no_grad
 from armour.tensor.gradcheck import check_grads
 from tests.tensor.layer_examples import EXAMPLES, Example
 from tests.tensor.strict import StrictArray, register
@@ -150,3 +150,19 @@ def test_gradients_of_each_sample(e: Example) -> None:
         for name, p in layer.named_parameters():
             want = np.zeros(p.shape) if p.grad is None else p.grad.numpy()
             np.testing.assert_allclose(np.asarray(found[name])[i], want, rtol=1e-9, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("e", ALL)
+def test_plans_give_the_same_numbers(e: Example) -> None:
+    def loss(*inputs: Tensor) -> Tensor:
+        out = e.layer(*inputs)
+        return (out * out).sum()
+
+    forward, slope = compile(e.layer), compile(grad(loss))
+    for n in (2, 2, 3):  # captured, replayed, captured again for another size
+        inputs = draw(e, n)
+        want = e.layer(*map(Tensor, inputs)).numpy()
+        np.testing.assert_allclose(forward(*inputs).numpy(), want, rtol=1e-4, atol=1e-5)
+        if not e.integers:
+            theirs = grad(loss)(*map(Tensor, inputs)).numpy()
+            np.testing.assert_allclose(slope(*inputs).numpy(), theirs, rtol=2e-4, atol=2e-4)
