@@ -43,7 +43,7 @@ class Planned:
 
     def tapped(self, x: Array) -> tuple[Array, dict[str, Array]]:
         """Logits, and the output (n, ...) of every leaf layer by its name."""
-        out, *layers = self._taps(x)
+        out, *layers = self._taps.lent(x)
         names = self._taps.result(x)[1]
         return out, dict(zip(names, layers, strict=True))
 

@@ -183,6 +183,39 @@ def _factors(
     return run
 
 
+@kernel("batch_norm_eval", "scale_channels")
+def affine(layout: Layout, step: Step) -> bool:
+    """x * scale + shift, where both follow from weights alone, in one or two passes block by block."""
+    x, *parameters = step.inputs
+    if not fits(step) or not all(layout.fixed(v) for v in parameters):
+        return False
+    xp, lines = layout.xp, Lines(layout, (x,))
+    values, target = lines.of(channel_rows(layout, x)), lines.of(make_like(layout, step.out))
+    scale, shift = (layout.own((lines.repeats, lines.channels), x.dtype) for _ in range(2))
+    sources = [layout.weight(v) for v in parameters]
+
+    def load() -> None:
+        if step.row.name == "scale_channels":
+            scale[...] = sources[0]()
+            return
+        weight, bias, mean, var = (get() for get in sources)
+        scale[...] = weight / xp.sqrt(var + var.dtype.type(step.attrs["eps"]))
+        shift[...] = bias - scale[0] * mean
+
+    layout.on_load(load)
+    factor, level = scale.reshape((-1,)), shift.reshape((-1,))
+    if "numba" in layout.families and x.dtype == "float32" and step.row.name == "batch_norm_eval":
+        from armour.tensor.kernels import numba_kernels
+
+        layout.emit(numba_kernels.scale_shift.bind(values, factor, level, target))
+        return True
+    for rows in lines.blocks():
+        layout.emit(partial(xp.multiply, values[rows], factor, target[rows]))
+        if step.row.name == "batch_norm_eval":
+            layout.emit(partial(xp.add, target[rows], level, target[rows]))
+    return True
+
+
 @kernel("sum")
 def sum_of_channels(layout: Layout, step: Step) -> bool:
     """Sums over all but the channels of an image whose channels lie last: lines added up by a product."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -50,6 +51,21 @@ class Plan:
     def __call__(self, *inputs: Array) -> list[Array]:
         """The outputs as new arrays."""
         return [self.xp.array(out, order="C") for out in self.run(*inputs)]
+
+    def lend(self, *inputs: Array) -> list[Array] | None:
+        """The outputs in the plan's own memory, to keep; None while arrays lent before are still in use.
+
+        As long as somebody holds one, the plan must not run otherwise.
+        """
+        if not self.free():
+            return None
+        return [out[...] for out in self.run(*inputs)]
+
+    def free(self) -> bool:
+        """True if nobody holds arrays that were lent; False too where that cannot be known."""
+        if self._idle is None:
+            return False
+        return [sys.getrefcount(owner) for owner in self._owners] == self._idle
 
     def check(self, *inputs: Array) -> list[Array]:
         """The outputs as new arrays, without effects on the world."""
@@ -111,6 +127,10 @@ class Plan:
         self._late = [array for value, array in pairs if id(value) in late]
         self._outputs = [layout.array(v) for v in self.program.outputs]
         self._calls = tuple(layout.calls)
+        # Views count as references to what owns the memory: how many there are while nothing is lent.
+        self._owners = [_owner(array) for array in self._outputs]
+        counts = hasattr(sys, "getrefcount") and self.xp is np
+        self._idle = [sys.getrefcount(owner) for owner in self._owners] if counts else None
         self._direct = [(v, layout.array(v)) for v in layout.direct]
         watcher = _watch_host if self.xp is np else _watch_device
         self._watches = [watcher(v) for v in layout.packed.values()]
@@ -119,6 +139,12 @@ class Plan:
     def _load(self) -> None:
         for load in self._layout.loads:
             load()
+
+
+def _owner(array: Array) -> Array:
+    while isinstance(getattr(array, "base", None), type(array)):
+        array = array.base
+    return array
 
 
 def _watch_host(value: Value) -> Callable[[], bool]:

@@ -20,6 +20,7 @@ from armour.tensor.workers import share
 
 CACHE = 1 << 21  # bytes that the largest value of a tile may take
 LARGEST = 256  # samples of a tile
+LENT = 2  # plans whose memory is lent at the same time
 FEW = 4  # channels of an image, at most
 DEVICE_BYTES, DEVICE_LARGEST = 1 << 28, 1 << 14  # the same on a device, which wants long calls
 PROBE = 8  # samples of the run that measures a function
@@ -55,6 +56,15 @@ class Tiled:
             return outputs
         share([lambda rows=rows: job(rows) for rows in parts[1:]])  # type: ignore[misc]
         return outputs
+
+    def lent(self, *arrays: Array) -> list[Array]:
+        """Like a call, but without a copy where the batch is one tile and a plan is free: see Plan.lend."""
+        if len(self.tiles(len(arrays[0]), arrays)) == 1:
+            for slot in range(1, 1 + LENT):
+                found = self.compiled.plan(*arrays, slot=slot).lend(*arrays)
+                if found is not None:
+                    return found
+        return self(*arrays)
 
     def result(self, *arrays: Array) -> Any:
         """The structure of the function's result, as it was when it was recorded."""

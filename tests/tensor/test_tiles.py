@@ -139,3 +139,20 @@ def test_what_comes_later_may_depend_on_what_came_first(n: int) -> None:
 def test_later_is_for_captured_functions_alone() -> None:
     with pytest.raises(Exception, match="inside compile only"):
         later(Tensor(np.ones(2, np.float32)))
+
+
+def test_what_is_lent_is_the_borrowers_until_it_lets_go() -> None:
+    tiled = Tiled(forward)
+    x = [images(8, seed) for seed in range(6)]
+    expected = [forward(Tensor(a)).numpy() for a in x]
+    held = [tiled.lent(a)[0] for a in x]  # more than there are plans to lend
+    for ours, theirs in zip(held, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    address = held[0].__array_interface__["data"][0]
+    part = held[0][2:3, 1:]  # a view of a view keeps it too
+    del held
+    again = tiled.lent(x[5])[0]
+    np.testing.assert_allclose(part, expected[0][2:3, 1:], atol=1e-5)
+    assert again.__array_interface__["data"][0] != address
+    del part, again
+    assert tiled.lent(x[1])[0].__array_interface__["data"][0] == address
