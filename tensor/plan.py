@@ -76,6 +76,11 @@ class Plan:
             self._layout.muted = False
 
     @property
+    def outputs(self) -> list[Array]:
+        """Where the outputs are, in the plan's own memory; what they hold is valid after a run."""
+        return self._outputs
+
+    @property
     def nbytes(self) -> int:
         """Memory that the plan has allocated."""
         return self._layout.pool.allocated

@@ -43,18 +43,19 @@ class Tiled:
         parts = self.tiles(n, arrays)
         if len(parts) == 1:
             return [_copied(array) for array in self.compiled.plan(*arrays).run(*arrays)]
-        outputs: list[Array] = []
+        # Made before any tile has run, so that none has to go first while other workers wait.
+        first = self.compiled.plan(*(a[parts[0]] for a in arrays))
+        outputs = [_like(array, n) for array in first.outputs]
 
         def job(rows: slice) -> None:
             given = [a[rows] for a in arrays]
             _store(outputs, self.compiled.plan(*given).run(*given), rows, n)
 
-        job(parts[0])
         if type(arrays[0]) is not np.ndarray:  # a device has work enough for itself
-            for rows in parts[1:]:
+            for rows in parts:
                 job(rows)
             return outputs
-        share([lambda rows=rows: job(rows) for rows in parts[1:]])  # type: ignore[misc]
+        share([lambda rows=rows: job(rows) for rows in parts])  # type: ignore[misc]
         return outputs
 
     def lent(self, *arrays: Array) -> list[Array]:

@@ -13,7 +13,8 @@ from benchmarks.harness import Candidate, Timing
 from benchmarks.rows import Case, Options, Row, judged, timed
 
 OPTIONS = Options(seconds=0.0, rounds=3, peak=1e9)
-ROW = Row("training", "step", "lenet5", 64, "ours", "numpy", "torch eager", "ms", 1.0, 2.0, 0.5, (0.4, 0.6))
+LABELS = ("training", "step", "lenet5", 64, "ours", "numpy", "torch eager", "ms")
+ROW = Row(*LABELS, ours=1.0, peer=2.0, ratio=0.5, quartiles=(0.4, 0.6))
 MACHINE = {
     "python": "3", "processor": "Some CPU (R) @ 2 GHz", "cores": 2, "load": [[0.1, 0, 0], [0.2, 0, 0]],
     "versions": {"numpy": "2"}, "threadpools": [{"architecture": "Haswell"}, {"architecture": None}],

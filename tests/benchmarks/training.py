@@ -1,7 +1,8 @@
 """A training step: forward, gradients of all parameters, SGD; in training mode, against torch.optim.SGD.
 
-Ours is the step captured by armour.tensor.compile with an optimiser of armour.tensor.optim after it, the same
-with results left in the plan's memory, and the step run operation by operation. Each candidate trains a copy
+Ours is what armour.training does at each step: module_plans.ParameterGradients with an optimiser of
+armour.tensor.optim after it; beside it the step captured by armour.tensor.compile, whose gradients are new
+arrays, and run operation by operation. Each candidate trains a copy
 of its own of the same network; losses and weights after three steps are compared first.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from armour.tensor import Tensor, compile, cross_entropy, optim
+from armour.tensor.module_plans import ParameterGradients
 from benchmarks import flops, networks
 from benchmarks.harness import Candidate
 from benchmarks.kernels import within
@@ -45,8 +47,8 @@ def candidates(name: str, n: int, options: Options) -> list[Candidate]:
     losses = [float(peer()) for _ in range(STEPS)]
     state = {key: value.numpy().copy() for key, value in theirs.state_dict().items()}
     found = [Candidate("torch eager, torch.optim.SGD", peer)]
-    forms: list[tuple[str, Callable[..., Step]]] = [("compile(step) + optim.SGD", captured_step)]
-    forms.append(("bare plan + optim.SGD", plan_step))
+    forms: list[tuple[str, Callable[..., Step]]] = [("ParameterGradients + SGD", plan_step)]
+    forms.append(("compile(step) + SGD", captured_step))
     for choice in options.kernels:
         around = within(choice)
         for form, make in forms:
@@ -116,15 +118,14 @@ def captured_step(net: Any, x: np.ndarray, y: np.ndarray) -> Step:
 
 
 def plan_step(net: Any, x: np.ndarray, y: np.ndarray) -> Step:
-    """By the plan, whose gradients the optimiser reads where they are."""
-    function = compile(gradients(net))
+    """As armour.training does: gradients in the plan's memory, where the optimiser reads them."""
+    function = ParameterGradients(net, cross_entropy)
     optimiser = optim.SGD(net.named_parameters(), lr=LR)
-    plan = function.plan(x, y)
 
     def step() -> Any:
-        loss, *grads = plan.run(x, y)
+        losses, grads = function(x, y)
         optimiser.step(grads)
-        return loss
+        return losses.mean()
 
     return step
 

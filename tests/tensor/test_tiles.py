@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from armour.errors import InvalidArgument
 from armour.tensor import Tensor, no_grad, use_workers, zoo
 from armour.tensor.core import backward_pass
+from armour.tensor.plan import Plan
 from armour.tensor.recording import later
 from armour.tensor.tiles import Tiled
 from armour.tensor.workers import share, workers
@@ -82,6 +83,25 @@ def test_workers_run_at_the_same_time_and_each_has_its_own_plan() -> None:
     with use_workers(2):
         share([job, job])
     assert most == 2 and len(seen) == 2
+
+
+def test_no_tile_goes_first_while_other_workers_wait() -> None:
+    x = images(256)
+    tiled = Tiled(forward)
+    expected = tiled(x)[0]
+    plans = [tiled.compiled.plan(x[rows]) for rows in tiled.tiles(256, [x])]
+    assert len(plans) >= 4 and len({id(plan) for plan in plans}) == 1
+    meeting, threads, run = threading.Barrier(2, timeout=20), [], Plan.run
+
+    def met(plan: Plan, *inputs: Any) -> Any:
+        threads.append(threading.get_ident())
+        meeting.wait()  # only passes if another tile runs at the same time
+        return run(plan, *inputs)
+
+    with use_workers(2), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Plan, "run", met)
+        assert np.array_equal(tiled(x)[0], expected)
+    assert len(threads) == len(plans) and len(set(threads)) == 2
 
 
 def test_workers_do_not_share_among_themselves_again() -> None:
