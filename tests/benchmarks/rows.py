@@ -19,8 +19,8 @@ class Options:
     operations per second; 0 if it is not measured. device: "cpu" or "cuda".
     """
 
-    seconds: float = 6.0
-    rounds: int = 7
+    seconds: float = 4.0
+    rounds: int = 5
     kernels: Sequence[str] = ("numpy", "fast")
     only: Sequence[str] = ()
     peak: float = 0.0

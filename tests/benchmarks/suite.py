@@ -111,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     names = (*SUBJECTS, *DEVICE_SUBJECTS)
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join((*names, *ALONE)))
-    parser.add_argument("--seconds", type=float, default=5.0, help="about how long a comparison takes")
-    parser.add_argument("--rounds", type=int, default=7, help="of a comparison, at least")
+    parser.add_argument("--seconds", type=float, default=4.0, help="about how long a comparison takes")
+    parser.add_argument("--rounds", type=int, default=5, help="of a comparison, at least")
     parser.add_argument(
         "--kernels", nargs="+", choices=list(kernels.FAMILIES), default=list(kernels.FAMILIES)
     )
