@@ -93,7 +93,7 @@ def line(row: Row) -> str:
     """One row as text."""
     low, high = row.quartiles
     parts = [
-        f"  {row.name:<27}{row.kernels:<7}{row.against:<36}",
+        f"  {row.name:<29}{row.kernels:<7}{row.against:<36}",
         f"{row.ours:>9.3f} /{row.peer:>9.3f} {row.unit}",
         f"{row.ratio:>7.3f} ({low:.3f}-{high:.3f})",
     ]
