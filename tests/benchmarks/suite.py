@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ratio = ours / theirs, thread CPU time, below 1 ours is faster; median (quartiles) of rounds\n"
         )
         rows = list(printed(subjects, options))
+    if not rows:
+        print("nothing was measured, so nothing is added to the history")
+        return 0
     found["load"] = [found["load"], list(os.getloadavg())]
     whole = not (args.subjects or args.only) and list(args.kernels) == list(kernels.FAMILIES)
     place = record.append(
