@@ -33,7 +33,11 @@ def _gather(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
 def _scatter(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:
     values, indices = arrays
     made = size_of(attrs["shape"])
-    return Demand(made + 4 * indices.size + values.size, CALL + PASS * (made + SCATTER * values.size))
+    # Along the first axis, places of single elements, 64 bits each, and their rows.
+    copies = 4 if attrs.get("axis") == 0 else 1
+    return Demand(
+        made + 4 * indices.size + copies * values.size, CALL + PASS * (made + SCATTER * values.size)
+    )
 
 
 def _gather_nd(arrays: Sequence[Array], attrs: dict[str, Any]) -> Demand:

@@ -13,7 +13,7 @@ import numpy as np
 
 from armour.checks import one_of
 from armour.errors import InvalidArgument
-from armour.tensor.backend import Array, Namespace, scatter_add
+from armour.tensor.backend import Array, Namespace, add_rows
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import abs as absolute
 from armour.tensor.elementwise import floor
@@ -22,17 +22,24 @@ from armour.tensor.op import Case, Op, op
 from armour.tensor.rectifiers import hardtanh
 from armour.tensor.resample import constant
 from armour.tensor.rounding import round as rounded
-from armour.tensor.shape import getitem, reshape, transpose
+from armour.tensor.shape import getitem, reshape, stack, transpose
 
 
-def _flat(xp: Namespace, rows: Array, columns: Array, size: Sequence[int]) -> tuple[Array, Array]:
-    # (n, oh * ow) positions in the flattened image, and whether they are inside; those outside are at 0.
-    h, w = size
+def _flat(xp: Namespace, rows: Array, columns: Array, size: Sequence[int]) -> Array:
+    # Positions (n * oh * ow,) in the pixels of all images, one after another; those outside are one further.
+    n, (h, w) = rows.shape[0], size
     inside = (rows >= 0) & (rows <= h - 1) & (columns >= 0) & (columns <= w - 1)
-    # NaN is outside; it must not be made an integer.
-    y, x = (xp.where(inside, a, xp.zeros((), a.dtype)).astype("int64") for a in (rows, columns))
-    shape = (rows.shape[0], rows.size // rows.shape[0] if rows.shape[0] else 0)
-    return (y * w + x).reshape(shape), inside.reshape(shape)
+    if h * w >= 1 << 24:  # beyond the whole numbers of float32
+        rows, columns = rows.astype("float64"), columns.astype("float64")
+    # Brought inside first: NaN, which fmax takes for 0, must not be made an integer. No `where`, whose
+    # branches cannot be predicted here.
+    real = rows.dtype.type
+    y, x = (xp.fmin(xp.fmax(a, real(0)), real(m - 1)) for a, m in ((rows, h), (columns, w)))
+    pixels = (y * real(w) + x).astype("int64")
+    pixels += xp.arange(n, dtype="int64").reshape((n, 1, 1)) * (h * w) - n * h * w
+    pixels *= inside
+    pixels += n * h * w
+    return pixels.reshape((-1,))
 
 
 def _read(xp: Namespace, x: Array, rows: Array, columns: Array) -> Array:
@@ -42,21 +49,19 @@ def _read(xp: Namespace, x: Array, rows: Array, columns: Array) -> Array:
             f"{columns.shape}"
         )
     n, c, h, w = x.shape
-    flat, inside = _flat(xp, rows, columns, (h, w))
-    values = xp.take_along_axis(x.reshape((n, c, h * w)), flat[:, None], axis=2)
-    return (values * inside[:, None]).reshape((n, c, *rows.shape[1:]))
+    # Pixels as rows of their channels, and a row of zeros for what is outside.
+    pixels = xp.zeros((n * h * w + 1, c), x.dtype)
+    pixels[:-1].reshape((n, h, w, c))[...] = x.transpose((0, 2, 3, 1))
+    values = xp.take(pixels, _flat(xp, rows, columns, (h, w)), axis=0)
+    # The weights of positions multiply these: with few channels last every pixel would be a run of its own.
+    return xp.ascontiguousarray(values.reshape((*rows.shape, c)).transpose((0, 3, 1, 2)))
 
 
 def _add(xp: Namespace, g: Array, rows: Array, columns: Array, size: tuple[int, int]) -> Array:
     n, c = g.shape[:2]
-    flat, inside = _flat(xp, rows, columns, size)
-    pixels = size[0] * size[1]
-    base = xp.arange(n * c, dtype="int64").reshape((n, c, 1)) * pixels
-    values = g.reshape((n, c, flat.shape[1])) * inside[:, None]
-    out = xp.zeros(n * c * pixels, g.dtype)
-    # Flat indices: NumPy adds along one axis several times faster than along many.
-    scatter_add(xp, out, (base + flat[:, None]).reshape((-1,)), values.reshape((-1,)))
-    return out.reshape((n, c, *size))
+    pixels = n * size[0] * size[1]
+    out = add_rows(xp, g.transpose((0, 2, 3, 1)), _flat(xp, rows, columns, size), pixels + 1, c)
+    return out[:pixels].reshape((n, *size, c)).transpose((0, 3, 1, 2))
 
 
 _R = np.array([[[0.0, 2.0, 1.0], [3.0, -1.0, 2.0]], [[0.0, 0.0, 1.0], [2.0, 2.0, 5.0]]])
@@ -107,13 +112,15 @@ def grid_sample(
         return read_pixels(t, rounded(rows), rounded(columns))
     top, left = floor(rows), floor(columns)
     down, right = rows - top, columns - left
-    total: Tensor | None = None
-    for dy, weight_y in ((0.0, 1.0 - down), (1.0, down)):
-        for dx, weight_x in ((0.0, 1.0 - right), (1.0, right)):
-            corner = read_pixels(t, top + dy, left + dx) * (weight_y * weight_x).expand_dims(1)
-            total = corner if total is None else total + corner
-    assert total is not None
-    return total
+    up, near = 1.0 - down, 1.0 - right
+    bottom, beside = top + 1.0, left + 1.0
+    # All four corners in one reading.
+    (n, oh, ow), c = top.shape, t.shape[1]
+    lines = reshape(stack([top, top, bottom, bottom], 1), (n, 4 * oh, ow))
+    places = reshape(stack([left, beside, left, beside], 1), (n, 4 * oh, ow))
+    weights = stack([up * near, up * right, down * near, down * right], 1)
+    corners = reshape(read_pixels(t, lines, places), (n, c, 4, oh, ow))
+    return (corners * weights.expand_dims(1)).sum(axis=2)
 
 
 def _position(at: Tensor, size: int, padding_mode: str, align_corners: bool) -> Tensor:

@@ -8,6 +8,7 @@ one of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from armour.checks import count
 from armour.errors import InvalidArgument
 from armour.tensor.axes import axis_of
-from armour.tensor.backend import Array, Namespace, scatter_add
+from armour.tensor.backend import Array, Namespace, add_rows, scatter_add
 from armour.tensor.core import Tensor, lift
 from armour.tensor.op import Case, Op, op
 from armour.tensor.shape import full_index, take_along_axis
@@ -36,6 +37,8 @@ def _gather_forward(xp: Namespace, x: Array, indices: Array, axis: int) -> Array
 def _gather_add(xp: Namespace, g: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
     _integers("gather_grad", indices)
     axis %= len(shape)
+    if axis == 0 and g.size:
+        return add_rows(xp, g, indices, shape[0], math.prod(shape[1:])).reshape(shape)
     return scatter_add(xp, xp.zeros(shape, g.dtype), (*(slice(None),) * axis, indices), g)
 
 

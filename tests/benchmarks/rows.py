@@ -19,8 +19,8 @@ class Options:
     operations per second; 0 if it is not measured. device: "cpu" or "cuda".
     """
 
-    seconds: float = 6.0
-    rounds: int = 7
+    seconds: float = 4.0
+    rounds: int = 5
     kernels: Sequence[str] = ("numpy", "fast")
     only: Sequence[str] = ()
     peak: float = 0.0
@@ -81,7 +81,7 @@ class Row:
 
 
 def timed(case: Case, options: Options) -> Iterator[Row]:
-    """Time a case: the peers are those without kernels, or the first candidate where all have some."""
+    """Time a case: each of ours against each peer, that is, those without kernels; without any, the first."""
     if not wanted(case.label, options):
         return
     candidates = list(case.make())
@@ -90,7 +90,6 @@ def timed(case: Case, options: Options) -> Iterator[Row]:
     peers = [pair for pair in pairs if not pair[0].kernels] or pairs[:1]
     for candidate, timing in pairs:
         for peer, theirs in peers:
-            # Rows of ours against each peer; and each peer against itself only once, not at all.
             if candidate.kernels and candidate is not peer:
                 yield _row(case, options, candidate, timing, peer, theirs)
 

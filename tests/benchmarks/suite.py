@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ratio = ours / theirs, thread CPU time, below 1 ours is faster; median (quartiles) of rounds\n"
         )
         rows = list(printed(subjects, options))
+    if not rows:
+        print("nothing was measured, so nothing is added to the history")
+        return 0
     found["load"] = [found["load"], list(os.getloadavg())]
     whole = not (args.subjects or args.only) and list(args.kernels) == list(kernels.FAMILIES)
     place = record.append(
@@ -93,7 +96,7 @@ def line(row: Row) -> str:
     """One row as text."""
     low, high = row.quartiles
     parts = [
-        f"  {row.name:<27}{row.kernels:<7}{row.against:<36}",
+        f"  {row.name:<29}{row.kernels:<7}{row.against:<36}",
         f"{row.ours:>9.3f} /{row.peer:>9.3f} {row.unit}",
         f"{row.ratio:>7.3f} ({low:.3f}-{high:.3f})",
     ]
@@ -111,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     names = (*SUBJECTS, *DEVICE_SUBJECTS)
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join((*names, *ALONE)))
-    parser.add_argument("--seconds", type=float, default=5.0, help="about how long a comparison takes")
-    parser.add_argument("--rounds", type=int, default=7, help="of a comparison, at least")
+    parser.add_argument("--seconds", type=float, default=4.0, help="about how long a comparison takes")
+    parser.add_argument("--rounds", type=int, default=5, help="of a comparison, at least")
     parser.add_argument(
         "--kernels", nargs="+", choices=list(kernels.FAMILIES), default=list(kernels.FAMILIES)
     )

@@ -1,7 +1,8 @@
 """Throughput of two workers against one on the same batches, in wall time: it needs two idle cores.
 
 The public call model.loss_gradient on LeNet-5, n = 256, inside use_workers(1) and use_workers(2). The row
-gives the machine's load beside the figure, since the second worker waits for other work on its core.
+gives the machine's load beside the figure, since the second worker waits for other work on its core, and the
+CPU time of all threads, two workers against one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -21,6 +24,7 @@ from benchmarks.kernels import within
 from benchmarks.rows import Case, Options, Row, timed
 
 CASES = (("lenet5", 256),)
+CALLS = 20  # whose CPU time is looked at
 
 
 def run(options: Options) -> Iterator[Row]:
@@ -31,7 +35,23 @@ def run(options: Options) -> Iterator[Row]:
             work = "forward + input gradient, throughput"
             case = Case("workers", work, name, n, make, clock="wall", inverse=True)
             for row in timed(case, options):
-                yield dataclasses.replace(row, notes={"load": [round(v, 2) for v in os.getloadavg()]})
+                load = [round(v, 2) for v in os.getloadavg()]
+                notes = {"load": load, "process CPU two / one": round(processor_time(name, n, choice), 2)}
+                yield dataclasses.replace(row, notes=notes)
+
+
+def processor_time(name: str, n: int, choice: str) -> float:
+    """CPU time of all threads, two workers / one: near 1 if sharing costs nothing, whatever the load is."""
+    spent = []
+    for candidate in candidates(name, n, choice):
+        with candidate.around():
+            best = []
+            for _ in range(CALLS):
+                start = time.process_time()
+                candidate.call()
+                best.append(time.process_time() - start)
+        spent.append(statistics.median(best))
+    return spent[1] / spent[0]
 
 
 def candidates(name: str, n: int, choice: str) -> list[Candidate]:

@@ -50,6 +50,7 @@ LARGE += [
     ("erfc", ((2, 64, 64, 64),), {}),
     ("erfinv", ((2, 64, 64, 64),), {}),
     ("gather", ((50, 40, 30), np.zeros((40, 100), np.int64)), {"axis": 1}),
+    ("gather_grad", ((4000, 300), np.zeros(4000, np.int64)), {"axis": 0, "shape": (500, 300)}),
     ("gather_grad", ((50, 4000, 30), np.zeros(4000, np.int64)), {"axis": 1, "shape": (50, 400, 30)}),
     ("gather_nd", ((50, 40, 300), np.zeros((4000, 2), np.int64)), {}),
     ("inv", ((20, 100, 100),), {}),
