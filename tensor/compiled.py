@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from armour.tensor.recording import Recording, record
 from armour.tensor.tape import state
 
 MOST_PLANS = 64  # that a function keeps, of those used last in a thread
+MOST_MEMORY = 1 << 29  # bytes that they may take together
 TOLERANCE = 1e-3  # of the largest number, between a plan and the function it was captured from
 MOST = 0.98  # share of the numbers that must agree so well
 NOISE = 1e-5  # of the largest number of all outputs: below it there is only rounding
@@ -85,8 +86,10 @@ class Compiled:
             recording = self._recording(key, arrays)
             plan = plans[key, slot] = Plan(recording.program, get_xp(*arrays), families())
             self._check(plan, recording)
-            if len(plans) > MOST_PLANS:
+            while len(plans) > 1 and (len(plans) > MOST_PLANS or _memory(plans) > MOST_MEMORY):
                 plans.popitem(last=False)
+        else:
+            plans.move_to_end((key, slot))
         return plan
 
     def recording(self, *inputs: Any) -> Recording:
@@ -194,6 +197,10 @@ def agree(ours: np.ndarray, theirs: np.ndarray, noise: float = 0.0) -> bool:
         close = np.abs(a - b) <= TOLERANCE * np.abs(b).max(initial=0.0) + noise
         apart = np.linalg.norm(a - b) <= TIES * np.linalg.norm(b)
         return bool(apart or np.mean(close) >= MOST)
+
+
+def _memory(plans: Mapping[Any, Plan]) -> int:
+    return sum(plan.nbytes for plan in plans.values())
 
 
 def _largest(array: np.ndarray) -> float:

@@ -335,3 +335,16 @@ def test_memory_is_used_again() -> None:
     assert plan.nbytes < made
     with use_kernels("numpy"):
         assert compile(net).plan(images("resnet20", 32)).nbytes < plan.nbytes
+
+
+def test_a_function_keeps_the_plans_used_last_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("armour.tensor.compiled.MOST_PLANS", 3)
+    captured = compile(lambda x: x * 2.0 + 1.0)
+    arrays = [np.ones((n, 1000), np.float32) for n in range(1, 6)]
+    plans = [captured.plan(a) for a in arrays]
+    assert captured.plan(arrays[4]) is plans[4] and captured.plan(arrays[2]) is plans[2]
+    assert captured.plan(arrays[0]) is not plans[0]
+    monkeypatch.setattr("armour.tensor.compiled.MOST_MEMORY", 30_000)
+    large = captured.plan(np.ones((9, 1000), np.float32))
+    assert captured.plan(np.ones((9, 1000), np.float32)) is large, "the newest stays, however large"
+    assert captured.plan(arrays[2]) is not plans[2]
