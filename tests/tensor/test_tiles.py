@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,7 @@ def test_an_error_in_a_worker_is_raised_and_the_rest_stops() -> None:
     def job(number: int) -> None:
         if number == 3:
             raise InvalidArgument("number three")
+        time.sleep(0.005)  # the other worker must not be through with all of them before that
         done.append(number)
 
     with use_workers(2), pytest.raises(InvalidArgument, match="number three"):
