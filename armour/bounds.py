@@ -55,4 +55,7 @@ class Bounds:
         """True if every value is finite and inside, up to float32 rounding; an empty array is inside."""
         slack = _SLACK * max(self.span, abs(self.low), abs(self.high))
         # A NaN makes min and max NaN, and every comparison with it false.
-        return x.size == 0 or bool(x.min() >= self.low - slack and x.max() <= self.high + slack)
+        if x.size == 0:
+            return True
+        low, high = np.minimum.reduce(x, axis=None), np.maximum.reduce(x, axis=None)
+        return bool(low >= self.low - slack and high <= self.high + slack)

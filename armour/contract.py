@@ -139,14 +139,16 @@ class Model(ABC):
         x = self.check_input(x)
         y = self.check_labels(y, len(x))
         values, gradients = [], []
+        if 0 < len(x) <= self.batch_size:
+            value, gradient, _ = self._pullback(x, Objective(function, y, -1 if targeted else 1))
+            self.counter.add(len(x), len(x))
+            return value, gradient
         for rows in self._chunks(len(x)):
             objective = Objective(function, y[rows], -1 if targeted else 1)
             value, gradient, _ = self._pullback(x[rows], objective)
             values.append(value)
             gradients.append(gradient)
         self.counter.add(len(x), len(x))
-        if len(values) == 1:
-            return values[0], gradients[0]
         if not values:
             return np.zeros(0, np.float32), np.zeros_like(x)
         return np.concatenate(values), np.concatenate(gradients)

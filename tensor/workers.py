@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from itertools import count
 from typing import Any
@@ -66,7 +67,8 @@ def share(jobs: Sequence[Callable[[], None]]) -> None:
             _inside.worker = was
 
     with _one_blas_thread():
-        others = [_pool(n - 1).submit(work) for _ in range(n - 1)]
+        # Each in a copy of the caller's context, which holds what NumPy does about overflow and the like.
+        others = [_pool(n - 1).submit(copy_context().run, work) for _ in range(n - 1)]
         try:
             work()
         finally:

@@ -178,3 +178,13 @@ def test_what_is_lent_is_the_borrowers_until_it_lets_go() -> None:
     assert again.__array_interface__["data"][0] != address
     del part, again
     assert tiled.lent(x[1])[0].__array_interface__["data"][0] == address
+
+
+def test_workers_treat_overflow_as_the_caller_does() -> None:
+    tiled = Tiled(lambda x: x * np.float32(3e38))
+    x = np.full((600, 20), 9.0, np.float32)  # three tiles
+    with use_workers(3):
+        with np.errstate(over="ignore"):
+            assert np.isinf(tiled(x)[0]).all()
+        with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+            tiled(x)
