@@ -1,4 +1,4 @@
-"""A module `cupy` for machines without a GPU: its arrays are strict arrays, its kernels plain C by gcc."""
+"""A module `cupy` for machines without a GPU: its arrays are strict arrays, its kernels C++ on the host."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from armour import tensor
 from armour.tensor import backend
+from tests.tensor.host_kernels import COMPILER, ElementwiseKernel
 from tests.tensor.strict import StrictArray, strict, to_host
 
 
@@ -20,6 +21,7 @@ class Module(ModuleType):
     """What armour uses of cupy."""
 
     ndarray = StrictArray
+    ElementwiseKernel = ElementwiseKernel
 
     def __init__(self) -> None:
         super().__init__("cupy")
@@ -45,3 +47,12 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(StrictArray, "__module__", "cupy")
     yield module
     tensor.use_backend("numpy")
+
+
+@pytest.fixture
+def kernels(cupy: ModuleType) -> Iterator[ModuleType]:
+    """The same, with plans that use its kernels."""
+    if COMPILER is None:
+        pytest.skip("compiles the device kernels for the host, which needs g++")
+    with tensor.use_kernels("cupy"):
+        yield cupy
