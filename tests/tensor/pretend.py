@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 
 from armour import tensor
 from armour.tensor import backend
+from tests.tensor.device_graphs import cuda
 from tests.tensor.host_kernels import COMPILER, ElementwiseKernel
 from tests.tensor.strict import StrictArray, strict, to_host
 
@@ -26,7 +27,7 @@ class Module(ModuleType):
     def __init__(self) -> None:
         super().__init__("cupy")
         self.__spec__ = ModuleSpec("cupy", None)
-        self.cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1))
+        self.cuda = cuda()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(strict, name)
