@@ -67,7 +67,7 @@ def choice(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_kernels_say_what_is_in_use_or_why_not(choice: pytest.MonkeyPatch) -> None:
     found = by_name(selfcheck.kernels())
-    assert set(found) == {"kernels numpy", "kernels onednn", "kernels numba"}
+    assert set(found) == {f"kernels {name}" for name in ("numpy", "cupy", "onednn", "numba")}
     for finding in found.values():
         assert finding.value.startswith("in use" if finding.status == "ok" else "not in use: ")
 
