@@ -120,11 +120,12 @@ def devices() -> Iterator[Finding]:
     if find_spec("cupy") is None:
         yield Finding(name="backend cupy", status="info", value="not installed: no device cuda")
         return
-    from armour.tensor.backend import default_namespace, has_cuda, use_backend
+    from armour.tensor.backend import default_namespace, use_backend, why_no_cuda
 
-    if not has_cuda():
-        advice = "check the driver and that the CuPy wheel fits its CUDA version"
-        yield Finding(name="backend cupy", status="warn", value="installed, but sees no GPU", advice=advice)
+    reason = why_no_cuda()
+    if reason is not None:
+        why, _, advice = reason.partition("; ")
+        yield Finding(name="backend cupy", status="warn", value=f"installed, but {why}", advice=advice)
         return
     use_backend("cupy")
     try:
@@ -139,7 +140,7 @@ def devices() -> Iterator[Finding]:
 
 
 def kernels() -> Iterator[Finding]:
-    """What convolutions, products and elementwise steps of captured plans are computed with on the CPU."""
+    """What convolutions, products and elementwise steps of captured plans are computed with."""
     from armour.tensor import families
 
     try:
@@ -153,7 +154,9 @@ def kernels() -> Iterator[Finding]:
         if name == "numpy":
             continue
         reason = families.why_not(name) if name not in used else None
-        if name in used:
+        if name == "cupy" and name in used:
+            yield _cupy_kernels()
+        elif name in used:
             yield Finding(name=f"kernels {name}", status="ok", value=f"in use: {_kernel_version(name)}")
         elif reason is None:
             value = "not in use: ARMOUR_KERNELS leaves it out"
@@ -161,6 +164,17 @@ def kernels() -> Iterator[Finding]:
         else:
             why, _, advice = reason.partition("; run: ")
             yield Finding(name=f"kernels {name}", status="info", value=f"not in use: {why}", advice=advice)
+
+
+def _cupy_kernels() -> Finding:
+    from armour.tensor.backend import why_no_cuda
+
+    reason = why_no_cuda()
+    if reason is None:
+        value = "in use for models on device cuda: plans as CUDA graphs, convolutions by columns and cuBLAS"
+        return Finding(name="kernels cupy", status="ok", value=value)
+    why, _, advice = reason.partition("; ")
+    return Finding(name="kernels cupy", status="info", value=f"not in use: {why}", advice=advice)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import numpy as np
 
 from armour.errors import CaptureError, InvalidArgument
 from armour.tensor.backend import Array, asnumpy, errstate, get_xp
+from armour.tensor.chains import join_chains
 from armour.tensor.core import grad_enabled, lift, wrap
-from armour.tensor.families import families
+from armour.tensor.families import families, serving
 from armour.tensor.passes import optimise
 from armour.tensor.plan import Plan
 from armour.tensor.recording import Recording, record
@@ -115,6 +116,8 @@ class Compiled:
                 with errstate(all="ignore"):  # the numbers it is tried on are not the caller's
                     found = record(self.function, [wrap(a) for a in arrays])
                 optimise(found.program)
+                if "cupy" in serving(families(), get_xp(*arrays)):
+                    join_chains(found.program)
                 self._recordings[key] = found
                 if len(self._recordings) > MOST_PLANS:
                     self._recordings.popitem(last=False)

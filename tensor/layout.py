@@ -49,6 +49,7 @@ class Layout:
         self.program, self.xp, self.families = program, xp, tuple(families)
         self.calls: list[Call] = []
         self.muted = False  # True while a plan is checked: effects are left out
+        self.host: list[str] = []  # what the host has a part in at each run, so that no graph can replay it
         self.loads: list[Call] = []
         self.owned: list[Any] = []
         self.direct: list[Value] = []  # weights whose memory the calls read where it is

@@ -12,6 +12,7 @@ from armour.tensor.backend import Array
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.linalg import FEW_ROWS, LARGE
 from armour.tensor.program import Step, Value
+from armour.tensor.stages import needs_host
 
 RUN = 1 << 13  # elements of a run that a bias or zeros are repeated to
 BLOCK = 1 << 15  # elements of a block that stays in the cache between two passes over it
@@ -244,6 +245,8 @@ def bias_run(layout: Layout, bias: Value, repeats: int) -> Array:
 @kernel("*")
 def fallback(layout: Layout, step: Step) -> bool:
     """The row's own rule, its result copied to where the others expect it."""
+    if layout.xp is not np and needs_host(step):
+        layout.host.append(f"op {step.row.name}")
     arrays = [layout.array(v) for v in step.inputs]
     call = partial(step.row.forward, layout.xp, *arrays, **step.attrs)
     targets = [layout.make(v) for v in step.outs]

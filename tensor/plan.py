@@ -15,6 +15,7 @@ from armour.tensor.backend import Array, Namespace
 from armour.tensor.families import serving
 from armour.tensor.layout import Call, Layout
 from armour.tensor.program import Program, Value
+from armour.tensor.stages import Stage
 
 
 class Plan:
@@ -85,6 +86,11 @@ class Plan:
         """Memory that the plan has allocated."""
         return self._layout.pool.allocated
 
+    @property
+    def plain(self) -> list[str]:
+        """On a CUDA device: why the plan's stages are not replayed as CUDA graphs; empty if they are."""
+        return [c.plain for c in (*self._calls, *self._loads) if isinstance(c, Stage) and c.plain]
+
     def refresh(self) -> None:
         """Read weights that have changed since the last run."""
         for value, array in self._direct:
@@ -131,18 +137,26 @@ class Plan:
         self._early = [array for value, array in pairs if id(value) not in late]
         self._late = [array for value, array in pairs if id(value) in late]
         self._outputs = [layout.array(v) for v in self.program.outputs]
-        self._calls = tuple(layout.calls)
         # Views count as references to what owns the memory: how many there are while nothing is lent.
         self._owners = [_owner(array) for array in self._outputs]
         counts = hasattr(sys, "getrefcount") and self.xp is np
         self._idle = [sys.getrefcount(owner) for owner in self._owners] if counts else None
+        self._calls: tuple[Call, ...] = tuple(layout.calls)
+        self._loads: tuple[Call, ...] = tuple(layout.loads)
+        if self.xp.__name__ == "cupy":
+            stages = [self._calls[: self._split], self._calls[self._split :]]
+            self._calls = tuple(Stage(self.xp, calls, layout.host) for calls in stages if calls)
+            self._split = min(self._split, 1)
+            self._loads = (Stage(self.xp, self._loads, ()),) if self._loads else ()
         self._direct = [(v, layout.array(v)) for v in layout.direct]
-        watcher = _watch_host if self.xp is np else _watch_device
-        self._watches = [watcher(v) for v in layout.packed.values()]
+        if self.xp is np:
+            self._watches = [_watch_host(v) for v in layout.packed.values()]
+        else:
+            self._watches = [_watch_device(list(layout.packed.values()), self._loads)] if self._loads else []
         self._load()
 
     def _load(self) -> None:
-        for load in self._layout.loads:
+        for load in self._loads:
             load()
 
 
@@ -177,9 +191,20 @@ def _watch_host(value: Value) -> Callable[[], bool]:
     return changed
 
 
-def _watch_device(value: Value) -> Callable[[], bool]:
-    # Comparing would have to wait for the device, which takes longer than reading the weights anew.
-    return lambda: True
+def _watch_device(values: Sequence[Value], loads: Sequence[Call]) -> Callable[[], bool]:
+    """Always true: comparing would have to wait for the device, which takes longer than reading anew."""
+    arrays = [value.source.data for value in values]
+
+    def changed() -> bool:
+        for number, value in enumerate(values):
+            if value.source.data is not arrays[number]:
+                arrays[number] = value.source.data
+                for load in loads:
+                    if isinstance(load, Stage):
+                        load.forget()  # its graph reads where the weight was
+        return True
+
+    return changed
 
 
 @cache

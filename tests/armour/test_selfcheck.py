@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from armour import selfcheck
 from armour.selfcheck import Finding
-from armour.tensor import families
+from armour.tensor import families, use_kernels
 from armour.tensor.kernels import numba_compile, onednn_library
+from tests.tensor.pretend import cupy as cupy
 
 
 def by_name(findings: object) -> dict[str, Finding]:
@@ -65,7 +67,7 @@ def choice(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_kernels_say_what_is_in_use_or_why_not(choice: pytest.MonkeyPatch) -> None:
     found = by_name(selfcheck.kernels())
-    assert set(found) == {"kernels numpy", "kernels onednn", "kernels numba"}
+    assert set(found) == {f"kernels {name}" for name in ("numpy", "cupy", "onednn", "numba")}
     for finding in found.values():
         assert finding.value.startswith("in use" if finding.status == "ok" else "not in use: ")
 
@@ -124,3 +126,18 @@ def test_determinism_measures_a_real_difference() -> None:
     figures = found["batch size"].figures
     assert figures is not None and 0 <= figures["largest_difference"] < 1e-4
     assert found["repeatable"].status in ("ok", "warn")
+
+
+@pytest.mark.parametrize("devices", [0, 1])
+def test_kernels_on_a_device_are_told_with_the_reason_if_they_are_not_in_use(cupy: Any, devices: int) -> None:
+    cupy.cuda.runtime.getDeviceCount = lambda: devices
+    cupy.cuda.runtime.getDeviceProperties = lambda i: {"name": b"Pretended"}
+    with use_kernels("cupy"):
+        found = by_name(selfcheck.kernels())["kernels cupy"]
+    backend = by_name(selfcheck.devices())["backend cupy"]
+    if devices:
+        assert found.status == "ok" and "CUDA graphs" in found.value
+        assert backend.value == "device cuda: Pretended"
+    else:
+        assert found.value == "not in use: cupy sees no device" and "CUDA_VISIBLE_DEVICES" in found.advice
+        assert backend.value == "installed, but cupy sees no device" and backend.status == "warn"

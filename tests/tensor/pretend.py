@@ -1,11 +1,11 @@
-"""A module `cupy` for machines without a GPU: its arrays are strict arrays, its kernels plain C by gcc."""
+"""A module `cupy` for machines without a GPU: its arrays are strict arrays, its kernels C++ on the host."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import pytest
 
 from armour import tensor
 from armour.tensor import backend
+from tests.tensor.device_graphs import cuda
+from tests.tensor.host_kernels import COMPILER, ElementwiseKernel
 from tests.tensor.strict import StrictArray, strict, to_host
 
 
@@ -20,11 +22,12 @@ class Module(ModuleType):
     """What armour uses of cupy."""
 
     ndarray = StrictArray
+    ElementwiseKernel = ElementwiseKernel
 
     def __init__(self) -> None:
         super().__init__("cupy")
         self.__spec__ = ModuleSpec("cupy", None)
-        self.cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1))
+        self.cuda = cuda()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(strict, name)
@@ -45,3 +48,12 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(StrictArray, "__module__", "cupy")
     yield module
     tensor.use_backend("numpy")
+
+
+@pytest.fixture
+def kernels(cupy: ModuleType) -> Iterator[ModuleType]:
+    """The same, with plans that use its kernels."""
+    if COMPILER is None:
+        pytest.skip("compiles the device kernels for the host, which needs g++")
+    with tensor.use_kernels("cupy"):
+        yield cupy

@@ -27,7 +27,55 @@ def transfers() -> Iterator[list[str]]:
     try:
         yield found
     finally:
-        _TRANSFERS.remove(found)
+        _TRANSFERS.pop()
+
+
+_CAPTURES: list[list[Any]] = []
+
+
+@contextmanager
+def repeating() -> Iterator[list[Any]]:
+    """Collects what is computed inside as calls that compute it again into the same memory: a CUDA graph."""
+    found: list[Any] = []
+    _CAPTURES.append(found)
+    try:
+        yield found
+    finally:
+        _CAPTURES.pop()
+
+
+def perform(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a function of NumPy's arrays; while a graph is captured, what it writes to stays as it was."""
+    if not _CAPTURES:
+        result = function(*args, **kwargs)
+        return np.asarray(result) if isinstance(result, np.generic) else result
+    seen = [
+        a for a in (getattr(function, "__self__", None), *args, *kwargs.values()) if type(a) is np.ndarray
+    ]
+    kept = [a.copy() for a in seen]
+    result = function(*args, **kwargs)
+    for array, before in zip(seen, kept, strict=True):
+        if array.flags.writeable:
+            array[...] = before
+    result = np.asarray(result) if isinstance(result, np.generic) else result
+    _CAPTURES[-1].append(lambda: _again(result, function(*args, **kwargs)))
+    return result
+
+
+def launch(function: Any, *args: Any) -> None:
+    """Call a kernel, or remember it for the graph that is captured."""
+    if _CAPTURES:
+        _CAPTURES[-1].append(lambda: function(*args))
+    else:
+        function(*args)
+
+
+def _again(result: Any, new: Any) -> None:
+    if isinstance(result, np.ndarray):
+        np.copyto(result, new)
+    elif isinstance(result, tuple):
+        for one, other in zip(result, new, strict=True):
+            _again(one, other)
 
 
 def _moved(what: str) -> None:
@@ -96,11 +144,11 @@ class StrictArray:
 
     def __getitem__(self, index: Any) -> Any:
         _look(index)
-        return wrap(self.inner[unwrap(index)])
+        return wrap(perform(self.inner.__getitem__, unwrap(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _look(index)
-        self.inner[unwrap(index)] = unwrap(value)
+        perform(self.inner.__setitem__, unwrap(index), unwrap(value))
 
 
 class Flags:
@@ -130,28 +178,28 @@ def forwarded(function: Any) -> Any:
     """`function` on strict arrays."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return wrap(function(*unwrap(args), **unwrap(kwargs)))
+        return wrap(perform(function, *unwrap(args), **unwrap(kwargs)))
 
     return call
 
 
 def _unary(name: str) -> Any:
     def method(self: StrictArray) -> Any:
-        return wrap(getattr(self.inner, name)())
+        return wrap(perform(getattr(self.inner, name)))
 
     return method
 
 
 def _binary(name: str) -> Any:
     def method(self: StrictArray, other: Any) -> Any:
-        return wrap(getattr(self.inner, name)(unwrap(other)))
+        return wrap(perform(getattr(self.inner, name), unwrap(other)))
 
     return method
 
 
 def _in_place(name: str) -> Any:
     def method(self: StrictArray, other: Any) -> StrictArray:
-        getattr(self.inner, name)(unwrap(other))
+        perform(getattr(self.inner, name), unwrap(other))
         return self
 
     return method
@@ -215,10 +263,10 @@ class Function:
             first = args[0]
             if not isinstance(first, StrictArray):
                 _moved(self._name)
-            return wrap(self._function(getattr(first, "inner", first), *args[1:], **kwargs))
+            return wrap(perform(self._function, getattr(first, "inner", first), *args[1:], **kwargs))
         if self._name in ("nonzero", "argwhere", "flatnonzero", "unique"):
             _moved(self._name)
-        return wrap(self._function(*unwrap(args), **unwrap(kwargs)))
+        return wrap(perform(self._function, *unwrap(args), **unwrap(kwargs)))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in UFUNC_METHODS or not isinstance(self._function, np.ufunc):
