@@ -125,11 +125,12 @@ class Compiled:
 
     def _check(self, plan: Plan, recording: Recording) -> None:
         # Once for each function: other shapes take the same path or are recorded on their own.
-        if not self._verified:
-            self._verify(plan, recording)
-            self._verified = True
-        recording.example.clear()
-        recording.expected.clear()
+        with self._lock:  # threads may make their plans of one recording at the same time
+            if not self._verified:
+                self._verify(plan, recording)
+                self._verified = True
+            recording.example.clear()
+            recording.expected.clear()
 
     def _verify(self, plan: Plan, recording: Recording) -> None:
         before = [stream.bit_generator.state for stream in recording.streams]
