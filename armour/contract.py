@@ -240,8 +240,9 @@ class Model(ABC):
             raise InvalidArgument(
                 f"expected {n} integer labels of shape ({n},), got {checks.describe('y', y)}"
             )
-        y = y.astype(np.int64)
-        if n and self.num_classes is not None and not (y.min() >= 0 and y.max() < self.num_classes):
+        y = y.astype(np.int64, copy=False)
+        # As unsigned numbers those below 0 are large.
+        if n and self.num_classes is not None and np.maximum.reduce(y.view(np.uint64)) >= self.num_classes:
             raise InvalidArgument(
                 f"expected labels in 0..{self.num_classes - 1}, got {y.min()}..{y.max()}; "
                 "the model has another number of classes than the data"

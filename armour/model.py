@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -184,18 +184,18 @@ class ModuleModel(Model):
             self.provenance["outputs"] = "probabilities; their logarithm is used as logits"
             log.warning("%s returns probabilities, not logits; their logarithm is used", self.name)
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def _evaluating(self) -> AbstractContextManager[None]:
         # Non-finite values are findings, which the caller sees in the outputs; they are no warnings.
-        with np.errstate(all="ignore"):
-            if not self.module.training:
+        return self._out_of_training() if self.module.training else np.errstate(all="ignore")
+
+    @contextmanager
+    def _out_of_training(self) -> Iterator[None]:
+        self.module.eval()
+        try:
+            with np.errstate(all="ignore"):
                 yield
-                return
-            self.module.eval()
-            try:
-                yield
-            finally:
-                self.module.train()
+        finally:
+            self.module.train()
 
 
 class CallableModel(Model):

@@ -71,8 +71,8 @@ class Compiled:
 
     def key(self, arrays: Sequence[Array]) -> Any:
         """What a plan depends on: shapes, dtypes, where the arrays are, kernels, and the module's parts."""
-        shapes = tuple((a.shape, a.dtype) for a in arrays)
-        return shapes, get_xp(*arrays), families(), None if self._key is None else self._key()
+        kinds = tuple([(a.shape, a.dtype, type(a)) for a in arrays])
+        return kinds, families(), None if self._key is None else self._key()
 
     def plan(self, *inputs: Any, key: Any = None, slot: int = 0) -> Plan:
         """This thread's plan for inputs of these shapes. slot: several plans alike, each with its own memory.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.program import Step
+
+PLANES = 1 << 15  # elements of an array that is pooled in few calls rather than in little memory
 
 
 @kernel("max_pool2d")
@@ -43,6 +46,9 @@ def max_unpool2d(layout: Layout, step: Step) -> bool:
     h, w = x.shape[2:]
     if sh < kh or sw < kw or not all(y.shape) or g.dtype != x.dtype:
         return False
+    if (sh, sw) == (kh, kw) and (oh * sh, ow * sw) == (h, w) and math.prod(x.shape) <= PLANES:
+        _unpool_planes(layout, step)
+        return True
     xp = layout.xp
     source, top = layout.array(x).transpose((0, 2, 3, 1)), layout.rows(y)
     amounts, out = layout.rows(g), layout.make_rows(step.out)
@@ -71,3 +77,32 @@ def max_unpool2d(layout: Layout, step: Step) -> bool:
         layout.emit(partial(xp.multiply, amounts, here, work))
         layout.copy(out[at], work)
     return True
+
+
+def _unpool_planes(layout: Layout, step: Step) -> None:
+    """The same for small arrays: all places of the windows in one array, so that there are fewer calls."""
+    g, x, y = step.inputs
+    (kh, kw), (n, c, oh, ow), xp = step.attrs["kernel"], y.shape, layout.xp
+    places, parts = kh * kw, (n, oh, kh, ow, kw, c)
+    source, top, amounts = layout.rows(x), layout.rows(y), layout.rows(g)
+    out = layout.make_rows(step.out)
+    planes = layout.scratch((places, n, oh, ow, c), x.dtype)
+    apart = planes.reshape((kh, kw, n, oh, ow, c)).transpose((2, 3, 0, 4, 1, 5))
+    found, taken = layout.scratch(planes.shape, "bool"), layout.scratch(top.shape, "bool")
+    layout.copy(apart, source.reshape(parts))
+    layout.emit(partial(xp.equal, planes, top, found))
+    for i in range(1, places):
+        # What of the places before was the maximum; the last place takes the rest, as where there is a NaN.
+        if i == 1:
+            before = found[0]
+        else:
+            layout.emit(partial(xp.logical_or, before, found[i - 1], taken))
+            before = taken
+        if i < places - 1:
+            layout.emit(partial(xp.greater, found[i], before, found[i]))
+        else:
+            layout.emit(partial(xp.logical_not, before, found[i]))
+    if places == 1:
+        layout.emit(partial(found.fill, True))
+    layout.emit(partial(xp.multiply, found, amounts, planes))
+    layout.copy(out.reshape(parts), apart)

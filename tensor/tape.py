@@ -114,6 +114,7 @@ def backward_pass(
             if node is None:
                 continue
             row, inputs, attrs = node.op, node.inputs, node.attrs
+            rules = row.vjp
             if row is _RELEASED:
                 raise InvalidArgument(
                     "the history was released by an earlier backward; pass retain_graph=True there"
@@ -125,7 +126,11 @@ def backward_pass(
                 if key not in useful:
                     continue
                 if pull is None:
-                    part = row.input_vjp(i, gradient, tensor, inputs, attrs)
+                    rule = rules[i] if type(rules) is tuple else None
+                    if rule is not None and not attrs:  # most rules, without another call in between
+                        part = rule(gradient, tensor, *inputs)
+                    else:
+                        part = row.input_vjp(i, gradient, tensor, inputs, attrs)
                 else:
                     part = pull(row, i, gradient, tensor, inputs, attrs)
                 if part is None:
