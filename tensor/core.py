@@ -183,26 +183,6 @@ class Tensor(Methods):
     def __getitem__(self, index: Any) -> Tensor:
         return OPS["getitem"](self, index=_plain_index(index))
 
-    def __lt__(self, other: Any) -> Tensor:
-        return apply(OPS["less"], (self, other), {})
-
-    def __le__(self, other: Any) -> Tensor:
-        return apply(OPS["less_equal"], (self, other), {})
-
-    def __gt__(self, other: Any) -> Tensor:
-        return apply(OPS["greater"], (self, other), {})
-
-    def __ge__(self, other: Any) -> Tensor:
-        return apply(OPS["greater_equal"], (self, other), {})
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return apply(OPS["equal"], (self, other), {})
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return apply(OPS["not_equal"], (self, other), {})
-
-    __hash__ = object.__hash__
-
     # -- methods, named as in NumPy and PyTorch ------------------------------------------------------
 
     @property

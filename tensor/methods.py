@@ -18,6 +18,26 @@ class Methods:
 
     # -- operators ------------------------------------------------------
 
+    def __lt__(self, other: Any) -> Tensor:
+        return OPS["less"](self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return OPS["less_equal"](self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return OPS["greater"](self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return OPS["greater_equal"](self, other)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return OPS["equal"](self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return OPS["not_equal"](self, other)
+
+    __hash__ = object.__hash__
+
     def __mod__(self, other: Any) -> Tensor:
         return OPS["mod"](self, other)
 

@@ -8,6 +8,7 @@ table. A layer's call gives the sequence of outputs alone, since a layer of a st
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,6 +30,8 @@ State = tuple[Tensor, ...]  # each (n, hidden): (h,) or, of an LSTM, (h, c)
 class _Recurrent(Layer):
     gates: int
     states = 1
+    # The next states of (given, recalled, states): the gates' parts (n, gates * hidden) by input and by h.
+    _step: Callable[[Tensor, Tensor, State], State]
 
     def _set_up(
         self,
@@ -129,10 +132,6 @@ class _Recurrent(Layer):
     def _part(self, gates: Tensor, i: int) -> Tensor:
         h = self.hidden_size
         return getitem(gates, (slice(None), slice(i * h, (i + 1) * h)))
-
-    def _step(self, given: Tensor, recalled: Tensor, state: State) -> State:
-        """The next states. given, recalled: the gates' parts (n, gates * hidden) by the input and by h."""
-        raise NotImplementedError
 
 
 def unstacked(sequence: Tensor) -> list[Tensor]:

@@ -107,7 +107,8 @@ def backward_pass(
             gradient = pending.pop(id(tensor), None)
             if gradient is None:
                 continue
-            own.discard(id(gradient))
+            if own:
+                own.discard(id(gradient))
             node = tensor.node
             if node is None if wanted is None else id(tensor) in wanted:
                 yield tensor, gradient

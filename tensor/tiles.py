@@ -36,12 +36,15 @@ class Tiled:
     def __init__(self, function: Callable[..., Any], key: Callable[[], Any] | None = None) -> None:
         self.compiled = Compiled(function, key)
         self._sizes: dict[Any, int] = {}
+        self._single: set[tuple[int, ...]] = set()  # shapes of batches that are one tile
 
     def __call__(self, *arrays: Array) -> list[Array]:
         """The outputs for the whole batch, as new arrays in the memory order that the plan gives them."""
         n = len(arrays[0])
-        parts = self.tiles(n, arrays)
-        if len(parts) == 1:
+        shape = arrays[0].shape
+        parts = None if shape in self._single else self.tiles(n, arrays)
+        if parts is None or len(parts) == 1:
+            self._single.add(shape)
             return [_copied(array) for array in self.compiled.plan(*arrays).run(*arrays)]
         # Made before any tile has run, so that none has to go first while other workers wait.
         first = self.compiled.plan(*(a[parts[0]] for a in arrays))
