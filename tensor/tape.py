@@ -139,16 +139,19 @@ def backward_pass(
                 array, like = part.data, parent.data
                 if array.shape != like.shape:
                     part = unbroadcast(part, parent.shape)
-                if part.data.dtype is not like.dtype and part.data.dtype != like.dtype:
+                    array = part.data
+                if array.dtype is not like.dtype and array.dtype != like.dtype:
                     part = part.astype(like.dtype)  # a float32 input beside a float64 one
+                    array = part.data
                 known = pending.get(key)
                 if known is None:
                     pending[key] = part
                 elif plain and id(known) in own:
-                    known.data += part.data
+                    total = known.data
+                    total += array
                 else:
-                    total = pending[key] = known + part
-                    own.add(id(total))
+                    joined = pending[key] = known + part
+                    own.add(id(joined))
             if not retain_graph:
                 tensor.node = _RELEASED_NODE
 
