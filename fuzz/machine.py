@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from armour.tensor.compiled import plans_enabled
+from armour.tensor.families import families
+
 
 def environment() -> dict[str, Any]:
     """What the bits of a result depend on besides the seed."""
@@ -24,6 +27,7 @@ def environment() -> dict[str, Any]:
         "blas_version": str(info.get("version", "unknown")),
         "blas_kernel": str(info.get("architecture", "unknown")),
         "threads": int(info.get("num_threads", 1)),
+        "kernels": list(families()) if plans_enabled() else [],
         "machine": platform.machine(),
         "dtype": "float32",
     }
