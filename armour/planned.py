@@ -13,8 +13,9 @@ from armour.errors import CaptureError
 from armour.objective import Objective
 from armour.tensor.backend import Array, get_xp
 from armour.tensor.core import Tensor, no_grad, wrap
-from armour.tensor.module import Module, frozen, signature
+from armour.tensor.module import Module, frozen
 from armour.tensor.recording import later
+from armour.tensor.signatures import signature
 from armour.tensor.tiles import Tiled
 from armour.tensor.watch import capture
 

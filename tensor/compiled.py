@@ -92,6 +92,9 @@ class Compiled:
         if plan is None or key not in self._recordings:
             recording = self._recording(key, arrays)
             plan = plans[key, slot] = Plan(recording.program, get_xp(*arrays), families())
+            # Running it to record it may have set attributes of its modules (the last output, say).
+            key = self.key(arrays)
+            plans[key, slot] = plan
             self._check(plan, recording)
             while len(plans) > 1 and (len(plans) > MOST_PLANS or _memory(plans) > MOST_MEMORY):
                 plans.popitem(last=False)
@@ -126,7 +129,7 @@ class Compiled:
                 optimise(found.program)
                 if "cupy" in serving(families(), get_xp(*arrays)):
                     join_chains(found.program)
-                self._recordings[key] = found
+                self._recordings[key] = self._recordings[self.key(arrays)] = found
                 if len(self._recordings) > MOST_PLANS:
                     self._recordings.popitem(last=False)
             return found
@@ -183,7 +186,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
         return function
     if not callable(function):
         raise InvalidArgument(f"expected a function of tensors to compile, got {type(function).__name__}")
-    from armour.tensor.module import Module, signature
+    from armour.tensor.module import Module
+    from armour.tensor.signatures import signature
 
     if isinstance(function, Module):
         module = function

@@ -10,6 +10,7 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.tensor.core import Tensor
 from armour.tensor.layers import Add
 from armour.tensor.module import Module
+from armour.tensor.signatures import changed
 
 
 class _Numbered(Module):
@@ -132,6 +133,7 @@ class ModuleDict(Module):
         if not isinstance(module, Module):
             raise InvalidArgument(f"expected a module, got {describe(name, module)}")
         self._inside[name] = module
+        changed()
 
     def __contains__(self, name: object) -> bool:
         return name in self._inside

@@ -22,6 +22,7 @@ from armour.tensor.custom import run_module
 from armour.tensor.placeholders import initial as initial
 from armour.tensor.placeholders import is_placeholder as is_placeholder
 from armour.tensor.placeholders import skip_init as skip_init
+from armour.tensor.signatures import changed
 from armour.tensor.watch import STATE
 
 Rng = int | np.random.Generator
@@ -72,7 +73,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if vars(self).get(name) is not value:
-            _Structure.version += 1
+            changed()
         object.__setattr__(self, name, value)
 
     def __call__(self, *inputs: Any, **keywords: Any) -> Any:
@@ -256,61 +257,6 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({self.extra_repr()})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(inner) + "\n)"
-
-
-class _Structure:
-    version = 0  # goes up whenever an attribute of a module changes that may change what it computes
-
-
-class _Same:
-    """An object that is equal to itself alone, and stays alive as long as a signature speaks of it."""
-
-    __slots__ = ("one",)
-
-    def __init__(self, one: Any) -> None:
-        self.one = one
-
-    def __hash__(self) -> int:
-        return id(self.one)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.one is self.one
-
-
-class Signature:
-    """What `signature` gives: compared part by part, but hashed once."""
-
-    __slots__ = ("hash", "parts")
-
-    def __init__(self, parts: tuple[Any, ...]) -> None:
-        self.parts, self.hash = parts, hash(parts)
-
-    def __hash__(self) -> int:
-        return self.hash
-
-    def __eq__(self, other: object) -> bool:
-        return other is self or (isinstance(other, Signature) and other.parts == self.parts)
-
-
-def signature(module: Module) -> Signature:
-    """What decides, besides the numbers in its tensors, what a module computes: its parts and their modes.
-
-    Worked out anew only when an attribute of any module has changed. Parts exchanged inside a list are not
-    noticed: assign a new list.
-    """
-    known = module.__dict__.get("_signature")
-    if known is not None and known[0] == _Structure.version:
-        found: Signature = known[1]
-        return found
-    parts: list[Any] = []
-    for path, inner in module.named_modules():
-        parts.append((path and _Same(inner), inner.training, *map(_Same, inner.forward_hooks)))
-        parts.extend(_Same(v) for _, v in inner.members())
-        if isinstance(getattr(inner, "rng", None), np.random.Generator):
-            parts.append(_Same(inner.rng))  # type: ignore[attr-defined]
-    made = Signature(tuple(parts))
-    module.__dict__["_signature"] = (_Structure.version, made)
-    return made
 
 
 # -- contexts ----------------

@@ -10,7 +10,8 @@ from armour.errors import CaptureError
 from armour.tensor.backend import Array, get_xp
 from armour.tensor.compiled import Compiled, plans_enabled
 from armour.tensor.core import Tensor, backward_pass, no_grad
-from armour.tensor.module import Module, signature
+from armour.tensor.module import Module
+from armour.tensor.signatures import signature
 from armour.tensor.tiles import Tiled
 
 log = logging.getLogger(__name__)

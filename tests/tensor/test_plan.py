@@ -208,6 +208,58 @@ def test_mode_and_parts_of_a_module_are_part_of_the_key() -> None:
         close(captured(x).numpy(), net(Tensor(x)).numpy())
 
 
+def test_settings_and_parts_in_lists_and_dicts_are_noticed() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.parts = [nn.Linear(4, 4, rng=1), nn.ReLU()]
+            self.named = nn.ModuleDict({"last": nn.Tanh()})
+            self.scale = 2.0
+
+        def forward(self, x: Tensor) -> Tensor:
+            for part in self.parts:
+                x = part(x)
+            return self.named["last"](x) * self.scale  # type: ignore[no-any-return]
+
+    net = Net().eval()
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    captured = compile(net)
+    results = [captured(x).numpy()]
+
+    def check() -> None:
+        with no_grad():
+            close(captured(x).numpy(), net(Tensor(x)).numpy())
+        assert not any(np.allclose(captured(x).numpy(), other) for other in results)
+        results.append(captured(x).numpy())
+
+    net.parts[1] = nn.Identity()
+    check()
+    net.scale = -3.0
+    check()
+    net.named["last"] = nn.Sigmoid()
+    check()
+    net.parts.append(nn.Softplus())
+    check()
+
+
+def test_attributes_that_forward_itself_sets_do_not_make_it_captured_again() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.linear, self.calls = nn.Linear(4, 3, rng=0), 0
+            self.last: Any = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            self.last = self.linear(x)
+            out: Tensor = self.last
+            return out
+
+    net = Net().eval()
+    captured, x = compile(net), np.ones((2, 4), np.float32)
+    for _ in range(5):
+        captured(x)
+    assert net.calls == 2
+
+
 def test_results_are_the_callers_own_and_a_plans_memory_is_not() -> None:
     captured = compile(lambda x: x * 2.0)
     first, second = captured(np.ones(3, np.float32)), captured(np.zeros(3, np.float32))
