@@ -89,7 +89,7 @@ class Compiled:
             return same
         plans: OrderedDict[Any, Plan] = here.setdefault("plans", OrderedDict())
         plan = plans.get((key, slot))
-        if plan is None or key not in self._recordings:
+        if plan is None:
             recording = self._recording(key, arrays)
             plan = plans[key, slot] = Plan(recording.program, get_xp(*arrays), families())
             # Running it to record it may have set attributes of its modules (the last output, say).

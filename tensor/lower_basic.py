@@ -12,6 +12,7 @@ from armour.tensor.backend import Array
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.linalg import FEW_ROWS, LARGE
 from armour.tensor.program import Step, Value
+from armour.tensor.recording import channels_last
 from armour.tensor.stages import needs_host
 
 RUN = 1 << 13  # elements of a run that a bias or zeros are repeated to
@@ -51,7 +52,7 @@ def ufunc(layout: Layout, step: Step) -> bool:
     target = over(layout, step)
     if target is None:
         same = [layout.array(v) for v in inputs if v.shape == out.shape]
-        last = any(_is_last(a) for a in same)
+        last = any(channels_last(a) for a in same)
         target = layout.make(out, last=last) if out.dtype == inputs[0].dtype else layout.make(out)
     flat = layout.flat([*inputs, out])
     *arrays, result = flat or [*(layout.array(v) for v in inputs), target]
@@ -68,12 +69,6 @@ def over(layout: Layout, step: Step) -> Array | None:
     return None
 
 
-def _is_last(array: Array) -> bool:
-    return bool(
-        array.ndim == 4 and not array.flags.c_contiguous and array.transpose((0, 2, 3, 1)).flags.c_contiguous
-    )
-
-
 @kernel("relu")
 def relu(layout: Layout, step: Step) -> bool:
     """The larger of x and zeros: NumPy is faster with an array of them than with the number."""
@@ -81,7 +76,7 @@ def relu(layout: Layout, step: Step) -> bool:
     if x.dtype.kind != "f" or not x.shape or layout.flat([x]) is None:
         return False
     if over(layout, step) is None:
-        layout.make(step.out, last=_is_last(layout.array(x)))
+        layout.make(step.out, last=channels_last(layout.array(x)))
     flat = layout.flat([x, step.out])
     if flat is None:
         return False
@@ -115,7 +110,7 @@ def relu_grad(layout: Layout, step: Step) -> bool:
     if g.dtype != y.dtype or g.shape != y.shape:
         return False
     if not layout.dying(g) or layout.flat([g, y]) is None:
-        layout.make(step.out, last=_is_last(layout.array(y)))
+        layout.make(step.out, last=channels_last(layout.array(y)))
     else:
         layout.take_over(step.out, g)
     flat = layout.flat([g, y, step.out])
