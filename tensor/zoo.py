@@ -1,4 +1,7 @@
-"""Networks by name: mlp, lenet5, resnet8, resnet20, vgg-small; from images (n, c, h, w) to logits."""
+"""Networks by name: mlp, lenet5, resnet8, resnet20, vgg-small; from images (n, c, h, w) to logits.
+
+Larger ones, for photographs, are in zoo_imagenet.py: alexnet, resnet18 to resnet152.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,12 @@ ARCHITECTURES: Registry[Builder] = Registry("architecture")
 """Architectures by name: functions of (input shape (c, h, w), number of classes, generator)."""
 
 MIN_SIZE = 8
-"""Smallest height and width that every architecture takes."""
+"""Smallest height and width that every architecture but alexnet takes."""
+
+SMALL = ("lenet5", "mlp", "resnet20", "resnet8", "vgg-small")
+"""The architectures for small images, which train in minutes."""
+
+_SIZES = {"mlp": 1, "alexnet": 63}
 
 
 def names() -> list[str]:
@@ -34,9 +42,9 @@ def build(
 ) -> nn.Module:
     """A network with fresh weights.
 
-    name: as in `names()`. input_shape: (c, h, w) with h and w at least 8 (mlp: any). rng: seed or generator
-    of the weights. Raises InvalidArgument for an unknown name (with the nearest) and shapes that are too
-    small.
+    name: as in `names()`. input_shape: (c, h, w) with h and w at least 8 (mlp: any; alexnet: 63). rng: seed
+    or generator of the weights. Raises InvalidArgument for an unknown name (with the nearest) and shapes that
+    are too small.
     """
     make = ARCHITECTURES.get(name)
     if len(input_shape) != 3:
@@ -44,9 +52,11 @@ def build(
             f"expected an input shape (c, h, w), got {describe('input_shape', input_shape)}"
         )
     c, h, w = (count("input_shape", n) for n in input_shape)
-    if min(h, w) < MIN_SIZE and make is not mlp:
+    least = _SIZES.get(name, MIN_SIZE)
+    if min(h, w) < least:
+        other = "mlp" if least <= MIN_SIZE else "resnet18"
         raise InvalidArgument(
-            f"{name} takes images of {MIN_SIZE} x {MIN_SIZE} pixels or more, got {h} x {w}; use mlp"
+            f"{name} takes images of {least} x {least} pixels or more, got {h} x {w}; use {other}"
         )
     return make((c, h, w), count("num_classes", num_classes, at_least=2), rngs.generator(rng))
 
@@ -181,3 +191,7 @@ def vgg_small(input_shape: Shape, num_classes: int, rng: np.random.Generator) ->
         nn.ReLU(),
         nn.Linear(128, num_classes, rng=rng),
     )
+
+
+# It files its networks in the registry above.
+from armour.tensor import zoo_imagenet  # noqa: E402, F401

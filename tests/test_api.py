@@ -85,8 +85,11 @@ PUBLIC = {
         permutation poisson shuffle truncated_normal uniform
     """,
     "armour.tensor.zoo": """
-        ARCHITECTURES BasicBlock Builder MIN_SIZE ResNet Shape build lenet5 mlp names resnet20
+        ARCHITECTURES BasicBlock Builder MIN_SIZE ResNet SMALL Shape build lenet5 mlp names resnet20
         resnet8 vgg_small
+    """,
+    "armour.tensor.zoo_imagenet": """
+        AlexNet Bottleneck DeepResNet alexnet resnet101 resnet152 resnet18 resnet34 resnet50
     """,
 }
 

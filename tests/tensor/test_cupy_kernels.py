@@ -59,7 +59,7 @@ def test_the_loss_of_sure_answers_and_of_labels_that_are_no_class() -> None:
     assert np.isnan(loss.inner[4]) and np.isnan(slope.inner[12:]).any()
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.SMALL)
 def test_networks(kernels: Any, name: str) -> None:
     net, moved, y = network(name).astype("float64"), moved_network(name, "float64"), np.arange(3)
     forward, slopes = compile(moved), compile(input_gradient(moved))

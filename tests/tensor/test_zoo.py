@@ -14,7 +14,9 @@ def parameters(net):
 
 
 def test_names():
-    assert zoo.names() == NAMES
+    assert list(zoo.SMALL) == NAMES
+    large = ["alexnet", "resnet101", "resnet152", "resnet18", "resnet34", "resnet50"]
+    assert zoo.names() == sorted(NAMES + large)
     with pytest.raises(InvalidArgument, match="did you mean resnet20"):
         zoo.build("resnet21")
 
