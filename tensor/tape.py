@@ -140,7 +140,7 @@ def backward_pass(
                 if array.shape != like.shape:
                     part = unbroadcast(part, parent.shape)
                     array = part.data
-                if array.dtype is not like.dtype and array.dtype != like.dtype:
+                if array.dtype is not like.dtype and array.dtype != like.dtype and like.dtype.kind == "f":
                     part = part.astype(like.dtype)  # a float32 input beside a float64 one
                     array = part.data
                 known = pending.get(key)

@@ -22,7 +22,8 @@ _IN_ARMOUR: dict[float, str] = {
     1: """
         adapters archive blur bounds compression contract criteria data datafiles datasets
         distances download fields folders formats geometry idx model noise npz objective occlusion
-        planned projections regions stats subset tables training training_state transforms weather
+        options planned preprocessing projections regions stats subset tables training
+        training_state transforms weather
     """,
     # what is said about results
     4: """

@@ -1,0 +1,146 @@
+"""What a caller may state about a model file, checked once for every reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from armour.bounds import Bounds
+from armour.checks import count, describe, one_of
+from armour.errors import InvalidArgument
+from armour.preprocessing import Preprocessing, numbers
+
+if TYPE_CHECKING:
+    from armour.tensor import nn
+
+DEVICES = ("cpu", "cuda")
+RUNTIMES = ("armour", "onnxruntime")
+MAX_TEXT = 300  # characters of a name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What is stated about a model file; None: not stated, so the file must say it or a default holds.
+
+    arch: the network of a file of weights, a name of the zoo or a module. bounds: range of the users' inputs.
+    input_shape: of one sample as users give it. preprocessing: from users' inputs to the network's; or mean
+    and std alone. num_classes, class_names: of the outputs. device: "cpu" or "cuda". runtime: "armour", or
+    "onnxruntime" for an ONNX file as a black box. For ONNX files with several inputs or outputs: input, the
+    name of the one that is attacked; output, the name of the value that is the model's answer; fixed, values
+    of the other inputs by name. Raises InvalidArgument, in one line.
+    """
+
+    arch: str | nn.Module | None = None
+    bounds: Bounds | Sequence[float] | None = None
+    input_shape: Sequence[int] | None = None
+    preprocessing: Preprocessing | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    num_classes: int | None = None
+    class_names: Sequence[str] | None = None
+    device: str = "cpu"
+    runtime: str = "armour"
+    input: str | None = None
+    output: str | None = None
+    fixed: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._set("device", one_of("device", self.device, DEVICES))
+        self._set("runtime", one_of("runtime", self.runtime, RUNTIMES))
+        if self.bounds is not None:
+            self._set("bounds", Bounds.of(self.bounds))
+        if self.input_shape is not None:
+            self._set("input_shape", _shape(self.input_shape))
+        if self.num_classes is not None:
+            self._set("num_classes", count("num_classes", self.num_classes))
+        if self.class_names is not None:
+            self._set("class_names", _names(self.class_names, self.num_classes))
+        if self.preprocessing is not None and not isinstance(self.preprocessing, Preprocessing):
+            raise InvalidArgument(
+                f"expected a Preprocessing, got {describe('preprocessing', self.preprocessing)}"
+            )
+        if self.preprocessing is not None and (self.mean is not None or self.std is not None):
+            raise InvalidArgument("expected mean and std inside preprocessing, got both; state them once")
+        for name in ("mean", "std"):
+            if getattr(self, name) is not None:
+                self._set(name, numbers(name, getattr(self, name)))
+        for name in ("input", "output"):
+            if getattr(self, name) is not None and not _is_name(getattr(self, name)):
+                raise InvalidArgument(
+                    f"expected {name} to be a name, got {describe(name, getattr(self, name))}"
+                )
+        if self.fixed is not None:
+            self._set("fixed", _fixed(self.fixed))
+
+    @property
+    def steps(self) -> Preprocessing | None:
+        """The preprocessing that is stated, by itself or as mean and std; None if nothing is."""
+        if self.preprocessing is not None or (self.mean is None and self.std is None):
+            return self.preprocessing
+        mean: Any = (0.0,) if self.mean is None else self.mean
+        std: Any = (1.0,) if self.std is None else self.std
+        return Preprocessing(mean=mean, std=std)
+
+    def stated(self) -> tuple[str, ...]:
+        """Names of what differs from not stated."""
+        return tuple(
+            field.name for field in fields(self) if _differs(getattr(self, field.name), field.default)
+        )
+
+    def refuse(self, what: str, allowed: Sequence[str]) -> None:
+        """InvalidArgument if anything but `allowed` is stated: `what` needs no more than those."""
+        extra = [f"{name}=" for name in self.stated() if name not in allowed]
+        if extra:
+            raise InvalidArgument(f"{what}; leave out {', '.join(extra)}")
+
+    def vary(self, **changes: Any) -> LoadOptions:
+        """The same with other values."""
+        return replace(self, **changes)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _differs(value: Any, default: Any) -> bool:
+    return value is not None if default is None else bool(value != default)
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    try:
+        found = tuple(count("input_shape", d) for d in shape)
+    except TypeError:
+        found = ()
+    if not found or isinstance(shape, str):
+        raise InvalidArgument(
+            f"expected input_shape such as (1, 28, 28), got {describe('input_shape', shape)}"
+        )
+    return found
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable()
+
+
+def _names(names: Any, num_classes: int | None) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(map(_is_name, names)):
+        raise InvalidArgument(
+            f"expected class_names as a list of printable names, got {describe('class_names', names)}"
+        )
+    if names and num_classes is not None and len(names) != num_classes:
+        raise InvalidArgument(f"expected {num_classes} class_names, one per class, got {len(names)}")
+    return tuple(names)
+
+
+def _fixed(values: Any) -> dict[str, np.ndarray]:
+    if not isinstance(values, Mapping) or not all(map(_is_name, values)):
+        raise InvalidArgument(
+            f"expected fixed as a mapping of input names to values, got {describe('fixed', values)}"
+        )
+    found = {name: np.asarray(value) for name, value in values.items()}
+    for name, array in found.items():
+        if array.dtype.kind not in "fiub":
+            raise InvalidArgument(f"expected numbers for the fixed input {name!r}, got dtype {array.dtype}")
+    return found
