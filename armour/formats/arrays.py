@@ -9,44 +9,40 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from armour import npz
-from armour.archive import GIB, file_size
-from armour.bounds import Bounds
 from armour.errors import ArmourError, CheckpointError
 from armour.formats import safetensors
 from armour.model import ModuleModel
 from armour.tensor import nn, zoo
 
-_MAX_BYTES = 4 * GIB
+if TYPE_CHECKING:
+    from armour.formats.kinds import Weights
+    from armour.options import LoadOptions
 
 
-def read(
-    path: Path,
-    arch: str | nn.Module,
-    *,
-    input_shape: Sequence[int] | None,
-    bounds: Bounds | Sequence[float] | None,
-    mean: float | Sequence[float] | None,
-    std: float | Sequence[float] | None,
-    device: str = "cpu",
-) -> ModuleModel:
-    """The network `arch` (a name of the zoo, or a module, which is filled in place) with the file's weights.
+def load(path: Path, what: str, weights: Weights, options: LoadOptions) -> ModuleModel:
+    """The network `options.arch` (a name of the zoo, or a module, filled in place) with these weights.
 
     The number of classes is read from the weights. Raises CheckpointError if something is not stated, and for
     a damaged file, weights that are not finite, or names and shapes that do not fit the architecture.
     """
-    told = {"input_shape": input_shape, "bounds": bounds, "mean": mean, "std": std}
+    arch, input_shape, bounds = options.arch, options.input_shape, options.bounds
+    if arch is None:
+        raise CheckpointError(f"{path}: this is {what} without a network; name it with arch=")
+    normal: dict[str, Any] = {"mean": options.mean, "std": options.std}
+    if options.preprocessing is not None:
+        normal = {"preprocessing": options.preprocessing}
+    told = {"input_shape": input_shape, "bounds": bounds, **normal}
     missing = [f"{name}=" for name, value in told.items() if value is None]
-    if missing or input_shape is None or bounds is None or mean is None or std is None:
+    if missing or input_shape is None or bounds is None:
         raise CheckpointError(
             f"{path}: a file of weights does not say its inputs; state {', '.join(missing)} "
             "(such as input_shape=(1, 28, 28), bounds=(0, 1), mean=0, std=1)"
         )
-    arrays = read_arrays(path)
+    arrays = weights.arrays
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{path}: weight {name[:80]!r} holds NaN or infinity; train again")
@@ -57,30 +53,15 @@ def read(
             module,
             input_shape=input_shape,
             bounds=bounds,
-            mean=mean,
-            std=std,
             name=arch if isinstance(arch, str) else type(arch).__name__.lower(),
+            class_names=options.class_names or (),
+            num_classes=options.num_classes,
             provenance={"weights": {"file": path.name, "sha256": _digest(arrays)}},
-            device=device,
+            device=options.device,
+            **normal,
         )
     except ArmourError as error:
         raise CheckpointError(f"{path}: the weights do not fit {_named(arch)}: {error}") from error
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a .safetensors or .npz file, told apart by content; CheckpointError for anything else."""
-    size = file_size(path, CheckpointError)
-    if size > _MAX_BYTES:
-        raise CheckpointError(f"{path}: expected at most {_MAX_BYTES:,} bytes, got {size:,}")
-    with path.open("rb") as stream:
-        head = stream.read(9)
-        if head[:2] == b"PK":
-            return npz.read_arrays(path, CheckpointError, max_bytes=_MAX_BYTES)
-        if head[8:] != b"{":
-            raise CheckpointError(
-                f"{path}: expected weights as .safetensors or .npz, got another kind of file"
-            )
-        return safetensors.parse(head + stream.read(), str(path))
 
 
 def _build(arch: str, input_shape: Sequence[int], arrays: dict[str, np.ndarray]) -> nn.Module:

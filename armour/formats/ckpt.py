@@ -14,6 +14,7 @@ import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from armour.formats import manifest, safetensors
 from armour.model import Model, ModuleModel
 from armour.tensor.ir import Graph, GraphModule
 from armour.tensor.limits import limited
+
+if TYPE_CHECKING:
+    from armour.options import LoadOptions
 
 MEMBERS = ("manifest.json", "weights.safetensors")
 MAX_MANIFEST = 8 << 20
@@ -61,6 +65,12 @@ def write(model: Model, path: str | Path) -> None:
             archive.writestr(entry, raw)
     with atomic_write(path) as stream:
         stream.write(packed.getvalue())
+
+
+def load(path: Path, options: LoadOptions) -> ModuleModel:
+    """As `read`; InvalidArgument for options that state what a checkpoint holds itself."""
+    options.refuse(f"{path}: a checkpoint holds its network and its inputs", ("bounds", "device"))
+    return read(path, options.bounds, options.device)
 
 
 def read(

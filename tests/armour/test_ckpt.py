@@ -224,7 +224,7 @@ def test_sizes_are_limited_before_anything_is_unpacked(
     path = tmp_path / "m.ckpt"
     path.write_bytes(valid)
     with monkeypatch.context() as patch:
-        patch.setattr("armour.formats._MAX_BYTES", 1000)
+        patch.setattr("armour.formats.kinds.MAX_BYTES", 1000)
         assert "at most 1,000 bytes" in refused(path)
     with monkeypatch.context() as patch:
         patch.setattr(ckpt, "MAX_MANIFEST", 100)

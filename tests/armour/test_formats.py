@@ -8,13 +8,14 @@ from typing import Any
 
 import hostile
 import numpy as np
+import onnx
 import pytest
 import small_models
 
 import armour
 from armour import formats
 from armour.errors import CheckpointError, UnsupportedError
-from armour.formats import manifest
+from armour.formats import kinds, manifest, safetensors
 
 
 def test_they_are_the_packages_own_load_and_save() -> None:
@@ -30,13 +31,21 @@ def test_they_are_the_packages_own_load_and_save() -> None:
         (b"\x93NUMPY\x01\x00", "single NumPy array", "network too"),
         (b"\x89HDF\r\n\x1a\n", "HDF5", "ONNX"),
         (b"\xd9\x5e\x3a\x7f1234", "encrypted MindSpore", "decrypt"),
-        (b"\x10\0\0\0\0\0\0\0{}", "safetensors", "without a network"),
-        (b"PK\x05\x06" + bytes(18), "exactly", "get it again"),
+        (b"\x02\0\0\0\0\0\0\0{}", "safetensors", "without a network"),
+        (b"PK\x05\x06" + bytes(18), ".npz", "network"),
         (hostile.npz(), ".npz", "network"),
         (hostile.packed(("x/data.pkl", b"."), ("x/byteorder", b"little")), "PyTorch", "ONNX"),
         (hostile.packed(("model.weights.h5", b"")), "Keras", "ONNX"),
-        (b"\x08\x07\x12\x04", "other content", "check the path"),
-        (b"\x0a\xfd\x04\x0a", "other content", "check the path"),
+        (hostile.packed(("a/constants.pkl", b""), ("a/data.pkl", b"")), "TorchScript", "ONNX"),
+        (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "before 1.6", "ONNX"),
+        (b"cos\nsystem\n(S'ls'\ntR.", "pickle", "without pickle"),
+        (b"\x0a\xfd\x04\x0a\x0cconv1.weight\x12\xec\x04\x08\x06\x08\x01", "MindSpore checkpoint", "ONNX"),
+        (b"\x0a\x050.1.1\x12\x09MindSpore", "MindIR", "ONNX"),
+        (b"\x1c\0\0\0TFL3\x14\0", "TensorFlow Lite", "ONNX"),
+        (b"\x1f\x8b\x08\0\0", "compressed", "unpack"),
+        (b"\x0a\x10\x0a\x01x\x12\x0bPlaceholder\x1a\0", "other content", "check the path"),  # TensorFlow
+        (b"\x08\x01\x12\xaf\x02\x0a\x33\x0a\x05serve", "other content", "check the path"),  # a SavedModel
+        (b"hello", "other content", "check the path"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -49,6 +58,24 @@ def test_what_a_file_is_and_what_to_do(tmp_path: Path, raw: bytes, what: str, ad
         assert (
             text.startswith(f"{tmp_path / name}: ") and what in text and advice in text and "\n" not in text
         )
+
+
+def test_kinds_exclude_one_another(tmp_path: Path) -> None:
+    """A model of ONNX is that and nothing else; so is each of ours, whatever its name."""
+    graph = onnx.helper.make_graph([], "g", [], [])
+    for version, options in ((3, {}), (10, {"producer_name": "pytorch", "doc_string": "two\nlines"})):
+        made = onnx.helper.make_model(graph, ir_version=version, **options)
+        head = kinds.Head(made.SerializeToString()[:512], 100)
+        assert [kind.name for kind in kinds.KINDS if kind.matches(head)] == ["onnx"]
+    model = small_models.centroids(*small_models.digits(100))
+    raw = safetensors.dump(model.state_dict())
+    for filler in range(8, 11):  # lengths whose first byte is the first of ONNX or of MindSpore
+        text = raw[8 : 8 + int.from_bytes(raw[:8], "little")].ljust(0x100 * filler + filler)
+        head = kinds.Head(len(text).to_bytes(8, "little") + text, len(raw))
+        assert [kind.name for kind in kinds.KINDS if kind.matches(head)] == ["safetensors"]
+    armour.save(model, tmp_path / "m.ckpt")
+    (tmp_path / "m.ckpt").rename(tmp_path / "m.onnx")
+    assert kinds.detect(tmp_path / "m.onnx").name == "armour"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
