@@ -1,0 +1,1 @@
+"""ONNX: reading graphs into the engine's own, operator by operator, and writing them."""
