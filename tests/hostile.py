@@ -185,7 +185,7 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "old pickle": (lambda raw: pickle.dumps(Trap(), protocol=2), "pickle"),
     "torch": (
         lambda raw: packed(("archive/data.pkl", pickle.dumps(Trap())), ("archive/version", b"3")),
-        "PyTorch",
+        "holds code: posix._exit",
     ),
     "npz": (lambda raw: npz(), "npz"),
     "npy": (lambda raw: b"\x93NUMPY\x01\x00v\x00{}", "NumPy"),

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from armour.options import LoadOptions
 
 MAX_BYTES = 4 * GIB
+MAX_NAME = 1000  # characters
 _HEAD = 512
+# Members of a zip may expand this often, all together, once they are large: deflate reaches 1,032, real
+# arrays about 20.
+_MAX_RATIO, _LARGE = 16, 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,13 @@ def read_weights(path: Path, kind: Kind) -> Weights:
     if kind.weights is None:
         advice = kind.advice or "it holds a network; read it without arch="
         raise CheckpointError(f"{path}: this is {kind.what}; {advice}")
-    return kind.weights(path)
+    weights = kind.weights(path)
+    for name in (*weights.arrays, *weights.leftovers):
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise CheckpointError(
+                f"{path}: an entry has the name {ascii(name)[:60]}, which is too long or not printable"
+            )
+    return weights
 
 
 def detect(path: Path) -> Kind:
@@ -109,6 +119,12 @@ def look(path: Path) -> Head:
     if first[:2] != b"PK":
         return Head(first, size)
     with open_zip(path, CheckpointError, MAX_BYTES, MAX_BYTES) as archive:
+        expanded = sum(info.file_size for info in archive.infolist())
+        if expanded > max(_LARGE, _MAX_RATIO * size):
+            raise CheckpointError(
+                f"{path}: its members expand from {size:,} to {expanded:,} bytes, which no real model does "
+                "(a zip bomb)"
+            )
         return Head(first, size, tuple(archive.namelist()))
 
 
@@ -119,7 +135,10 @@ def readable() -> list[str]:
 
 # -- how each is recognised --------------------------------------------------------------------------------
 
-_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20"
+# A pickle of the number that files from before PyTorch 1.6 start with, in each protocol.
+_TORCH_MAGIC = re.compile(
+    rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", re.DOTALL
+)
 _OLD_PICKLE = re.compile(rb"\(?c[\w.]{1,99}\n[\w.]{1,99}\n|\([ld](?:p\d+)?\n")
 # The fields of ONNX's ModelProto: number -> wire type. Those of text may not hold control characters.
 _ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
@@ -195,7 +214,7 @@ def _field(raw: bytes, at: int, key: int) -> tuple[int, int] | None:
 
 
 def _is_pickle(head: Head) -> bool:
-    if head.first.startswith(_TORCH_MAGIC):
+    if _TORCH_MAGIC.match(head.first):
         return False
     return (head.first[:1] == b"\x80" and head.first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")) or bool(
         _OLD_PICKLE.match(head.first)
@@ -228,6 +247,24 @@ def _npz(path: Path) -> Weights:
     return Weights(npz.read_arrays(path, CheckpointError, max_bytes=MAX_BYTES), {})
 
 
+def _torch(path: Path) -> Weights:
+    from armour.formats import torch_files
+
+    return Weights(*torch_files.read_zip(path, MAX_BYTES))
+
+
+def _torch_legacy(path: Path) -> Weights:
+    from armour.formats import torch_files
+
+    return Weights(*torch_files.read_legacy(path))
+
+
+def _mindspore(path: Path) -> Weights:
+    from armour.formats import mindspore_ckpt
+
+    return Weights(*mindspore_ckpt.read(path))
+
+
 _EXPORT = "export the network as ONNX"
 _CODE = "it is never opened"
 
@@ -243,9 +280,9 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="torch",
-        what="a PyTorch file, which holds a pickle",
+        what="a PyTorch state dict",
         matches=lambda head: head.has("data.pkl"),
-        advice="it is never unpickled. Export the network as ONNX",
+        weights=_torch,
     ),
     Kind(
         name="keras",
@@ -281,7 +318,7 @@ KINDS: tuple[Kind, ...] = (
         name="mindspore",
         what="a MindSpore checkpoint",
         matches=_is_mindspore,
-        advice=_EXPORT,
+        weights=_mindspore,
     ),
     Kind(
         name="mindir",
@@ -291,9 +328,9 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="torch-legacy",
-        what="a PyTorch file from before 1.6, which is a row of pickles",
-        matches=_starts(_TORCH_MAGIC),
-        advice=_EXPORT,
+        what="a PyTorch state dict from before 1.6",
+        matches=lambda head: bool(_TORCH_MAGIC.match(head.first)),
+        weights=_torch_legacy,
     ),
     Kind(
         name="pickle",
