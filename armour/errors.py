@@ -5,11 +5,17 @@ Messages follow one formula: what was expected, what came, what to do.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ArmourError(Exception):
-    """Root of all errors raised on purpose; `exit_code` is what the command line ends with."""
+    """Root of all errors raised on purpose; `exit_code` is what the command line ends with.
+
+    partial: what a long job had done when this ended it (an AttackResult, a FuzzResult), or None.
+    """
 
     exit_code = 2
+    partial: Any = None
 
 
 class InvalidArgument(ArmourError, ValueError):
@@ -38,6 +44,20 @@ class DataError(FormatError):
 
 class BackendUnavailable(ArmourError):
     """An optional package is missing; the message names the `pip install` line."""
+
+
+class RemoteError(ArmourError):
+    """A model behind a URL did not answer, or not as it must; the message says what was tried and what to do.
+
+    url: what was asked. status: of the last answer, 0 if there was none. attempts: how often it was asked.
+    answered: samples that the model had answered before.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", status: int = 0, attempts: int = 0, answered: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.url, self.status, self.attempts, self.answered = url, status, attempts, answered
 
 
 class GateFailed(ArmourError):

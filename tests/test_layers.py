@@ -34,6 +34,8 @@ _IN_ARMOUR: dict[float, str] = {
 RANKS: dict[str, float] = {
     **{f"armour.{name}": rank for rank, names in _IN_ARMOUR.items() for name in names.split()},
     "armour.tensor": 0.5,
+    "armour.remote": 1,
+    "armour.serving": 2,
     "armour.attacks": 2,
     "armour.fuzz": 3,
     "armour.defenses": 3,
@@ -57,10 +59,11 @@ def rank(module: str) -> float:
 
 
 def folder(module: str) -> str:
-    """What a module may import freely within: its sub-package, or armour/ with formats/."""
+    """What a module may import freely within: its sub-package, or armour/ with formats/ and remote/."""
     parts = module.split(".")
     top = ".".join(parts[:2])
-    return top if top in sources.packages() and top != "armour.formats" else "armour"
+    inside = ("armour.formats", "armour.remote")
+    return top if top in sources.packages() and top not in inside else "armour"
 
 
 def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
