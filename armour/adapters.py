@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from armour import remote
 from armour.bounds import Bounds
 from armour.checks import describe
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.model import CallableModel, Model, ModuleModel
+from armour.remote import is_url
 
 
 def wrap(
     obj: Any,
     *,
-    bounds: Bounds | Sequence[float] = (0.0, 1.0),
+    bounds: Bounds | Sequence[float] | None = None,
     input_shape: Sequence[int] | None = None,
     num_classes: int | None = None,
     class_names: Sequence[str] = (),
@@ -24,13 +26,16 @@ def wrap(
     std: float | Sequence[float] = 1.0,
     name: str | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
-    batch_size: int = 256,
+    batch_size: int | None = None,
+    **options: Any,
 ) -> Model:
     """A Model from a network, a fitted scikit-learn classifier, or any function of arrays.
 
     obj: an armour.tensor.nn.Module (white box); a scikit-learn estimator with decision_function or
-    predict_proba, or a callable from (n, *input_shape) float32 to (n, classes) scores (black boxes); or a
-    Model, which is returned as it is. bounds: range of the inputs that obj expects. mean, std: normalisation
+    predict_proba, or a callable from (n, *input_shape) float32 to (n, classes) scores (black boxes); the URL
+    of a served model, with the further settings of armour.remote.RemoteModel as options; or a Model, which is
+    returned as it is. bounds: range of the inputs that obj expects; by default (0, 1), or what a server says;
+    a server that does not say it needs it stated. mean, std: normalisation
     done in front of a network; a black box must do its own. input_shape, num_classes: learnt from the first
     call if left out. Probabilities are detected: their logarithm is used as logits and provenance["outputs"]
     says so. Raises InvalidArgument for anything else, and UnsupportedError for frameworks that are read
@@ -38,16 +43,27 @@ def wrap(
     """
     if isinstance(obj, Model):
         return obj
+    if is_url(obj) and mean == 0.0 and std == 1.0:
+        shared: dict[str, Any] = {
+            "bounds": bounds,
+            "input_shape": input_shape,
+            "num_classes": num_classes,
+            "name": name,
+        }
+        shared |= {"class_names": class_names or None, "batch_size": batch_size}
+        return remote.wrap(obj, shared | options)
+    if options:
+        raise InvalidArgument(f"unknown settings for such a model: {', '.join(options)}; leave them out")
     if isinstance(obj, str):
         raise InvalidArgument(
             f"expected a model object, got {describe('obj', obj)}; read a file with armour.load"
         )
     common: dict[str, Any] = {
-        "bounds": bounds,
+        "bounds": (0.0, 1.0) if bounds is None else bounds,
         "input_shape": input_shape,
         "num_classes": num_classes,
         "class_names": class_names,
-        "batch_size": batch_size,
+        "batch_size": batch_size or 256,
     }
     if name is not None:
         common["name"] = name

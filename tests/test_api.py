@@ -36,6 +36,12 @@ PUBLIC = {
     "armour.fuzz": """
         Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint
     """,
+    "armour.remote": """
+        RemoteModel RemoteOptions is_url wrap
+    """,
+    "armour.serving": """
+        Limits Server
+    """,
     "armour.tensor": """
         OPS Tensor abs acos acosh adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
         adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_n affine_grid all any

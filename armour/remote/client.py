@@ -138,27 +138,25 @@ class Client:
         deadline = Deadline(self.options.timeout)
         own = {"User-Agent": "armour", "Accept": "application/json, application/octet-stream"}
         sent = {**own, **self.options.all_headers(), **headers}
-        while True:
-            connection = self._connection(deadline)
-            stale = connection.used
-            try:
-                answer = connection.exchange(method, path, sent, body, deadline, self.options.max_bytes)
-            except Broken as error:
-                # The server may have closed an idle connection just now: that is no failed attempt.
-                if stale and error.early and str(error) != "timed out":
-                    continue
-                raise
-            with self._lock:
-                if connection.open and len(self._idle) < _KEPT:
-                    self._idle.append(connection)
-                elif connection.open:
-                    connection.close()
-            return answer
+        connection = self._connection(deadline)
+        answer = connection.exchange(method, path, sent, body, deadline, self.options.max_bytes)
+        with self._lock:
+            if connection.open and len(self._idle) < _KEPT:
+                self._idle.append(connection)
+                return answer
+        connection.close()
+        return answer
 
     def _connection(self, deadline: Deadline) -> Connection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        """An idle connection that the server has not ended meanwhile, or a new one."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                kept = self._idle.pop()
+            if not kept.stale():
+                return kept
+            kept.close()
         return Connection(self.address, deadline)
 
     def _spend(self, samples: int, url: str, attempt: int, reason: str) -> None:
@@ -204,7 +202,7 @@ class Client:
             text = told.get("error") if isinstance(told, dict) else None
         except WireError as error:
             text = str(error) if answer.body else None
-        shown = " ".join(ascii(text)[1:-1].split())[:200] if isinstance(text, str) and text else ""
+        shown = ascii(" ".join(text.split()))[1:-1][:200] if isinstance(text, str) else ""
         return f"status {answer.status}" + (f" ({shown})" if shown else "")
 
     def _without_secrets(self, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import selectors
 import socket
 import ssl
 from collections.abc import Mapping
@@ -26,13 +27,11 @@ class Answer:
 
 
 class Broken(Exception):
-    """No whole answer; the text says why. early: not one byte of an answer had come. final: asking again will
-    not help.
-    """
+    """No whole answer; the text says why. final: asking again will not help."""
 
-    def __init__(self, reason: str, *, early: bool = False, final: bool = False) -> None:
+    def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
-        self.early, self.final = early, final
+        self.final = final
 
 
 class Connection:
@@ -40,12 +39,12 @@ class Connection:
 
     def __init__(self, address: Address, deadline: Deadline) -> None:
         self.address = address
-        self.open = True
-        self.used = False
+        self.open = False
         try:
             self._sock = socket.create_connection((address.host, address.port), deadline.left())
         except (OSError, UnicodeError) as error:
             raise Broken(f"no connection ({_reason(error)})", final=_is_unknown(error)) from error
+        self.open = True
         try:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if address.scheme == "https":
@@ -74,7 +73,6 @@ class Connection:
             lines.append(f"Content-Length: {len(body)}")
         head = "\r\n".join([*lines, "", ""]).encode("ascii")
         source = TimedReader(self._sock, deadline, limit + _HEAD)
-        self.used = True
         try:
             self._sock.settimeout(deadline.left())
             self._sock.sendall(head + body)
@@ -84,15 +82,25 @@ class Connection:
             raise Broken(f"an answer of more than {limit:,} bytes", final=True) from None
         except (OSError, HTTPException, ValueError) as error:
             self.close()
-            raise Broken(_reason(error), early=source.count == 0) from error
+            raise Broken(_reason(error)) from error
         except BaseException:
             self.close()
             raise
 
+    def stale(self) -> bool:
+        """True if the server has ended the connection, or says something unasked, since the last exchange."""
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._sock, selectors.EVENT_READ)
+            return bool(waiting.select(0))
+
     def close(self) -> None:
         """End the connection."""
-        self.open = False
-        self._sock.close()
+        if self.open:
+            self.open = False
+            self._sock.close()
+
+    def __del__(self) -> None:
+        self.close()
 
     def _read(self, source: TimedReader, method: str, limit: int) -> Answer:
         response = HTTPResponse(_Source(source), method=method)  # type: ignore[arg-type]

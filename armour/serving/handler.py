@@ -76,8 +76,11 @@ class Handler(BaseHTTPRequestHandler):
         """A page in a browser must not reach a private server under a name of its own (DNS rebinding)."""
         if not self.server.private:
             return
-        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname if self.headers.get("Host") else None
-        if name is not None and not is_loopback(name):
+        try:
+            name = urlsplit(f"//{self.headers.get('Host', 'localhost')}").hostname
+        except ValueError:
+            name = None
+        if name is None or not is_loopback(name):
             raise Refused(403, "this server answers to localhost only")
 
     def _body(self, method: str) -> bytes:
@@ -104,6 +107,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, *, close: bool = False) -> None:
         self.connection.settimeout(self._limits.transfer)
+        self.request_version = self.protocol_version  # headers for a client that speaks HTTP/0.9, too
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
