@@ -27,8 +27,8 @@ PUBLIC = {
     """,
     "armour.errors": """
         AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError DataError
-        FormatError GateFailed Interrupted InvalidArgument NothingEvaluated UnsoundEvidence
-        UnsupportedError
+        FormatError GateFailed Interrupted InvalidArgument NothingEvaluated RemoteError
+        UnsoundEvidence UnsupportedError
     """,
     "armour.formats": """
         check_target load save
