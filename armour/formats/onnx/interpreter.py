@@ -20,6 +20,8 @@ from armour.tensor.watch import STATE
 
 from .proto import OnnxGraph, OnnxModel, OnnxNode, Unreadable
 from .rules import RULES, Call, Value, load_rules
+from .rules_quantise import carry_twins
+from .twins import Twins
 
 MAX_RUNS = 200_000  # operators carried out in one run: a loop or nested functions could ask for any number
 MAX_FILLED = 640 << 20  # bytes of one layer's weights that are a single number in the file
@@ -52,7 +54,7 @@ class Interpreter:
         self.runs = 0
         self.folded = 0
         self.scopes: list[dict[str, Value | None]] = []
-        self.producers: dict[str, tuple[OnnxNode, list[Value | None]]] = {}
+        self.twins = Twins()
 
     @property
     def building(self) -> bool:
@@ -131,9 +133,10 @@ class Interpreter:
                     f"the model computes more than {MAX_FOLDED >> 20} MiB from its weights; it is refused"
                 )
             return list(folded)
-        if node.op == "QuantizeLinear":
-            self.producers[node.outputs[0]] = (node, inputs)
-        return self._carry_out(rule, call)
+        found = self._carry_out(rule, call)
+        if self.twins:
+            carry_twins(call, rule, found)
+        return found
 
     def _carry_out(self, rule: Any, call: Call) -> list[Any]:
         try:

@@ -18,7 +18,7 @@ from .wire import check_wire
 
 MAX_BYTES = 2 * GIB  # of the protobuf itself; larger models keep their weights in external files
 MAX_NODES = 50_000
-NEWEST = 26  # opset of ONNX's own operators known when this was written
+NEWEST = 28  # opset of ONNX's own operators known when this was written
 OWN = ("", "ai.onnx")
 _GRAPH, _GRAPHS = 5, 10  # AttributeProto.type
 _SIMPLE = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}

@@ -176,6 +176,7 @@ def load_rules() -> None:
         rules_math,
         rules_norm,
         rules_pool,
+        rules_quantise,
         rules_reduce,
         rules_resize,
         rules_shape,

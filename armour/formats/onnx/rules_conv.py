@@ -10,6 +10,7 @@ import armour.tensor as T
 from armour.errors import CheckpointError
 from armour.tensor.core import Tensor
 
+from .halves import in_single
 from .rules import Call, rule
 from .rules_shape import padded
 
@@ -49,6 +50,7 @@ def margins(
 
 
 @rule("Conv")
+@in_single
 def conv(c: Call) -> Tensor:
     """A layer if weights and bias are known."""
     x, w = c.x(0), c.inputs[1]
@@ -84,6 +86,7 @@ def _usual(c: Call, w: Any) -> bool:
 
 
 @rule("ConvTranspose")
+@in_single
 def conv_transpose(c: Call) -> Tensor:
     """Computed without padding, then cut: the padding of ONNX may differ on both sides."""
     x = c.x(0)
@@ -147,47 +150,11 @@ def _cuts(
     return pairs, tuple(put)
 
 
-@rule("ConvInteger", "QLinearConv")
-def conv_integer(c: Call) -> Any:
-    """Of whole numbers, exactly: in double precision, which holds every sum below 2^53."""
-    if c.node.op == "ConvInteger":
-        x, w = _centred(c, 0, 2), _centred(c, 1, 3, axis=0)
-        return T.cast(_integer_conv(c, x, w), "int32")
-    x, w = _centred(c, 0, 2), _centred(c, 3, 5, axis=0)
-    y = _integer_conv(c, x, w)
-    if c.has(8):
-        y = y + T.reshape(T.cast(c.x(8), "float64"), (-1, *(1,) * (y.ndim - 2)))
-    scale = (
-        np.asarray(c.known(1), np.float64)
-        * np.asarray(c.known(4), np.float64)
-        / np.asarray(c.known(6), np.float64)
-    )
-    return quantised(y * _channels(scale, y.ndim, 1), c.known(7))
-
-
-def _centred(c: Call, i: int, zero: int, axis: int = 1) -> Tensor:
-    x = T.cast(c.x(i), "float64")
-    if not c.has(zero):
-        return x
-    return x - _channels(np.asarray(c.known(zero), np.float64), x.ndim, axis)
-
-
-def _channels(values: np.ndarray, rank: int, axis: int) -> np.ndarray:
-    """One number, or one for each channel, beside an array of `rank` axes."""
-    if values.size == 1:
-        return values.reshape(())
-    return values.reshape((1,) * axis + (-1,) + (1,) * (rank - axis - 1))
-
-
-def _integer_conv(c: Call, x: Tensor, w: Tensor) -> Tensor:
+def convolved(c: Call, x: Tensor, w: Tensor) -> Tensor:
+    """The convolution that the attributes describe, without a bias."""
     axes = x.ndim - 2
+    if axes not in _CONV or w.ndim != x.ndim:
+        raise c.unsupported(f"a convolution of {x.shape} with {w.shape}")
     strides, dilations = several(c, "strides", axes), several(c, "dilations", axes)
     around = margins(c, x.shape[2:], w.shape[2:], strides, dilations)
     return _CONV[axes](x, w, None, strides, around, dilations, int(c.attr("group", 1)))  # type: ignore[no-any-return]
-
-
-def quantised(y: Tensor, zero: np.ndarray) -> Tensor:
-    """Real values in units of the scale as whole numbers of the zero point's type, halves to even."""
-    info = np.iinfo(zero.dtype)
-    moved = T.round(y) + np.asarray(zero, np.float64)
-    return T.cast(T.clip(moved, float(info.min), float(info.max)), zero.dtype.name)

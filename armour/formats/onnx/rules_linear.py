@@ -10,11 +10,12 @@ import armour.tensor as T
 from armour.errors import CheckpointError
 from armour.tensor.core import Tensor
 
+from .halves import in_single
 from .rules import Call, rule
-from .rules_conv import quantised
 
 
 @rule("Gemm")
+@in_single
 def gemm(c: Call) -> Tensor:
     """alpha A B + beta C; a layer if B and C are known and C is a bias."""
     alpha, beta = float(c.attr("alpha", 1.0)), float(c.attr("beta", 1.0))
@@ -39,6 +40,7 @@ def gemm(c: Call) -> Tensor:
 
 
 @rule("MatMul")
+@in_single
 def matmul(c: Call) -> Tensor:
     """A layer if the second factor is a known matrix; a bias added right after belongs to it."""
     a = c.x(0)
@@ -93,27 +95,3 @@ def _diagonals(term: str, x: Tensor) -> tuple[str, Tensor]:
 def det(c: Call) -> Tensor:
     """Determinants of square matrices."""
     return T.det(c.x())
-
-
-@rule("MatMulInteger", "QLinearMatMul")
-def matmul_integer(c: Call) -> Tensor:
-    """Of whole numbers, exactly: in double precision, which holds every sum below 2^53."""
-    if c.node.op == "MatMulInteger":
-        return T.cast(T.matmul(_centred(c, 0, 2, -2), _centred(c, 1, 3, -1)), "int32")
-    y = T.matmul(_centred(c, 0, 2, -2), _centred(c, 3, 5, -1))
-    a, b, out = (np.asarray(c.known(i), np.float64) for i in (1, 4, 6))
-    return quantised(y * (_along(a, -2) * _along(b, -1) / out), c.known(7))
-
-
-def _centred(c: Call, i: int, zero: int, axis: int) -> Tensor:
-    x = T.cast(c.x(i), "float64")
-    return x - _along(np.asarray(c.known(zero), np.float64), axis) if c.has(zero) else x
-
-
-def _along(values: np.ndarray, axis: int) -> np.ndarray:
-    """One number, or one for each row (-2) or column (-1)."""
-    if values.size == 1:
-        return values.reshape(())
-    if values.ndim > 1:
-        return values
-    return values[:, None] if axis == -2 else values

@@ -13,6 +13,7 @@ import armour.tensor as T
 from armour.tensor.core import Tensor, wrap
 
 from .rules import Call, rule
+from .rules_quantise import real
 from .values import dtype_of
 
 Unary = Callable[[Tensor], Tensor]
@@ -215,6 +216,8 @@ def where(c: Call) -> Tensor:
 def cast(c: Call) -> Tensor:
     """To a type of NumPy; a cast between whole numbers and back stops the gradient."""
     to = c.dtype(1) if c.node.op == "CastLike" else _target(c)
+    if to.kind == "f" and c.dtype().kind in "iu":
+        return real(c, 0, to.name)
     return c.x() if c.dtype() == to else T.cast(c.x(), to.name)
 
 

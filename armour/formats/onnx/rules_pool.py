@@ -73,11 +73,14 @@ class _Windows:
         whole = (slice(None),) * axis
         return T.getitem(found, (*whole, slice(0, self.out[i])))
 
-    def counts(self, include: bool, dtype: np.dtype[Any]) -> np.ndarray:
-        """How many elements each window averages: those inside, or all of them; (1, 1, *out)."""
+    def counts(self, include: bool, beyond: bool, dtype: np.dtype[Any]) -> np.ndarray:
+        """How many elements each window averages; (1, 1, *out).
+
+        Those inside, with include those in the padding too, with beyond those past the padding as well.
+        """
         total = np.ones((1, 1, *(1,) * len(self.kernel)), np.float64)
         for i, n in enumerate(self.sizes):
-            before, behind = self.reach[i] if include else (0, 0)
+            before, behind = (self.reach if beyond else self.pads)[i] if include else (0, 0)
             start = np.arange(self.out[i])[:, None] * self.strides[i] - self.pads[i][0]
             places = start + np.arange(self.kernel[i]) * self.dilations[i]
             inside = ((places >= -before) & (places < n + behind)).sum(axis=1)
@@ -133,7 +136,11 @@ def average_pool(c: Call) -> Tensor:
     if windows.usual and not (windows.ceil and include):
         config = windows.config() | {"count_include_pad": include}
         return c.layer(f"AvgPool{axes}d", config)(x)  # type: ignore[no-any-return]
-    return windows.over(x, 0.0, lambda y, axis: T.sum(y, axis=axis)) / windows.counts(include, x.dtype)
+    # What ceil_mode adds past the padding is not counted, as in PyTorch and onnxruntime; the examples of
+    # opsets 19 to 21, which brought dilations, count it.
+    beyond = 19 <= c.opset < 22 and any(d > 1 for d in windows.dilations)
+    total = windows.over(x, 0.0, lambda y, axis: T.sum(y, axis=axis))
+    return total / windows.counts(include, beyond, x.dtype)
 
 
 @rule("LpPool")

@@ -163,9 +163,12 @@ def hardmax(c: Call) -> Tensor:
     """1 at the first largest value, 0 elsewhere."""
     x = c.x()
     if c.opset >= 13:
-        axis = int(c.attr("axis", -1)) % x.ndim
-        moved = T.moveaxis(x, axis, -1)
-        return T.moveaxis(T.one_hot(T.argmax(moved, axis=-1), moved.shape[-1], x.dtype.name), -1, axis)
+        return _first_largest(x, int(c.attr("axis", -1)) % max(x.ndim, 1))
     axis = int(c.attr("axis", 1)) % max(x.ndim, 1)
     flat = T.reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
-    return T.reshape(T.one_hot(T.argmax(flat, axis=-1), flat.shape[-1], x.dtype.name), x.shape)
+    return T.reshape(_first_largest(flat, 1), x.shape)
+
+
+def _first_largest(x: Tensor, axis: int) -> Tensor:
+    places = np.arange(x.shape[axis]).reshape((-1, *(1,) * (x.ndim - 1 - axis)))
+    return T.cast(T.equal(T.expand_dims(T.argmax(x, axis=axis), axis), places), x.dtype.name)

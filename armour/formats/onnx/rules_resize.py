@@ -85,6 +85,8 @@ def _places(transform: str, out: int, length: int, scale: float, ends: tuple[flo
         return np.full(out, 0.5 * (start + end) * (length - 1))
     if transform == "pytorch_half_pixel" and out <= 1:
         return np.zeros(out)
+    if transform == "tf_half_pixel_for_nn":  # opset 11 only
+        return (i + 0.5) / scale
     if transform == "half_pixel_symmetric":
         centre = length / 2 * (1 - out / (scale * length))
         return centre + (i + 0.5) / scale - 0.5

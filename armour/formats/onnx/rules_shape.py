@@ -197,10 +197,13 @@ def blocks(c: Call) -> Tensor:
     n, ch, h, w = x.shape
     if r < 1 or (ch % (r * r) if c.node.op == "DepthToSpace" else h % r or w % r):
         raise CheckpointError(f"node {c.node.shown}: blocks of {r} do not fit {x.shape}; get the file again")
+    by_column = c.attr("mode", "DCR") == "CRD"
+    if c.node.op == "SpaceToDepth" and by_column:  # opset 28
+        return c.layer("PixelUnshuffle", {"downscale_factor": r})(x)  # type: ignore[no-any-return]
     if c.node.op == "SpaceToDepth":
         parts = T.transpose(T.reshape(x, (n, ch, h // r, r, w // r, r)), (0, 3, 5, 1, 2, 4))
         return T.reshape(parts, (n, ch * r * r, h // r, w // r))
-    if c.attr("mode", "DCR") == "CRD":
+    if by_column:
         return c.layer("PixelShuffle", {"upscale_factor": r})(x)  # type: ignore[no-any-return]
     parts = T.transpose(T.reshape(x, (n, r, r, ch // (r * r), h, w)), (0, 3, 4, 1, 5, 2))
     return T.reshape(parts, (n, ch // (r * r), h * r, w * r))
