@@ -26,25 +26,31 @@ MOVES = frozenset((
 ))  # fmt: skip
 
 
-def through(u: Tensor) -> Tensor:
-    """The nearest whole numbers, halves to even, with the gradient of u itself."""
+def through(u: Tensor, whole: Tensor) -> Tensor:
+    """The whole numbers that u is rounded to, with the gradient of u itself."""
     # Exact: the step to the nearest whole number has no rounding error, nor has taking it.
-    return T.add(u, T.stop_gradient(T.subtract(T.round(u), u)))
+    return T.add(u, T.stop_gradient(T.subtract(whole, u)))
 
 
-def quantised(c: Call, y: Tensor, zero: Any, dtype: np.dtype[Any]) -> Tensor:
-    """Real values in units of the scale as whole numbers around a zero point, clipped to dtype."""
+def quantised(c: Call, y: Tensor, zero: Any, dtype: np.dtype[Any], always: bool = False) -> Tensor:
+    """Real values in units of the scale as whole numbers around a zero point, clipped to dtype.
+
+    always: the gradient passes where values are clipped too.
+    """
     info = np.iinfo(dtype)
-    low, high = float(info.min), float(info.max)
-    if zero.size == 1 and isinstance(zero, np.ndarray):
-        inside = T.clip(y, low - zero.item(), high - zero.item())
-    else:
-        inside = T.minimum(T.maximum(y, T.subtract(low, zero)), T.subtract(high, zero))
-    moved = T.add(through(inside), zero)
+    inside = _clipped(y, float(info.min), float(info.max), zero)
+    whole = _clipped(T.round(y), float(info.min), float(info.max), zero) if always else T.round(inside)
+    moved = T.add(through(y if always else inside, whole), zero)
     out = T.cast(moved, dtype.name)
     if c.run.building or grad_enabled():
         c.run.twins[out] = moved
     return out
+
+
+def _clipped(y: Tensor, low: float, high: float, zero: Any) -> Tensor:
+    if isinstance(zero, np.ndarray) and zero.size == 1:
+        return T.clip(y, low - zero.item(), high - zero.item())
+    return T.minimum(T.maximum(y, T.subtract(low, zero)), T.subtract(high, zero))
 
 
 def real(c: Call, i: int, dtype: str) -> Tensor:
@@ -123,7 +129,7 @@ def dequantize(c: Call) -> Tensor:
 def dynamic_quantize(c: Call) -> tuple[Tensor, Tensor, Tensor]:
     """To 8 bits without sign, with the scale and zero point that the values' range asks for.
 
-    The scale has no gradient, as if it were a constant.
+    The scale has no gradient, as if it were a constant; it is made so that only rounding can clip a value.
     """
     x = c.x(0)
     fixed = T.stop_gradient(x)
@@ -131,7 +137,7 @@ def dynamic_quantize(c: Call) -> tuple[Tensor, Tensor, Tensor]:
     span = T.subtract(high, low)
     scale = T.divide(T.where(T.equal(span, 0.0), T.ones_like(span), span), 255.0)
     zero = T.round(T.clip(T.divide(T.negative(low), scale), 0.0, 255.0))
-    out = quantised(c, T.divide(x, scale), zero, np.dtype(np.uint8))
+    out = quantised(c, T.divide(x, scale), zero, np.dtype(np.uint8), always=True)
     return out, T.cast(scale, x.dtype.name), T.cast(zero, "uint8")
 
 
