@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from armour.data import Dataset
     from armour.errors import ArmourError
     from armour.formats import load, save
+    from armour.formats.onnx_export import export_onnx
     from armour.model import Model
     from armour.report import Report
 
@@ -37,6 +38,7 @@ _FROM = {
     "Dataset": "armour.data",
     "Model": "armour.model",
     "Report": "armour.report",
+    "export_onnx": "armour.formats.onnx_export",
     "load": "armour.formats",
     "save": "armour.formats",
     "wrap": "armour.adapters",
@@ -55,6 +57,7 @@ __all__ = [
     "data",
     "defenses",
     "errors",
+    "export_onnx",
     "fuzz",
     "load",
     "privacy",

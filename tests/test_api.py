@@ -14,7 +14,7 @@ import armour
 PUBLIC = {
     "armour": """
         ArmourError Bounds Dataset Model Report __version__ attacks criteria data defenses errors
-        fuzz load privacy save tensor wrap
+        export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
         ATTACKS Attack AttackResult BIM FGSM FixedBudgetAttack PGD RFGSM get names
@@ -32,6 +32,9 @@ PUBLIC = {
     """,
     "armour.formats": """
         check_target load save
+    """,
+    "armour.formats.onnx_export": """
+        BATCH IR_VERSIONS MAX_BYTES export_onnx graph_to_onnx to_onnx
     """,
     "armour.fuzz": """
         Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint

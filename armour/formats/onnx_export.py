@@ -1,0 +1,224 @@
+"""Writing networks as ONNX: what runs elsewhere, and comes back with its bounds, classes and provenance.
+
+The file takes inputs in the user's units: normalisation is part of the graph. Weights are initialisers with
+the names that they have in the network, and metadata_props hold what `armour.load` would have to ask for.
+Equal models give equal bytes. Nothing is written before the whole graph is known to be expressible and has
+passed onnx.checker with shape inference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from armour.checks import count, describe
+from armour.errors import InvalidArgument, UnsupportedError
+from armour.files import atomic_write, check_writable
+from armour.formats.onnx.export_graph import emit
+from armour.formats.onnx.export_shapes import values
+from armour.formats.onnx.export_values import Size, Value
+from armour.formats.onnx.export_writer import TYPES, Writer
+from armour.model import Model, ModuleModel
+from armour.tensor import ir, nn
+from armour.tensor.core import Tensor
+from armour.tensor.graph import Graph
+
+# The IR version that came with each opset; a newer one would shut out runtimes of that time.
+IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
+BATCH = "n"
+MAX_BYTES = (2 << 30) - (16 << 20)  # protobuf ends at 2 GiB; some room for what is no weight
+_SMALL = 1024  # elements of an initialiser that shape inference may want to read
+
+
+def export_onnx(
+    model: Model, path: str | os.PathLike[str], *, opset: int = 17, batch: int | None = None
+) -> None:
+    """Write a network as an ONNX file, atomically: from inputs in the model's bounds to its logits.
+
+    opset: 17 to 22. batch: a fixed number of samples; any number by default, as the axis "n". Raises
+    UnsupportedError, before anything is written, for a black box, for more than 2 GiB of weights, and with
+    all layers and operations that ONNX cannot express; InvalidArgument for a place that cannot be written.
+    """
+    if not isinstance(model, ModuleModel):
+        raise UnsupportedError(f"{model.name} is a black box; only networks can be written as ONNX")
+    path = check_writable(Path(path))
+    proto = to_onnx(model, opset=opset, batch=batch)
+    raw = proto.SerializeToString(deterministic=True)
+    with atomic_write(path) as stream:
+        stream.write(raw)
+
+
+def to_onnx(model: ModuleModel, *, opset: int = 17, batch: int | None = None) -> ModelProto:
+    """The file that `export_onnx` writes, as a message."""
+    graph, state = model.graph, model.state_dict()
+    try:
+        proto = graph_to_onnx(
+            graph, state, opset=opset, batch=batch, front=_front(model), back=_back(model), name=model.name
+        )
+    except UnsupportedError as error:
+        raise UnsupportedError(
+            f"{model.name}: {error}; save it as .ckpt, or use other layers"
+        ) from error
+    facts = {
+        "armour.bounds": list(model.bounds),
+        "armour.class_names": list(model.class_names),
+        "armour.name": model.name,
+        "armour.num_classes": model.num_classes,
+        "armour.provenance": model.provenance,
+    }
+    try:
+        texts = {
+            key: value if key == "armour.name" else json.dumps(value, allow_nan=False, sort_keys=True)
+            for key, value in facts.items()
+        }
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"provenance must be plain JSON values with text as keys, without NaN ({error}); convert it"
+        ) from error
+    helper.set_model_props(proto, texts)
+    return proto
+
+
+def graph_to_onnx(
+    graph: Graph,
+    state: Mapping[str, np.ndarray],
+    *,
+    opset: int = 17,
+    batch: int | None = None,
+    front: Graph | None = None,
+    back: Graph | None = None,
+    name: str = "network",
+) -> ModelProto:
+    """Any graph of ours with its weights as a checked ONNX model.
+
+    front, back: graphs without weights before the first input and behind the first output. Raises
+    UnsupportedError as `export_onnx` does.
+    """
+    if opset not in IR_VERSIONS:
+        raise InvalidArgument(f"expected opset from 17 to 22, got {describe('opset', opset)}")
+    batch = None if batch is None else count("batch", batch)
+    total = sum(array.nbytes for array in state.values())
+    if total > MAX_BYTES:
+        raise UnsupportedError(
+            f"cannot be written as ONNX: {total / 2**30:.1f} GiB of weights, and one file holds 2 GiB"
+        )
+    writer = Writer(state, opset)
+    given = [_input(writer, v, batch) for v in (*(front or graph).inputs[:1], *graph.inputs[1:])]
+    writer.batch = next((v.name for v in given if v.sizes and v.sizes[0].per), None)
+    feeds = list(given)
+    if front is not None:
+        feeds[:1] = _emit(writer, front, {}, batch, feeds[:1], scope=lambda n: f"preprocessing/{n}")
+    out = list(_emit(writer, graph, state, batch, feeds))
+    if back is not None:
+        out[:1] = _emit(writer, back, {}, batch, out[:1], scope=lambda n: f"outputs/{n}")
+    proto = _model(writer, given, out, name)
+    _check(proto)
+    return proto
+
+
+def _emit(
+    writer: Writer,
+    graph: Graph,
+    state: Mapping[str, np.ndarray],
+    batch: int | None,
+    feeds: Sequence[Value],
+    **names: Any,
+) -> tuple[Value, ...]:
+    module = ir.GraphModule(graph)
+    module.load_state_dict(state)
+    known = values(graph, module.eval(), batch)
+    named = {given.name: value for given, value in zip(graph.inputs, feeds, strict=True)}
+    return emit(writer, graph, module, known, named, **names)
+
+
+def _input(writer: Writer, given: ir.Input, batch: int | None) -> Value:
+    free = Size(1, 0) if batch is None else Size(0, batch)
+    sizes = tuple(free if n is None else Size(0, n) for n in given.shape)
+    return Value(writer.fresh(given.name), np.dtype(given.dtype), sizes)
+
+
+# -- what stands before and behind the network ----------------
+
+
+class _Front(nn.Module):
+    def __init__(self, model: ModuleModel) -> None:
+        self.apply = model._normalise
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+
+class _Logs(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + 1e-12).log()
+
+
+def _front(model: ModuleModel) -> Graph | None:
+    if model.mean == (0.0,) and model.std == (1.0,):
+        return None
+    return ir.trace(_Front(model), model.input_shape)
+
+
+def _back(model: ModuleModel) -> Graph | None:
+    """The logarithm that turns a network's probabilities into what the model calls its logits."""
+    return ir.trace(_Logs(), (model.num_classes,)) if model._log_outputs else None
+
+
+# -- the message ----------------
+
+
+def _model(writer: Writer, given: list[Value], out: list[Value], name: str) -> ModelProto:
+    from armour import __version__
+
+    graph = helper.make_graph(
+        writer.nodes,
+        name,
+        [_info(v) for v in given],
+        [_info(v) for v in out],
+        writer.initialisers(),
+    )
+    return helper.make_model(
+        graph,
+        producer_name="armour",
+        producer_version=__version__,
+        ir_version=IR_VERSIONS[writer.opset],
+        opset_imports=[helper.make_opsetid("", writer.opset)],
+    )
+
+
+def _info(value: Value) -> ValueInfoProto:
+    shape = [size.plus if not size.per else BATCH if size == (1, 0) else None for size in value.sizes]
+    return helper.make_tensor_value_info(value.name, TYPES[value.dtype.name], shape)
+
+
+def _check(proto: ModelProto) -> None:
+    """onnx.checker on the model without its large weights, which stand as inputs of their type and shape.
+
+    The checker parses and infers; the values of weights are nothing to it, and their copies would be.
+    """
+    bare = ModelProto()
+    for field in ("ir_version", "producer_name"):
+        setattr(bare, field, getattr(proto, field))
+    bare.opset_import.extend(proto.opset_import)
+    graph = bare.graph
+    graph.name = proto.graph.name
+    graph.node.extend(proto.graph.node)
+    graph.input.extend(proto.graph.input)
+    graph.output.extend(proto.graph.output)
+    for tensor in proto.graph.initializer:
+        if _elements(tensor) <= _SMALL:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    onnx.checker.check_model(bare, full_check=True)
+
+
+def _elements(tensor: TensorProto) -> int:
+    return int(np.prod(list(tensor.dims), dtype=np.int64))
