@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from armour.formats.onnx.export_shapes import values
 from armour.formats.onnx.export_values import Size, Value
 from armour.formats.onnx.export_writer import TYPES, Writer
 from armour.model import Model, ModuleModel
+from armour.preprocessing import Preprocessing
 from armour.tensor import ir, nn
 from armour.tensor.core import Tensor
 from armour.tensor.graph import Graph
@@ -63,9 +66,7 @@ def to_onnx(model: ModuleModel, *, opset: int = 17, batch: int | None = None) ->
             graph, state, opset=opset, batch=batch, front=_front(model), back=_back(model), name=model.name
         )
     except UnsupportedError as error:
-        raise UnsupportedError(
-            f"{model.name}: {error}; save it as .ckpt, or use other layers"
-        ) from error
+        raise UnsupportedError(f"{model.name}: {error}; save it as .ckpt, or use other layers") from error
     facts = {
         "armour.bounds": list(model.bounds),
         "armour.class_names": list(model.class_names),
@@ -132,10 +133,19 @@ def _emit(
     **names: Any,
 ) -> tuple[Value, ...]:
     module = ir.GraphModule(graph)
-    module.load_state_dict(state)
+    _fill(module, state)
     known = values(graph, module.eval(), batch)
     named = {given.name: value for given, value in zip(graph.inputs, feeds, strict=True)}
     return emit(writer, graph, module, known, named, **names)
+
+
+def _fill(module: ir.GraphModule, state: Mapping[str, np.ndarray]) -> None:
+    """The state's own arrays as the module's weights: only read here, so not copied."""
+    for name, tensor in module.named_tensors():
+        if name not in state or state[name].shape != tensor.shape:
+            found = f"of shape {state[name].shape}" if name in state else "missing"
+            raise InvalidArgument(f"expected the weight {name!r} of shape {tensor.shape}, it is {found}")
+        tensor.data = state[name]
 
 
 def _input(writer: Writer, given: ir.Input, batch: int | None) -> Value:
@@ -148,49 +158,63 @@ def _input(writer: Writer, given: ir.Input, batch: int | None) -> Value:
 
 
 class _Front(nn.Module):
-    def __init__(self, model: ModuleModel) -> None:
-        self.apply = model._normalise
+    """What a model does to users' inputs, with resizing as the layer that has an operator of its own."""
+
+    def __init__(self, steps: Preprocessing) -> None:
+        self.resize = None if steps.resize is None else nn.Upsample(steps.resize, None, "bilinear")
+        # Gradients do not concern the file, and a rounding with one of its own cannot be recorded.
+        self.rest = replace(steps, resize=None, straight_through=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.apply(x)
-
-
-class _Logs(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return (x + 1e-12).log()
+        """(n, *input_shape) -> what the network takes."""
+        return self.rest.apply(x if self.resize is None else self.resize(x))
 
 
 def _front(model: ModuleModel) -> Graph | None:
-    if model.mean == (0.0,) and model.std == (1.0,):
-        return None
-    return ir.trace(_Front(model), model.input_shape)
+    steps = getattr(model, "preprocessing", None) or Preprocessing(mean=model.mean, std=model.std)
+    return None if steps.identity else ir.trace(_Front(steps), model.input_shape)
 
 
 def _back(model: ModuleModel) -> Graph | None:
     """The logarithm that turns a network's probabilities into what the model calls its logits."""
-    return ir.trace(_Logs(), (model.num_classes,)) if model._log_outputs else None
+    if not model._log_outputs:
+        return None
+    return Graph(
+        inputs=(ir.Input(name="probabilities", shape=(None, model.num_classes)),),
+        nodes=(
+            ir.Node(name="add", kind="op", type="add", inputs=("probabilities", 1e-12)),
+            ir.Node(name="log", kind="op", type="log", inputs=("add",)),
+        ),
+        outputs=("log",),
+    )
 
 
 # -- the message ----------------
 
 
 def _model(writer: Writer, given: list[Value], out: list[Value], name: str) -> ModelProto:
-    from armour import __version__
+    proto = ModelProto(
+        ir_version=IR_VERSIONS[writer.opset], producer_name="armour", producer_version=_version()
+    )
+    proto.opset_import.append(helper.make_opsetid("", writer.opset))
+    # In place: the helpers that make graphs and models copy all that they are given.
+    proto.graph.name = name
+    proto.graph.node.extend(writer.nodes)
+    proto.graph.input.extend(_info(v) for v in given)
+    proto.graph.output.extend(_info(v) for v in out)
+    for key, array in writer.weights.items():
+        tensor = proto.graph.initializer.add()
+        tensor.name, tensor.data_type = key, TYPES[array.dtype.name]
+        tensor.dims.extend(array.shape)
+        tensor.raw_data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return proto
 
-    graph = helper.make_graph(
-        writer.nodes,
-        name,
-        [_info(v) for v in given],
-        [_info(v) for v in out],
-        writer.initialisers(),
-    )
-    return helper.make_model(
-        graph,
-        producer_name="armour",
-        producer_version=__version__,
-        ir_version=IR_VERSIONS[writer.opset],
-        opset_imports=[helper.make_opsetid("", writer.opset)],
-    )
+
+def _version() -> str:
+    try:
+        return metadata.version("armour-toolkit")
+    except metadata.PackageNotFoundError:
+        return "0+source"
 
 
 def _info(value: Value) -> ValueInfoProto:
@@ -204,8 +228,7 @@ def _check(proto: ModelProto) -> None:
     The checker parses and infers; the values of weights are nothing to it, and their copies would be.
     """
     bare = ModelProto()
-    for field in ("ir_version", "producer_name"):
-        setattr(bare, field, getattr(proto, field))
+    bare.ir_version = proto.ir_version
     bare.opset_import.extend(proto.opset_import)
     graph = bare.graph
     graph.name = proto.graph.name
@@ -216,7 +239,9 @@ def _check(proto: ModelProto) -> None:
         if _elements(tensor) <= _SMALL:
             graph.initializer.append(tensor)
         else:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
     onnx.checker.check_model(bare, full_check=True)
 
 

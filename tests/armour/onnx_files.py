@@ -12,16 +12,23 @@ from onnx.reference import ReferenceEvaluator
 REASONS = ("NOT_IMPLEMENTED", "Could not find an implementation", "not supported", "is not implemented")
 
 
+class Elsewhere:
+    """A checked file in onnxruntime, or in ONNX's own slow evaluator where that lacks an operator."""
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        onnx.checker.check_model(proto, full_check=True)
+        self.names = [v.name for v in proto.graph.input]
+        session = _session(proto)
+        self.run: Any = ReferenceEvaluator(proto).run if session is None else session.run
+
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        with np.errstate(all="ignore"):
+            return [np.asarray(v) for v in self.run(None, dict(zip(self.names, inputs, strict=True)))]
+
+
 def outputs(proto: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs by onnxruntime, or by ONNX's own slow evaluator where that lacks an operator."""
-    onnx.checker.check_model(proto, full_check=True)
-    feeds = {v.name: a for v, a in zip(proto.graph.input, inputs, strict=True)}
-    session = _session(proto)
-    if session is not None:
-        found: list[np.ndarray] = session.run(None, feeds)
-        return found
-    with np.errstate(all="ignore"):
-        return [np.asarray(v) for v in ReferenceEvaluator(proto).run(None, feeds)]
+    """The outputs of a file for one set of inputs."""
+    return Elsewhere(proto)(*inputs)
 
 
 def _session(proto: onnx.ModelProto) -> Any:

@@ -1,4 +1,4 @@
-"""Every leaf layer as ONNX gives the engine's numbers elsewhere, for any batch, in the first and a late opset."""
+"""Every leaf layer as ONNX gives the engine's numbers elsewhere, for any batch, in two opsets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from armour.formats.onnx.export_rules import LAYER_RULES
 from armour.formats.onnx_export import graph_to_onnx
 from armour.tensor import Tensor, ir, nn, no_grad
 from tests.armour.onnx_files import close, outputs
-from tests.tensor.layer_examples import EXAMPLES, IMAGE, SEQUENCE, SIGNAL, VOLUME, Example
+from tests.tensor.layer_examples import EXAMPLES, IMAGE, SEQUENCE, SIGNAL, Example
 
 MORE = [
     Example(nn.Conv1d(4, 3, 3, 1, ((2, 1),)), (SIGNAL,)),

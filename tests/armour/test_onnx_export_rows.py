@@ -1,4 +1,4 @@
-"""Every row of the op table as ONNX gives the engine's numbers elsewhere, or is listed with the reason why not."""
+"""Every row of the op table as ONNX gives the engine's numbers elsewhere, or is listed with the reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armour.errors import ArmourError, UnsupportedError
+from armour.errors import ArmourError
 from armour.formats.onnx.export_rules import REFUSED, ROW_RULES
 from armour.formats.onnx_export import graph_to_onnx
 from armour.tensor import OPS

@@ -155,7 +155,10 @@ def _take_along_axis(w: Writer, step: Step) -> str:
     name = x.name
     for i, (a, b, out) in enumerate(zip(x.sizes, indices.sizes, step.out.sizes, strict=True)):
         if i != axis and (a != out or b != out):  # NumPy lets lengths of 1 broadcast
-            name = w.add("Expand", [name, w.lengths([Size(0, 1) if j == axis else s for j, s in enumerate(step.out.sizes)])])
+            name = w.add(
+                "Expand",
+                [name, w.lengths([Size(0, 1) if j == axis else s for j, s in enumerate(step.out.sizes)])],
+            )
             places = w.add("Expand", [places, w.lengths(expanded(indices.sizes, step.out.sizes))])
             break
     return w.add("GatherElements", [name, places], axis=axis)

@@ -38,9 +38,7 @@ def _scale_shift(w: Writer, step: Step) -> str:
 def _layer_norm(w: Writer, step: Step) -> str:
     own, x = step.layer, w.as_(step.x, step.out.dtype)
     parts = [w.weight(step.weight(name)) for name in ("weight", "bias")]
-    return w.add(
-        "LayerNormalization", [x, *parts], axis=-len(own.normalized_shape), epsilon=float(own.eps)
-    )
+    return w.add("LayerNormalization", [x, *parts], axis=-len(own.normalized_shape), epsilon=float(own.eps))
 
 
 @layer("RMSNorm")

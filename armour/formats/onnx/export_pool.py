@@ -12,8 +12,8 @@ from armour.formats.onnx.export_expand import expand
 from armour.formats.onnx.export_rules import layer, row
 from armour.formats.onnx.export_values import Step
 from armour.formats.onnx.export_writer import Writer
-from armour.tensor.poolnd import _bins
 from armour.tensor.pooling import _axes, _Axis
+from armour.tensor.poolnd import _bins
 
 
 def _lengths(step: Step) -> tuple[int, ...]:
@@ -147,5 +147,3 @@ def _adaptive_max(w: Writer, step: Step) -> str:
 
 def _outputs(step: Step) -> list[int]:
     return [size.plus for size in step.out.sizes[2:]]
-
-

@@ -54,7 +54,9 @@ def _var(w: Writer, step: Step) -> str:
         count = math.prod(size.plus for size in lengths)
         return w.add("Div", [total, w.scalar(count - ddof, dtype)])
     whole = w.add("ReduceProd", [w.lengths(lengths)], keepdims=0)
-    return w.add("Div", [total, w.cast(w.add("Sub", [whole, w.scalar(ddof, "int64")]), np.dtype("int64"), dtype)])
+    return w.add(
+        "Div", [total, w.cast(w.add("Sub", [whole, w.scalar(ddof, "int64")]), np.dtype("int64"), dtype)]
+    )
 
 
 @row("any", "all")
@@ -64,7 +66,10 @@ def _any(w: Writer, step: Step) -> str:
     if step.node.type == "all":
         truth = w.add("Not", [truth])
     count = w.reduce(
-        "ReduceSum", w.cast(truth, np.dtype(bool), "int64"), axes_of(step), bool(step.attrs.get("keepdims", False))
+        "ReduceSum",
+        w.cast(truth, np.dtype(bool), "int64"),
+        axes_of(step),
+        bool(step.attrs.get("keepdims", False)),
     )
     found = w.add("Greater", [count, w.scalar(0, "int64")])
     return w.add("Not", [found]) if step.node.type == "all" else found
@@ -96,7 +101,7 @@ def _cumsum(w: Writer, step: Step) -> str:
     return w.cast(w.add("CumSum", [w.as_(step.x, dtype), axis]), dtype, step.out.dtype)
 
 
-# -- running products and extremes: after each of log2(length) passes an element knows twice as many ----------
+# -- running products and extremes: after each pass an element knows twice as many of those before it ------
 
 
 def _line(step: Step) -> tuple[int, int]:

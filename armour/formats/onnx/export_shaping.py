@@ -15,7 +15,29 @@ ONE = Size(0, 1)
 
 @row("reshape")
 def _reshape(w: Writer, step: Step) -> str:
-    return w.reshape(step.x.name, step.out.sizes, step.x.sizes)
+    """Reshape, or what says more where only axes of length 1 come or go, or all but the first are merged."""
+    x, before, after = step.x.name, step.x.sizes, step.out.sizes
+    for wide, narrow, act in ((before, after, w.squeeze), (after, before, w.unsqueeze)):
+        gone = _ones(wide, narrow)
+        if gone:
+            return act(x, gone)
+    if len(after) == 2 and len(before) > 2 and before[0] == after[0]:
+        return w.add("Flatten", [x], axis=1)
+    return w.reshape(x, after, before)
+
+
+def _ones(wide: tuple[Size, ...], narrow: tuple[Size, ...]) -> list[int]:
+    """Axes of length 1 of `wide` that `narrow` is without, if that is all between them."""
+    gone: list[int] = []
+    place = 0
+    for i, size in enumerate(wide):
+        if place < len(narrow) and narrow[place] == size:
+            place += 1
+        elif size == ONE:
+            gone.append(i)
+        else:
+            return []
+    return gone if place == len(narrow) else []
 
 
 @layer("Flatten")
@@ -188,5 +210,3 @@ def _overlap_add(w: Writer, step: Step) -> str:
     matrix[places, np.arange(count * size)] = 1
     flat = (*step.x.sizes[:axis], Size(0, count * size), *step.x.sizes[axis + 2 :])
     return w.along(w.reshape(step.x.name, flat, step.x.sizes), axis, step.x.ndim - 1, matrix)
-
-

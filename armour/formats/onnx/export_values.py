@@ -70,4 +70,3 @@ class Step:
     def weight(self, name: str) -> str:
         """The name in the file of a layer's weight."""
         return self.names(f"{self.node.path}.{name}" if self.node.path else name)
-

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
 from armour.errors import UnsupportedError
 from armour.formats.onnx.export_values import Size, Value
@@ -205,7 +205,7 @@ class Writer:
         return self.add("Slice", [name, *columns, self.ints(axes), *last])
 
     def reduce(self, kind: str, name: str, axes: Sequence[int] | None, keepdims: bool) -> str:
-        """ReduceSum, ReduceMean and so on; axes None: all. Before opset 18 only ReduceSum takes axes as input."""
+        """ReduceSum, ReduceMean and so on. axes: None for all. For most they are an input since opset 18."""
         given = None if axes is None else [int(a) for a in axes]
         if given is not None and not given:
             return name
@@ -213,7 +213,9 @@ class Writer:
             return self.add(kind, [name], axes=given, keepdims=int(keepdims))
         return self.add(kind, [name, self.ints(given)], keepdims=int(keepdims))
 
-    def pad(self, name: str, widths: Sequence[tuple[int, int]], value: str = "", mode: str = "constant") -> str:
+    def pad(
+        self, name: str, widths: Sequence[tuple[int, int]], value: str = "", mode: str = "constant"
+    ) -> str:
         """Extended on both sides of each axis. value: the name of a scalar, or zeros."""
         if not any(a or b for a, b in widths):
             return name
@@ -226,13 +228,5 @@ class Writer:
         if axis == ndim - 2:
             return self.add("MatMul", [self.const(matrix), name])
         order = [*(i for i in range(ndim) if i != axis), axis]
-        moved = self.add(
-            "MatMul", [self.transpose(name, order), self.const(np.ascontiguousarray(matrix.T))]
-        )
+        moved = self.add("MatMul", [self.transpose(name, order), self.const(np.ascontiguousarray(matrix.T))])
         return self.transpose(moved, [order.index(i) for i in range(ndim)])
-
-    # -- initialisers as they are stored ----------------
-
-    def initialisers(self) -> list[TensorProto]:
-        """Weights and constants that a node or output uses."""
-        return [numpy_helper.from_array(np.asarray(a, order="C"), name) for name, a in self.weights.items()]
