@@ -184,9 +184,7 @@ def test_a_black_box_is_refused(tmp_path: Path) -> None:
 
 def test_more_than_protobuf_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_export, "MAX_BYTES", 1000)
-    with pytest.raises(
-        UnsupportedError, match=r"GiB of weights, and one file holds 2 GiB; save it as"
-    ):
+    with pytest.raises(UnsupportedError, match=r"GiB of weights, and one file holds 2 GiB; save it as"):
         armour.export_onnx(small(), tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
