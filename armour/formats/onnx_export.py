@@ -119,7 +119,7 @@ def graph_to_onnx(
     out = list(_emit(writer, graph, state, batch, feeds))
     if back is not None:
         out[:1] = _emit(writer, back, {}, batch, out[:1], scope=lambda n: f"outputs/{n}")
-    proto = _model(writer, given, out, name)
+    proto = _model(writer, given, _made(writer, out), name)
     _check(proto)
     return proto
 
@@ -137,6 +137,18 @@ def _emit(
     known = values(graph, module.eval(), batch)
     named = {given.name: value for given, value in zip(graph.inputs, feeds, strict=True)}
     return emit(writer, graph, module, known, named, **names)
+
+
+def _made(writer: Writer, out: Sequence[Value]) -> list[Value]:
+    """Outputs that nodes make, each once: an input or weight given back, or one value twice, is copied."""
+    made = {name for node in writer.nodes for name in node.output}
+    found: list[Value] = []
+    for value in out:
+        if value.name not in made or value.name in {v.name for v in found}:
+            writer.begin("output")
+            value = replace(value, name=writer.add("Identity", [value.name]))
+        found.append(value)
+    return found
 
 
 def _fill(module: ir.GraphModule, state: Mapping[str, np.ndarray]) -> None:
@@ -242,7 +254,11 @@ def _check(proto: ModelProto) -> None:
             graph.input.append(
                 helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             )
-    onnx.checker.check_model(bare, full_check=True)
+    try:
+        onnx.checker.check_model(bare, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UnsupportedError(f"the file would not pass onnx.checker: {reason}") from error
 
 
 def _elements(tensor: TensorProto) -> int:

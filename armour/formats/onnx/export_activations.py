@@ -172,7 +172,7 @@ def _threshold(w: Writer, step: Step) -> str:
 
 @layer("PReLU")
 def _prelu(w: Writer, step: Step) -> str:
-    slope = w.weight(step.weight("weight"))
+    slope = w.own(step, "weight")
     if step.layer.num_parameters > 1 and step.x.ndim > 2:  # (c,) beside (n, c, ...)
         slope = w.unsqueeze(slope, range(1, step.x.ndim - 1))
     return w.add("PRelu", [step.x.name, slope])

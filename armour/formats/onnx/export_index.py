@@ -29,7 +29,8 @@ class _Index:
     apart: bool = False  # arrays with something else between them: their axes come first
 
 
-def _parse(index: Any, ndim: int) -> _Index:
+def _parse(index: Any, sizes: tuple[Size, ...]) -> _Index:
+    ndim = len(sizes)
     items = list(index) if isinstance(index, tuple) else [index]
     taken = sum(_axes(i) for i in items)
     dots = [i for i, item in enumerate(items) if isinstance(item, EllipsisType)]
@@ -42,7 +43,7 @@ def _parse(index: Any, ndim: int) -> _Index:
             inside = False
             continue
         if isinstance(item, slice):
-            _cut(found, axis, item)
+            _cut(found, axis, item, sizes[axis].fixed)
             inside = False
         else:
             array = np.asarray(item)
@@ -77,18 +78,23 @@ def _axes(item: Any) -> int:
     return array.ndim if array is not None and array.dtype.kind == "b" else 1
 
 
-def _cut(found: _Index, axis: int, part: slice) -> None:
+def _cut(found: _Index, axis: int, part: slice, length: int | None) -> None:
     if part == slice(None):
         return
     step = 1 if part.step is None else int(part.step)
     start = part.start if part.start is not None else (0 if step > 0 else -1)
     stop = part.stop if part.stop is not None else (END if step > 0 else -END)
+    if length is not None:  # ends beyond the axis are not read by all as NumPy reads them
+        start, stop, step = part.indices(length)
+        if not range(start, stop, step):
+            start, stop, step = 0, 0, 1
+        stop = -END if stop < 0 else stop
     found.cuts[axis] = (int(start), int(stop), step)
 
 
 @row("getitem")
 def _getitem(w: Writer, step: Step) -> str:
-    x, index = step.x, _parse(step.attrs["index"], step.x.ndim)
+    x, index = step.x, _parse(step.attrs["index"], step.x.sizes)
     name = w.slice(x.name, index.cuts)
     if not index.arrays:
         name = w.squeeze(name, index.dropped)
@@ -145,7 +151,7 @@ def _gather(w: Writer, step: Step) -> str:
 
 @layer("Embedding")
 def _embedding(w: Writer, step: Step) -> str:
-    return w.add("Gather", [w.weight(step.weight("weight")), whole(w, step.x)], axis=0)
+    return w.add("Gather", [w.own(step, "weight"), whole(w, step.x)], axis=0)
 
 
 @row("take_along_axis")

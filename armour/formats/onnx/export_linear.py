@@ -34,8 +34,8 @@ def product(w: Writer, x: Value, weight: str, bias: str, dtype: Any) -> str:
 
 @layer("Linear")
 def _linear_layer(w: Writer, step: Step) -> str:
-    bias = w.weight(step.weight("bias")) if step.layer.bias is not None else ""
-    return product(w, step.x, w.weight(step.weight("weight")), bias, step.out.dtype)
+    bias = w.own(step, "bias") if step.layer.bias is not None else ""
+    return product(w, step.x, w.own(step, "weight"), bias, step.out.dtype)
 
 
 @row("linear")
@@ -56,9 +56,9 @@ def _ends(around: Sequence[tuple[int, int]]) -> list[int]:
 def _conv(w: Writer, step: Step) -> str:
     own = step.layer
     around = margins(own.padding, own.kernel_size, own.stride, own.dilation)
-    names = [w.as_(step.x, step.out.dtype), w.weight(step.weight("weight"))]
+    names = [w.as_(step.x, step.out.dtype), w.own(step, "weight")]
     if own.bias is not None:
-        names.append(w.weight(step.weight("bias")))
+        names.append(w.own(step, "bias"))
     return w.add(
         "Conv",
         names,
@@ -86,9 +86,9 @@ def _conv2d(w: Writer, step: Step) -> str:
 @layer("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 def _conv_transpose(w: Writer, step: Step) -> str:
     own = step.layer
-    names = [w.as_(step.x, step.out.dtype), w.weight(step.weight("weight"))]
+    names = [w.as_(step.x, step.out.dtype), w.own(step, "weight")]
     if own.bias is not None:
-        names.append(w.weight(step.weight("bias")))
+        names.append(w.own(step, "bias"))
     return w.add(
         "ConvTranspose",
         names,

@@ -14,7 +14,7 @@ from armour.formats.onnx.export_writer import Writer
 
 @layer("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
 def _batch_norm(w: Writer, step: Step) -> str:
-    parts = [w.weight(step.weight(name)) for name in ("weight", "bias", "running_mean", "running_var")]
+    parts = [w.own(step, name) for name in ("weight", "bias", "running_mean", "running_var")]
     x = w.as_(step.x, step.out.dtype)
     return w.add("BatchNormalization", [x, *parts], epsilon=float(step.layer.eps))
 
@@ -37,7 +37,7 @@ def _scale_shift(w: Writer, step: Step) -> str:
 @layer("LayerNorm")
 def _layer_norm(w: Writer, step: Step) -> str:
     own, x = step.layer, w.as_(step.x, step.out.dtype)
-    parts = [w.weight(step.weight(name)) for name in ("weight", "bias")]
+    parts = [w.own(step, name) for name in ("weight", "bias")]
     return w.add("LayerNormalization", [x, *parts], axis=-len(own.normalized_shape), epsilon=float(own.eps))
 
 
@@ -49,7 +49,7 @@ def _rms_norm(w: Writer, step: Step) -> str:
     eps = float(np.finfo(dtype).eps) if own.eps is None else float(own.eps)
     mean = w.reduce("ReduceMean", w.add("Mul", [x, x]), axes, True)
     found = w.add("Div", [x, w.add("Sqrt", [w.add("Add", [mean, w.scalar(eps, dtype)])])])
-    return found if own.weight is None else w.add("Mul", [found, w.weight(step.weight("weight"))])
+    return found if own.weight is None else w.add("Mul", [found, w.own(step, "weight")])
 
 
 @layer("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")
@@ -58,7 +58,7 @@ def _instance_norm(w: Writer, step: Step) -> str:
     if own.weight is None:
         scale, shift = (w.const(np.full(own.num_features, v, dtype)) for v in (1, 0))
     else:
-        scale, shift = (w.weight(step.weight(name)) for name in ("weight", "bias"))
+        scale, shift = (w.own(step, name) for name in ("weight", "bias"))
     x = w.as_(step.x, dtype)
     return w.add("InstanceNormalization", [x, scale, shift], epsilon=float(own.eps))
 
@@ -67,7 +67,7 @@ def _instance_norm(w: Writer, step: Step) -> str:
 def _group_norm(w: Writer, step: Step) -> str:
     own, dtype = step.layer, step.out.dtype
     x = w.as_(step.x, dtype)
-    weight, bias = (w.weight(step.weight(name)) for name in ("weight", "bias"))
+    weight, bias = (w.own(step, name) for name in ("weight", "bias"))
     if w.opset >= 21:
         return w.add(
             "GroupNormalization", [x, weight, bias], num_groups=own.num_groups, epsilon=float(own.eps)

@@ -61,7 +61,7 @@ def _gates(w: Writer, step: Step, kind: str, names: list[str]) -> str:
             rows.append(np.concatenate(both))
         else:
             rows.append(ordered(w.state[step.weight(f"{kind}_{name}")]))
-    return w.converted(step.weight(f"{kind}_{names[0]}"), np.stack(rows))
+    return w.converted(step.weight(f"{kind}_{names[0]}"), np.stack(rows).astype(step.out.dtype))
 
 
 @layer("PositionalEncoding")
@@ -99,17 +99,17 @@ def _attention(w: Writer, step: Step) -> str:
     back = (0, 2, 1, 3) if own.batch_first else (2, 0, 1, 3)
     n_first = (*query.sizes[:2], Size(0, own.num_heads))
     joined = w.reshape(w.transpose(mixed, back), step.out.sizes, n_first)
-    bias = w.weight(step.weight("out_proj.bias")) if own.out_proj.bias is not None else ""
+    bias = w.own(step, "out_proj.bias") if own.out_proj.bias is not None else ""
     flat = Value(joined, dtype, step.out.sizes)
-    return product(w, flat, w.weight(step.weight("out_proj.weight")), bias, dtype)
+    return product(w, flat, w.own(step, "out_proj.weight"), bias, dtype)
 
 
 def _heads(w: Writer, step: Step, part: int, t: Value) -> str:
     """Query, key or value (a, b, e) projected and split: (a, b, heads, e / heads)."""
     own, dtype, e = step.layer, step.out.dtype, step.layer.embed_dim
     cut = {0: (part * e, (part + 1) * e, 1)}
-    weight = w.slice(w.weight(step.weight("in_proj_weight")), cut)
-    bias = "" if own.in_proj_bias is None else w.slice(w.weight(step.weight("in_proj_bias")), cut)
+    weight = w.slice(w.own(step, "in_proj_weight"), cut)
+    bias = "" if own.in_proj_bias is None else w.slice(w.own(step, "in_proj_bias"), cut)
     name = product(w, t, weight, bias, dtype)
     heads = (*t.sizes[:2], Size(0, own.num_heads), Size(0, e // own.num_heads))
     return w.reshape(name, heads, t.sizes)

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
 from armour.errors import UnsupportedError
-from armour.formats.onnx.export_values import Size, Value
+from armour.formats.onnx.export_values import Size, Step, Value
 
 TYPES: dict[str, int] = {
     "float32": TensorProto.FLOAT,
@@ -99,6 +99,11 @@ class Writer:
         if name not in self.weights:
             self.weights[name] = self.state[name]
         return name
+
+    def own(self, step: Step, name: str) -> str:
+        """A layer's weight, in the dtype of the layer's output."""
+        key = self.weight(step.weight(name))
+        return self.cast(key, self.state[key].dtype, step.out.dtype)
 
     def converted(self, name: str, value: np.ndarray) -> str:
         """An array made of weights as an initialiser of its own."""
