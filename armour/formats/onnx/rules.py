@@ -151,6 +151,10 @@ class Call:
         """A leaf layer of the engine with these weights; the network keeps it under one name."""
         return self.run.layer(self, kind, dict(config or {}), dict(weights or {}))
 
+    def damaged(self, what: str) -> CheckpointError:
+        """The error for inputs or attributes that cannot be of a whole file."""
+        return CheckpointError(f"node {self.node.shown} {what}; get the file again")
+
     def unsupported(self, what: str) -> UnsupportedError:
         """The error for a form of the operator that has no rule."""
         return UnsupportedError(
@@ -177,7 +181,9 @@ def load_rules() -> None:
         rules_norm,
         rules_pool,
         rules_quantise,
+        rules_recurrent,
         rules_reduce,
         rules_resize,
+        rules_sampling,
         rules_shape,
     )

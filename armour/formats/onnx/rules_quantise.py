@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 import armour.tensor as T
-from armour.errors import CheckpointError
 from armour.tensor.core import Tensor, grad_enabled
 
 from .rules import Call, Rule, Value, rule
@@ -81,13 +80,11 @@ def beside(c: Call, i: int, dtype: np.dtype[Any] | str, shape: tuple[int, ...]) 
     if value.ndim == 0 or (value.size == 1 and not block):
         return value.reshape(())
     if not -len(shape) <= axis < len(shape):
-        raise CheckpointError(f"node {c.node.shown} has no axis {axis} in {shape}; get the file again")
+        raise c.damaged(f"has no axis {axis} in {shape}")
     axis %= len(shape)
     if block and value.ndim == len(shape):
         if block < 1 or value.shape[axis] * block < shape[axis]:
-            raise CheckpointError(
-                f"node {c.node.shown} has blocks of {block} that do not fill {shape}; get the file again"
-            )
+            raise c.damaged(f"has blocks of {block} that do not fill {shape}")
         places = np.arange(shape[axis]) // block
         return (
             np.take(value, places, axis) if isinstance(value, np.ndarray) else T.gather(value, places, axis)
