@@ -38,10 +38,15 @@ def load(
 ) -> Model:
     """The model in a file.
 
-    bounds: range of the inputs, needed if the file does not state it. device: "cpu" or "cuda". For weights
-    without a network (.safetensors, .npz) `arch` names it (or is a module), and input_shape, bounds, mean and
-    std must be stated too; a checkpoint holds all of them. Raises CheckpointError, in one line, for a file
-    that is missing, damaged, hostile or of another kind; nothing in the file is ever executed.
+    Read are armour's checkpoints and ONNX, which hold a network, and files of weights: .safetensors, .npz,
+    PyTorch state dicts (also from before 1.6) and MindSpore checkpoints. For weights, arch names the network
+    (or is a module, filled in place); without it, common networks are recognised from names and shapes, and
+    provenance says how. bounds, mean and std (or preprocessing) must then be stated, and input_shape where it
+    cannot be known. bounds: range of the inputs, needed if the file does not state it. num_classes,
+    class_names: of the outputs. device: "cpu" or "cuda". For ONNX, runtime="onnxruntime" makes it a black
+    box, input names the input that is attacked, output the value that is the answer, and fixed gives values
+    of the other inputs. Raises CheckpointError, in one line, for a file that is missing, damaged, hostile or
+    of another kind; nothing in the file is ever executed.
     """
     from armour.formats import kinds
     from armour.options import LoadOptions

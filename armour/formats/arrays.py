@@ -1,94 +1,160 @@
-"""Weights without a network: .safetensors and .npz files, put into an architecture that the caller names.
+"""Weights without a network: put into an architecture that the caller names, or that is recognised.
 
-Such a file says neither what the network is nor what its inputs are, so all of that must be stated: a wrong
-range is invisible in clean accuracy and makes every epsilon wrong.
+Such a file says neither what the network is nor what its inputs are. The network is recognised from names and
+shapes where that is possible without guessing; the range of the inputs and their normalisation must always be
+stated: a wrong range is invisible in clean accuracy and makes every epsilon wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from armour.errors import ArmourError, CheckpointError
-from armour.formats import safetensors
+from armour.formats import matching, safetensors
+from armour.formats.entries import Entries, prepare
+from armour.formats.matching import Row
+from armour.formats.recognise import FAMILIES, Found, recognise
 from armour.model import ModuleModel
 from armour.tensor import nn, zoo
 
 if TYPE_CHECKING:
-    from armour.formats.kinds import Weights
+    from armour.formats.kinds import Kind, Weights
     from armour.options import LoadOptions
 
+log = logging.getLogger(__name__)
+_MAX_LISTED = 2_000  # entries of provenance
 
-def load(path: Path, what: str, weights: Weights, options: LoadOptions) -> ModuleModel:
-    """The network `options.arch` (a name of the zoo, or a module, filled in place) with these weights.
 
-    The number of classes is read from the weights. Raises CheckpointError if something is not stated, and for
-    a damaged file, weights that are not finite, or names and shapes that do not fit the architecture.
+def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> ModuleModel:
+    """A network with these weights: `options.arch` (a name of the zoo, or a module, filled in place), or the
+    one that they are recognised to be of.
+
+    The number of classes is read from the weights. provenance["matched"] lists each weight with its array and
+    how they met, provenance["assumed"] what is not in the file, provenance["left_over"] the entries that are
+    no weights. Raises CheckpointError if something is not stated, for weights that are not finite, and for
+    names and shapes that fit no network.
     """
-    arch, input_shape, bounds = options.arch, options.input_shape, options.bounds
-    if arch is None:
-        raise CheckpointError(f"{path}: this is {what} without a network; name it with arch=")
-    normal: dict[str, Any] = {"mean": options.mean, "std": options.std}
-    if options.preprocessing is not None:
-        normal = {"preprocessing": options.preprocessing}
-    told = {"input_shape": input_shape, "bounds": bounds, **normal}
-    missing = [f"{name}=" for name, value in told.items() if value is None]
-    if missing or input_shape is None or bounds is None:
-        raise CheckpointError(
-            f"{path}: a file of weights does not say its inputs; state {', '.join(missing)} "
-            "(such as input_shape=(1, 28, 28), bounds=(0, 1), mean=0, std=1)"
-        )
-    arrays = weights.arrays
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: weight {name[:80]!r} holds NaN or infinity; train again")
     try:
-        module = arch if isinstance(arch, nn.Module) else _build(arch, input_shape, arrays)
-        module.load_state_dict(arrays)
+        entries = prepare(weights.arrays, weights.leftovers)
+        matching.check_numbers(entries)
+        if options.arch is None:
+            found = _recognised(kind, entries, options)
+            name, module, rows = found.name, found.module, _put(found, entries)
+            assumed, shape = found.assumed, found.input_shape
+            log.warning("%s is taken for %s; assumed: %s", path, name, "; ".join(assumed) or "nothing")
+        else:
+            _require(options, ("input_shape",))
+            shape, assumed = tuple(options.input_shape or ()), ()
+            name, module, rows = _named(options.arch, shape, entries)
+        _require(options, ("bounds", "mean", "std"))
+        normal: dict[str, Any] = {"preprocessing": options.preprocessing}
+        if options.preprocessing is None:
+            normal = {"mean": options.mean, "std": options.std}
         return ModuleModel(
             module,
-            input_shape=input_shape,
-            bounds=bounds,
-            name=arch if isinstance(arch, str) else type(arch).__name__.lower(),
+            input_shape=shape,
+            bounds=options.bounds,
+            name=name,
             class_names=options.class_names or (),
             num_classes=options.num_classes,
-            provenance={"weights": {"file": path.name, "sha256": _digest(arrays)}},
+            provenance=_provenance(path, kind, entries, rows, assumed),
             device=options.device,
             **normal,
         )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except ArmourError as error:
-        raise CheckpointError(f"{path}: the weights do not fit {_named(arch)}: {error}") from error
+        raise CheckpointError(f"{path}: the weights cannot be used: {error}") from error
 
 
-def _build(arch: str, input_shape: Sequence[int], arrays: dict[str, np.ndarray]) -> nn.Module:
+def _require(options: LoadOptions, names: tuple[str, ...]) -> None:
+    steps = ("mean", "std") if options.preprocessing is not None else ()
+    missing = [f"{name}=" for name in names if name not in steps and getattr(options, name) is None]
+    if missing:
+        raise CheckpointError(
+            f"a file of weights does not say its inputs; state {', '.join(missing)} "
+            "(such as input_shape=(1, 28, 28), bounds=(0, 1), mean=0, std=1)"
+        )
+
+
+def _recognised(kind: Kind, entries: Entries, options: LoadOptions) -> Found:
+    found = recognise(entries, None if options.input_shape is None else tuple(options.input_shape))
+    if found is None:
+        known = ", ".join(FAMILIES.names())
+        raise CheckpointError(
+            f"this is {kind.what} without a network, whose {len(entries.arrays)} weights are of none that is "
+            f"recognised ({known}); name it with arch=, or export the network as ONNX"
+        )
+    return found
+
+
+def _put(found: Found, entries: Entries) -> list[Row]:
+    """The arrays into the recognised network; nothing may be left over on either side."""
+    found.module.load_state_dict({own: entries.arrays[name] for own, name in found.names.items()})
+    spare = entries.arrays.keys() - set(found.names.values())
+    if spare:
+        raise CheckpointError(
+            f"the weights look like {found.name}, but {min(spare)[:80]!r} belongs nowhere in it; "
+            "give the network itself as arch=, or export it as ONNX"
+        )
+    return [matching.row(own, name, entries, "name and shape") for own, name in found.names.items()]
+
+
+def _named(arch: str | nn.Module, shape: Sequence[int], entries: Entries) -> tuple[str, nn.Module, list[Row]]:
+    name = arch if isinstance(arch, str) else type(arch).__name__.lower()
+    try:
+        module = arch if isinstance(arch, nn.Module) else _build(arch, shape, entries.arrays)
+        return name, module, matching.fill(module, entries)
+    except ArmourError as error:
+        raise CheckpointError(f"the weights do not fit {name}: {error}") from error
+
+
+def _build(arch: str, input_shape: Sequence[int], arrays: Mapping[str, np.ndarray]) -> nn.Module:
     """The network with as many classes as the weights are for, without initial weights."""
     with nn.skip_init():
         two, three = (zoo.build(arch, input_shape, classes).state_dict() for classes in (2, 3))
         return zoo.build(arch, input_shape, _classes(two, three, arrays))
 
 
-def _classes(two: dict[str, Any], three: dict[str, Any], arrays: dict[str, np.ndarray]) -> int:
-    """The length of the one axis that changes with the number of classes; 2 if the arrays do not fit."""
+def _classes(two: dict[str, Any], three: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """The length of the one axis that changes with the number of classes; 2 if no array fits there.
+
+    The weight is looked for under its own name, then among all arrays of its shape but for that axis.
+    """
     for name, value in two.items():
-        if value.shape == three[name].shape or name not in arrays:
+        if value.shape == three[name].shape:
             continue
-        found = arrays[name].shape
-        changed = [i for i, (a, b) in enumerate(zip(value.shape, three[name].shape, strict=True)) if a != b]
-        same = len(found) == value.ndim and all(
-            n == m or i in changed for i, (n, m) in enumerate(zip(found, value.shape, strict=True))
+        changed = next(
+            i for i, (a, b) in enumerate(zip(value.shape, three[name].shape, strict=True)) if a != b
         )
-        if same and found[changed[0]] >= 2:
-            return int(found[changed[0]])
+        named = [arrays[name]] if name in arrays else list(arrays.values())[::-1]
+        for array in named:
+            if array.ndim == value.ndim and array.ndim > 1 and array.shape[changed] >= 2:
+                others = [i for i in range(value.ndim) if i != changed]
+                if all(array.shape[i] == value.shape[i] for i in others):
+                    return int(array.shape[changed])
     return 2
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
+def _provenance(
+    path: Path, kind: Kind, entries: Entries, rows: list[Row], assumed: Sequence[str]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "weights": {"file": path.name, "format": kind.name, "sha256": _digest(entries.arrays)},
+        "matched": [row.to_list() for row in rows[:_MAX_LISTED]],
+    }
+    if assumed:
+        facts["assumed"] = list(assumed)
+    if entries.leftovers:
+        facts["left_over"] = dict(list(entries.leftovers.items())[:_MAX_LISTED])
+    return facts
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return hashlib.sha256(safetensors.dump(arrays)).hexdigest()
-
-
-def _named(arch: str | nn.Module) -> str:
-    return arch if isinstance(arch, str) else type(arch).__name__

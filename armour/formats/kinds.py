@@ -71,7 +71,7 @@ def load(path: Path, options: LoadOptions) -> Model:
         return kind.model(path, options)
     from armour.formats import arrays
 
-    return arrays.load(path, kind.what, read_weights(path, kind), options)
+    return arrays.load(path, kind, read_weights(path, kind), options)
 
 
 def read_arrays(path: Path) -> tuple[Kind, dict[str, np.ndarray], dict[str, str]]:
