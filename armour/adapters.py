@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from armour import remote
 from armour.bounds import Bounds
 from armour.checks import describe
-from armour.errors import InvalidArgument, UnsupportedError
-from armour.model import CallableModel, Model, ModuleModel
-from armour.remote import is_url
+from armour.contract import Model
+from armour.errors import InvalidArgument
+from armour.outputs import Kind
+from armour.preprocessing import Preprocessing, joined
+
+Make = Callable[..., Model]
 
 
 def wrap(
@@ -22,68 +23,61 @@ def wrap(
     input_shape: Sequence[int] | None = None,
     num_classes: int | None = None,
     class_names: Sequence[str] = (),
-    mean: float | Sequence[float] = 0.0,
-    std: float | Sequence[float] = 1.0,
+    preprocessing: Preprocessing | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    outputs: Kind = "auto",
     name: str | None = None,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: str | None = None,
     batch_size: int | None = None,
     **options: Any,
 ) -> Model:
-    """A Model from a network, a fitted scikit-learn classifier, or any function of arrays.
+    """A Model from a network, a fitted scikit-learn classifier, an address, or any function of arrays.
 
-    obj: an armour.tensor.nn.Module (white box); a scikit-learn estimator with decision_function or
-    predict_proba, or a callable from (n, *input_shape) float32 to (n, classes) scores (black boxes); the URL
-    of a served model, with the further settings of armour.remote.RemoteModel as options; or a Model, which is
-    returned as it is. bounds: range of the inputs that obj expects; by default (0, 1), or what a server says;
-    a server that does not say it needs it stated. mean, std: normalisation
-    done in front of a network; a black box must do its own. input_shape, num_classes: learnt from the first
-    call if left out. Probabilities are detected: their logarithm is used as logits and provenance["outputs"]
-    says so. Raises InvalidArgument for anything else, and UnsupportedError for frameworks that are read
-    through files.
+    obj: an armour.tensor.nn.Module or a torch.nn.Module (white boxes); a scikit-learn classifier, or a
+    callable from (n, ...) arrays to (n, classes) scores or (n,) labels (black boxes); the address "http://..."
+    of a server that speaks the Open Inference Protocol v2; the path of an ONNX file, with
+    runtime="onnxruntime"; or a Model, which is returned as it is.
+
+    bounds: range of the inputs as users give them; (0, 1) if left out, but files must have it stated, and
+    servers that do not say it. preprocessing (or mean and std alone): done inside the model, from users'
+    inputs to what obj takes, so that epsilons stay in the user's units. outputs: what obj gives: "logits",
+    "probabilities", "labels", or "auto": found out on the first outputs. It is recorded in
+    provenance["outputs"] in any case, and logits are made of it. input_shape, num_classes: learnt from the
+    first call if left out. device: "cpu" or "cuda"; left out, PyTorch modules stay where they are. options:
+    settings of one kind of model alone, such as runtime=. Raises InvalidArgument for anything else.
     """
     if isinstance(obj, Model):
         return obj
-    if is_url(obj) and mean == 0.0 and std == 1.0:
-        shared: dict[str, Any] = {
-            "bounds": bounds,
-            "input_shape": input_shape,
-            "num_classes": num_classes,
-            "name": name,
-        }
-        shared |= {"class_names": class_names or None, "batch_size": batch_size}
-        return remote.wrap(obj, shared | options)
-    if options:
-        raise InvalidArgument(f"unknown settings for such a model: {', '.join(options)}; leave them out")
-    if isinstance(obj, str):
-        raise InvalidArgument(
-            f"expected a model object, got {describe('obj', obj)}; read a file with armour.load"
-        )
     common: dict[str, Any] = {
-        "bounds": (0.0, 1.0) if bounds is None else bounds,
+        "bounds": bounds,
         "input_shape": input_shape,
         "num_classes": num_classes,
         "class_names": class_names,
-        "batch_size": batch_size or 256,
+        "preprocessing": joined(preprocessing, mean, std),
+        "outputs": outputs,
+        **options,
     }
     if name is not None:
         common["name"] = name
-    if _is_module(obj):
-        common.setdefault("name", type(obj).__name__.lower())
-        return ModuleModel(obj, mean=mean, std=std, device=device, **common)
-    if any(base.__module__.split(".")[0] == "torch" for base in type(obj).__mro__):
-        raise UnsupportedError(
-            f"{type(obj).__name__} is a PyTorch object; wrap a function of NumPy arrays instead, such as "
-            "lambda x: net(torch.from_numpy(x)).detach().numpy()"
-        )
-    if mean != 0.0 or std != 1.0:
-        raise InvalidArgument("expected mean=0 and std=1 for a black box; normalise inside the function")
-    if hasattr(obj, "predict") and not callable(obj):
-        return _estimator(obj, common)
-    if callable(obj):
-        return CallableModel(obj, **common)
+    if batch_size is not None:
+        common["batch_size"] = batch_size
+    if bounds is None and not _is_place(obj):
+        common["bounds"] = Bounds()
+    for fits, make in _KINDS:
+        if fits(obj):
+            return make(obj, common, device)
     raise InvalidArgument(
         f"expected a network, a fitted classifier or a function of arrays, got {describe('obj', obj)}"
     )
+
+
+def _is_place(obj: Any) -> bool:
+    return isinstance(obj, str) or hasattr(obj, "__fspath__")
+
+
+def _from(package: str) -> Callable[[Any], bool]:
+    return lambda obj: any(base.__module__.split(".")[0] == package for base in type(obj).__mro__)
 
 
 def _is_module(obj: Any) -> bool:
@@ -92,30 +86,64 @@ def _is_module(obj: Any) -> bool:
     return isinstance(obj, nn.Module)
 
 
-def _estimator(estimator: Any, common: dict[str, Any]) -> Model:
-    """A scikit-learn classifier; its inputs are flattened, and class i is estimator.classes_[i]."""
-    kind = type(estimator).__name__
-    classes = getattr(estimator, "classes_", None)
-    if classes is None:
-        raise InvalidArgument(f"expected a fitted classifier with classes_, got {kind}; call its fit first")
-    if common["num_classes"] is None:
-        common["num_classes"] = len(classes)
-    if not common["class_names"]:
-        common["class_names"] = [str(c) for c in classes]
-    common.setdefault("name", kind)
-    # predict_proba first: decision_function may be one-against-one votes (SVC).
-    method = getattr(estimator, "predict_proba", None)
-    outputs: Literal["logits", "probabilities"] = "probabilities"
-    if method is None:
-        method, outputs = getattr(estimator, "decision_function", None), "logits"
-    if method is None:
-        raise UnsupportedError(
-            f"{kind} gives labels only; wrap a function that returns one score per class, or one-hot labels"
-        )
+def _module(obj: Any, common: dict[str, Any], device: str | None) -> Model:
+    from armour.model import ModuleModel
 
-    def scores(x: np.ndarray) -> np.ndarray:
-        raw = np.asarray(method(x.reshape(len(x), -1)))
-        # Two classes: decision_function returns one column, the score of class 1.
-        return np.stack([-raw / 2, raw / 2], axis=1) if raw.ndim == 1 else raw
+    common.setdefault("name", type(obj).__name__.lower())
+    return _made(ModuleModel, obj, common, device=device or "cpu")
 
-    return CallableModel(scores, outputs=outputs, **common)
+
+def _torch(obj: Any, common: dict[str, Any], device: str | None) -> Model:
+    from armour.torch_model import TorchModel
+
+    return _made(TorchModel, obj, common, device=device)
+
+
+def _estimator(obj: Any, common: dict[str, Any], device: str | None) -> Model:
+    from armour.estimator_model import EstimatorModel
+
+    return _made(EstimatorModel, obj, common)
+
+
+def _text(obj: Any, common: dict[str, Any], device: str | None) -> Model:
+    text = str(obj)
+    if remote.is_url(text):
+        return remote.wrap(text, common)
+    runtime = common.pop("runtime", None)
+    if runtime == "onnxruntime":
+        if common["bounds"] is None:
+            raise InvalidArgument(
+                f"expected the bounds of the inputs of {text}, in the user's units; state bounds="
+            )
+        from armour.onnxruntime_model import OnnxRuntimeModel
+
+        return _made(OnnxRuntimeModel, text, common)
+    raise InvalidArgument(
+        f"expected a model object, got {describe('obj', obj)}; read a file with armour.load, or run an ONNX "
+        'file as a black box with runtime="onnxruntime"'
+    )
+
+
+def _function(obj: Any, common: dict[str, Any], device: str | None) -> Model:
+    from armour.black_box import CallableModel
+
+    return _made(CallableModel, obj, common)
+
+
+def _made(kind: type[Model], obj: Any, common: dict[str, Any], **more: Any) -> Model:
+    try:
+        return kind(obj, **common, **more)  # type: ignore[call-arg]
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise InvalidArgument(f"{kind.__name__} has no such setting: {error}") from error
+
+
+# Asked in this order: (whether an object is of the kind, what makes a model of it).
+_KINDS: tuple[tuple[Callable[[Any], bool], Make], ...] = (
+    (_is_place, _text),
+    (_is_module, _module),
+    (_from("torch"), _torch),
+    (lambda obj: hasattr(obj, "predict") and not callable(obj), _estimator),
+    (callable, _function),
+)

@@ -13,6 +13,7 @@ from armour import checks
 from armour.bounds import Bounds
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.objective import Objective
+from armour.preprocessing import Preprocessing, joined
 from armour.tensor.backend import asnumpy, get_xp, to_device
 from armour.tensor.core import Tensor, backward_pass
 
@@ -57,7 +58,8 @@ class Model(ABC):
 
     input_shape: (c, h, w) for images, any tuple otherwise; None until the first input is seen, if it was not
     stated. num_classes: None until the first output is seen, if it was not stated. class_names: one per
-    class, or empty. provenance: where the model comes from, as plain JSON values. batch_size: samples
+    class, or empty. provenance: where the model comes from, as plain JSON values. preprocessing: done inside
+    the model, so that inputs, bounds, budgets and gradients are in the user's units. batch_size: samples
     evaluated at once. Inputs are checked once at each public call: InvalidArgument for a wrong shape or
     dtype, NaN, or values out of bounds.
     """
@@ -71,10 +73,12 @@ class Model(ABC):
         class_names: Sequence[str] = (),
         name: str = "model",
         provenance: dict[str, Any] | None = None,
+        preprocessing: Preprocessing | None = None,
         batch_size: int = 256,
     ) -> None:
         self.bounds = Bounds.of(bounds)
-        self.input_shape: Any = None if input_shape is None else _shape(input_shape)
+        self.preprocessing = joined(preprocessing)
+        self.input_shape: Any = None if input_shape is None else self._fitting(_shape(input_shape))
         self.num_classes: Any = None if num_classes is None else checks.count("num_classes", num_classes, 1)
         self.class_names = tuple(str(c) for c in class_names)
         if self.class_names and num_classes is not None and len(self.class_names) != num_classes:
@@ -83,6 +87,8 @@ class Model(ABC):
             )
         self.name = name
         self.provenance: dict[str, Any] = dict(provenance or {})
+        if not self.preprocessing.only_normalises:
+            self.provenance["preprocessing"] = self.preprocessing.to_dict()
         self.batch_size = checks.count("batch_size", batch_size)
         self.counter = Counter()
         self.device = "cpu"
@@ -221,7 +227,7 @@ class Model(ABC):
                 "convert with .astype(np.float32) and scale (uint8 pixels: divide by 255)"
             )
         if self.input_shape is None and x.ndim >= 2:
-            self.input_shape = tuple(int(d) for d in x.shape[1:])
+            self.input_shape = self._fitting(tuple(int(d) for d in x.shape[1:]))
         if self.input_shape is None or x.shape[1:] != self.input_shape:
             raise InvalidArgument(_shape_message(x.shape, self.input_shape))
         x = np.ascontiguousarray(x, dtype=np.float32)
@@ -250,6 +256,11 @@ class Model(ABC):
         return y
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _fitting(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of users' samples, if they can be preprocessed; InvalidArgument otherwise."""
+        self.preprocessing.network_shape(shape)
+        return shape
 
     def _chunks(self, n: int) -> list[slice]:
         return [slice(i, min(i + self.batch_size, n)) for i in range(0, n, self.batch_size)]

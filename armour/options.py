@@ -11,7 +11,7 @@ import numpy as np
 from armour.bounds import Bounds
 from armour.checks import count, describe, one_of
 from armour.errors import InvalidArgument
-from armour.preprocessing import Preprocessing, numbers
+from armour.preprocessing import Preprocessing, joined, numbers
 
 if TYPE_CHECKING:
     from armour.tensor import nn
@@ -58,12 +58,7 @@ class LoadOptions:
             self._set("num_classes", count("num_classes", self.num_classes))
         if self.class_names is not None:
             self._set("class_names", _names(self.class_names, self.num_classes))
-        if self.preprocessing is not None and not isinstance(self.preprocessing, Preprocessing):
-            raise InvalidArgument(
-                f"expected a Preprocessing, got {describe('preprocessing', self.preprocessing)}"
-            )
-        if self.preprocessing is not None and (self.mean is not None or self.std is not None):
-            raise InvalidArgument("expected mean and std inside preprocessing, got both; state them once")
+        joined(self.preprocessing, self.mean, self.std)
         for name in ("mean", "std"):
             if getattr(self, name) is not None:
                 self._set(name, numbers(name, getattr(self, name)))
@@ -78,11 +73,9 @@ class LoadOptions:
     @property
     def steps(self) -> Preprocessing | None:
         """The preprocessing that is stated, by itself or as mean and std; None if nothing is."""
-        if self.preprocessing is not None or (self.mean is None and self.std is None):
-            return self.preprocessing
-        mean: Any = (0.0,) if self.mean is None else self.mean
-        std: Any = (1.0,) if self.std is None else self.std
-        return Preprocessing(mean=mean, std=std)
+        if (self.preprocessing, self.mean, self.std) == (None, None, None):
+            return None
+        return joined(self.preprocessing, self.mean, self.std)
 
     def stated(self) -> tuple[str, ...]:
         """Names of what differs from not stated."""

@@ -176,6 +176,21 @@ class Preprocessing:
         return ", ".join(parts) or "none"
 
 
+def joined(preprocessing: Preprocessing | None, mean: Any = None, std: Any = None) -> Preprocessing:
+    """The preprocessing, or one of mean and std alone; InvalidArgument if both ways are used."""
+    if preprocessing is None:
+        mean, std = (
+            numbers("mean", 0.0 if mean is None else mean),
+            numbers("std", 1.0 if std is None else std),
+        )
+        return Preprocessing(mean=mean, std=std)
+    if not isinstance(preprocessing, Preprocessing):
+        raise InvalidArgument(f"expected a Preprocessing, got {describe('preprocessing', preprocessing)}")
+    if mean is not None or std is not None:
+        raise InvalidArgument("expected mean and std inside preprocessing, got both; state them once")
+    return preprocessing
+
+
 def numbers(name: str, value: Any) -> tuple[float, ...]:
     """A finite number, or a row of them, as a tuple; InvalidArgument otherwise."""
     try:

@@ -20,10 +20,10 @@ _IN_ARMOUR: dict[float, str] = {
     """,
     # models, data, norms, image functions, statistics
     1: """
-        adapters archive blur bounds compression contract criteria data datafiles datasets
-        distances download fields folders formats geometry idx model noise npz objective occlusion
-        options planned preprocessing projections regions stats subset tables training
-        training_state transforms weather
+        adapters archive black_box blur bounds compression contract criteria data datafiles datasets
+        distances download estimator_model fields folders formats geometry idx model noise npz objective
+        occlusion onnxruntime_model options outputs planned preprocessing projections regions stats subset
+        tables torch_model training training_state transforms weather
     """,
     # what is said about results
     4: """

@@ -1,9 +1,9 @@
 """armour's own checkpoint: a zip of manifest.json and weights.safetensors. No pickle anywhere.
 
-The manifest alone rebuilds the network; it also says the input's shape and bounds, mean and std, class names,
-the data set, and how the weights came to be. Writing is atomic, and equal models give equal bytes. Reading
-takes the file as hostile: names and sizes are checked before anything is unpacked, then the manifest, the
-hash, every weight against the graph, and what the network would need before it first runs.
+The manifest alone rebuilds the network; it also says the input's shape, bounds and preprocessing, class
+names, the data set, and how the weights came to be. Writing is atomic, and equal models give equal bytes.
+Reading takes the file as hostile: names and sizes are checked before anything is unpacked, then the manifest,
+the hash, every weight against the graph, and what the network would need before it first runs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from armour.errors import ArmourError, CheckpointError, InvalidArgument, Unsuppo
 from armour.files import atomic_write
 from armour.formats import manifest, safetensors
 from armour.model import Model, ModuleModel
+from armour.outputs import Outputs
 from armour.tensor.ir import Graph, GraphModule
 from armour.tensor.limits import limited
 
@@ -88,7 +89,8 @@ def read(
         try:
             tree = manifest.parse(text, MAX_MANIFEST)
             graph = Graph.from_dict(tree["graph"])
-            manifest.check_ends(graph, tree["input_shape"])
+            steps = manifest.preprocessing(tree)
+            manifest.check_ends(graph, steps.network_shape(tree["input_shape"]), steps.dtype)
             module = GraphModule(graph)
         except ArmourError as error:
             raise CheckpointError(f"{path}: {error}") from error
@@ -112,8 +114,8 @@ def read(
             return ModuleModel(
                 module,
                 graph=graph,
-                mean=tree["mean"],
-                std=tree["std"],
+                preprocessing=steps,
+                outputs=Outputs.noted(tree["provenance"].get("outputs")).kind,
                 bounds=limits,
                 input_shape=tree["input_shape"],
                 num_classes=tree["num_classes"],

@@ -231,7 +231,8 @@ def _armour(path: Path, options: LoadOptions) -> Model:
 
 
 def _onnx(path: Path, options: LoadOptions) -> Model:
-    model: Model = import_module("armour.formats.onnx_import").load(path, options)
+    reader = "armour.formats.onnx_import" if options.runtime == "armour" else "armour.onnxruntime_model"
+    model: Model = import_module(reader).load(path, options)
     return model
 
 

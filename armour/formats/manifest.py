@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from armour.errors import CheckpointError
+from armour.errors import CheckpointError, InvalidArgument
 from armour.model import ModuleModel
+from armour.preprocessing import Preprocessing, joined
 from armour.tensor.ir import Graph, parse_json
 
 FORMAT = "armour-ckpt/1"
+# With preprocessing beyond mean and std, which a reader of the first would leave out.
+WITH_STEPS = "armour-ckpt/1+preprocessing"
 MAX_INPUT = 1 << 24  # elements of one input: 2,048 x 2,048 pixels in four channels
 MAX_CLASSES = 65_536
 MAX_TEXT = 300  # characters of a name
@@ -23,8 +26,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all but t
 
 def describe(model: ModuleModel, graph: Graph, weights_sha256: str) -> dict[str, Any]:
     """The manifest of a model."""
+    steps = model.preprocessing
     return {
-        "format": FORMAT,
+        "format": FORMAT if steps.only_normalises else WITH_STEPS,
         "graph": graph.to_dict(),
         "input_shape": None if model.input_shape is None else list(model.input_shape),
         "num_classes": model.num_classes,
@@ -35,7 +39,7 @@ def describe(model: ModuleModel, graph: Graph, weights_sha256: str) -> dict[str,
         "name": model.name,
         "provenance": model.provenance,
         "weights_sha256": weights_sha256,
-    }
+    } | ({} if steps.only_normalises else {"preprocessing": steps.to_dict()})
 
 
 def dump(tree: dict[str, Any], limit: int) -> bytes:
@@ -60,7 +64,7 @@ def parse(raw: bytes, limit: int) -> dict[str, Any]:
         raise CheckpointError(
             f"manifest.json does not state its format; expected {FORMAT!r}, get the file again"
         )
-    if tree["format"] != FORMAT:
+    if tree["format"] not in (FORMAT, WITH_STEPS):
         raise CheckpointError(
             f"expected format {FORMAT!r}, got {ascii(tree['format'])[:40]}; "
             "it was written by another version of armour, use that one"
@@ -72,6 +76,10 @@ def parse(raw: bytes, limit: int) -> dict[str, Any]:
                 "save the model again with it"
             )
     tree.setdefault("bounds", None)
+    if ("preprocessing" in tree) != (tree["format"] == WITH_STEPS):
+        raise CheckpointError(f"{WITH_STEPS!r} goes with preprocessing, and only that; get the file again")
+    if not isinstance(tree.get("preprocessing", {}), dict):
+        raise CheckpointError("the manifest's preprocessing is not an object; get the file again")
     for key, (fits, expected) in _FIELDS.items():
         if key not in tree or not fits(tree[key]):
             raise CheckpointError(f"the manifest's {key} is not {expected}; get the file again")
@@ -80,16 +88,26 @@ def parse(raw: bytes, limit: int) -> dict[str, Any]:
         raise CheckpointError(
             f"the manifest has {len(names)} class names for {classes} classes; get the file again"
         )
-    return {key: tree[key] for key in ("format", *_FIELDS)}
+    return {key: tree[key] for key in ("format", *_FIELDS, "preprocessing") if key in tree}
 
 
-def check_ends(graph: Graph, input_shape: list[int]) -> None:
+def preprocessing(tree: dict[str, Any]) -> Preprocessing:
+    """What is done to the inputs, as a parsed manifest says; InvalidArgument for what cannot be done."""
+    if "preprocessing" not in tree:
+        return joined(None, tree["mean"], tree["std"])
+    steps = Preprocessing.from_dict(tree["preprocessing"])
+    if (list(steps.mean), list(steps.std)) != (tree["mean"], tree["std"]):
+        raise InvalidArgument("the manifest's preprocessing and its mean and std differ; get the file again")
+    return steps
+
+
+def check_ends(graph: Graph, network_shape: Sequence[int], dtype: str) -> None:
     """The graph takes one batch of such inputs and gives one output; CheckpointError otherwise."""
-    wanted = (None, *input_shape)
-    if len(graph.inputs) != 1 or graph.inputs[0].shape != wanted or graph.inputs[0].dtype != "float32":
+    wanted = (None, *network_shape)
+    if len(graph.inputs) != 1 or graph.inputs[0].shape != wanted or graph.inputs[0].dtype != dtype:
         found = ", ".join(f"{v.shape} {v.dtype}" for v in graph.inputs)[:120]
         raise CheckpointError(
-            f"the network takes {found}, the manifest says {wanted} float32; they do not belong together"
+            f"the network takes {found}, the manifest says {wanted} {dtype}; they do not belong together"
         )
     if len(graph.outputs) != 1 or graph.outputs[0] not in {node.name for node in graph.nodes}:
         raise CheckpointError("the network must have one output, computed by a node; save the model again")

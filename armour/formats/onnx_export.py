@@ -28,6 +28,7 @@ from armour.formats.onnx.export_shapes import values
 from armour.formats.onnx.export_values import Size, Value
 from armour.formats.onnx.export_writer import TYPES, Writer
 from armour.model import Model, ModuleModel
+from armour.outputs import Outputs
 from armour.preprocessing import Preprocessing
 from armour.tensor import ir, nn
 from armour.tensor.core import Tensor
@@ -72,7 +73,10 @@ def to_onnx(model: ModuleModel, *, opset: int = 17, batch: int | None = None) ->
         "armour.class_names": list(model.class_names),
         "armour.name": model.name,
         "armour.num_classes": model.num_classes,
-        "armour.provenance": model.provenance,
+        # Its preprocessing and what makes logits of its outputs are in the graph now.
+        "armour.provenance": {
+            key: value for key, value in model.provenance.items() if key not in ("preprocessing", "outputs")
+        },
     }
     try:
         texts = {
@@ -183,22 +187,26 @@ class _Front(nn.Module):
 
 
 def _front(model: ModuleModel) -> Graph | None:
-    steps = getattr(model, "preprocessing", None) or Preprocessing(mean=model.mean, std=model.std)
+    steps = model.preprocessing
     return None if steps.identity else ir.trace(_Front(steps), model.input_shape)
 
 
+class _Back(nn.Module):
+    """What makes logits of a network's own outputs."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """(n, k) raw outputs -> logits."""
+        return self.outputs.logits(raw)
+
+
 def _back(model: ModuleModel) -> Graph | None:
-    """The logarithm that turns a network's probabilities into what the model calls its logits."""
-    if not model._log_outputs:
+    own = model.outputs
+    if own.kind == "logits" and not own.single:
         return None
-    return Graph(
-        inputs=(ir.Input(name="probabilities", shape=(None, model.num_classes)),),
-        nodes=(
-            ir.Node(name="add", kind="op", type="add", inputs=("probabilities", 1e-12)),
-            ir.Node(name="log", kind="op", type="log", inputs=("add",)),
-        ),
-        outputs=("log",),
-    )
+    return ir.trace(_Back(own), (1 if own.single else model.num_classes,))
 
 
 # -- the message ----------------

@@ -63,7 +63,6 @@ class RemoteModel(CallableModel):
         self.client = Client(parse(url), remote or RemoteOptions())
         self.client.address = find_model(self.client)
         self.endpoint = endpoint = read(self.client, self.client.address, input, output)
-        self.preprocessing = preprocessing
         names = class_names or recorded(endpoint, "class_names") or ()
         self._labels = {"auto": None, "labels": True}.get(one_of("outputs", outputs, _KINDS), False)
         super().__init__(
@@ -74,6 +73,7 @@ class RemoteModel(CallableModel):
             num_classes=num_classes or _classes(endpoint) or len(names) or None,
             class_names=names if all(isinstance(one, str) for one in names) else (),
             name=name or str(endpoint.address.model),
+            preprocessing=preprocessing,
             batch_size=batch_size,
         )
         self._path = endpoint.address.model_path("infer")
@@ -103,9 +103,8 @@ class RemoteModel(CallableModel):
 
     # -- one request -----------------------------------------------------------------------------------------
 
-    def _ask(self, x: np.ndarray) -> np.ndarray:
-        """Scores (n, classes) of x (n, *input_shape)."""
-        sent = x if self.preprocessing is None else self.preprocessing.apply_array(x)
+    def _ask(self, sent: np.ndarray) -> np.ndarray:
+        """Scores (n, classes) of preprocessed samples."""
         fixed = self.endpoint.input.shape[:1]
         size = fixed[0] if fixed and fixed[0] > 0 else len(sent)
         parts = [self._request(sent[at : at + size], size) for at in range(0, len(sent), size)]
@@ -139,7 +138,7 @@ class RemoteModel(CallableModel):
             raise self.client.error(url, f"the answer has {error}", advice) from None
         self._labels = labels
         if labels:
-            self._outputs = "logits"  # rows of labels look like probabilities, and are none
+            self.outputs.kind = "logits"  # rows of labels look like probabilities, and are none
         return table
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
@@ -162,7 +161,7 @@ class RemoteModel(CallableModel):
         self.provenance["encoding"] = "binary" if self._binary else "json"
         if endpoint.platform:
             self.provenance["platform"] = endpoint.platform
-        if self.preprocessing is not None and not self.preprocessing.identity:
+        if not self.preprocessing.identity:
             self.provenance["preprocessing"] = self.preprocessing.to_dict()
         data = recorded(endpoint, "data")
         if isinstance(data, str) and 0 < len(data) <= 100 and data.isprintable():
