@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -61,8 +61,11 @@ class Model(ABC):
     class, or empty. provenance: where the model comes from, as plain JSON values. preprocessing: done inside
     the model, so that inputs, bounds, budgets and gradients are in the user's units. batch_size: samples
     evaluated at once. Inputs are checked once at each public call: InvalidArgument for a wrong shape or
-    dtype, NaN, or values out of bounds.
+    dtype, NaN, or values out of bounds. remote: each answer comes over a network: it is slow, somebody counts
+    it, and it may not come (RemoteError).
     """
+
+    remote: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from armour.checks import describe, one_of
 from armour.contract import Model
 from armour.criteria import Criterion, Misclassified
 from armour.distances import Distance, Norm, distance, parse_epsilon
-from armour.errors import InvalidArgument, UnsupportedError
+from armour.errors import ArmourError, InvalidArgument, UnsupportedError
 from armour.events import OnEvent, emit
 from armour.regions import F32, F64
 from armour.registry import Registry
@@ -48,16 +48,18 @@ class AttackResult:
 
     adv: float32 (k, n, ...), inside bounds and budget; where success is False, the attack's best try.
     success: (k, n), as the model answered when asked again. distance: (k, n) in `norm`. epsilons: (k,) in
-    input units.
-    robust_accuracy: (k,) share of the inputs that no longer succumb; clean_accuracy: that share before the
-    attack. Both are nan without inputs. queries, gradients: forward and backward passes, counted per input.
-    seconds: wall time.
+    input units. finished: (n,) True where the attack came to its end: everywhere, but in the `partial` of an
+    error that broke it off; elsewhere adv is the input itself.
+    robust_accuracy: (k,) share of the finished inputs that do not succumb; clean_accuracy: that share of all
+    inputs before the attack. Both are nan without inputs. queries, gradients: forward and backward passes,
+    counted per input. seconds: wall time.
     attack: the attack with its settings.
     """
 
     adv: F32
     success: NDArray[np.bool_]
     distance: F64
+    finished: NDArray[np.bool_]
     epsilons: F64
     robust_accuracy: F64
     clean_accuracy: float
@@ -106,10 +108,11 @@ class Attack(ABC):
         for an input depend on it and on the input alone, neither on its batch nor on its place. An input that
         already meets the criterion is returned as it is, with success True. Raises InvalidArgument for
         inputs, labels or budgets that do not fit the model, UnsupportedError if the model has no gradients
-        and the attack needs them.
+        and the attack needs them. An error or Ctrl-C in the middle has the result of the batches before it
+        as its `partial`, with `finished` False for the rest.
         """
         started = time.perf_counter()
-        self._check_model(model)
+        self.check_model(model)
         x = model.check_input(np.asarray(x))
         criterion = y if isinstance(y, Criterion) else Misclassified(y)
         criterion.check(len(x), model.num_classes)
@@ -123,29 +126,42 @@ class Attack(ABC):
         success = np.repeat(already[None], len(budgets), axis=0)
         open_rows = np.flatnonzero(~already)
         done, total = int(already.sum()), len(x)
+        finished = already.copy()
+
+        def result() -> AttackResult:
+            return AttackResult(
+                adv=adv,
+                success=success,
+                distance=np.stack([self.distance.measure(x, row) for row in adv]),
+                finished=finished,
+                epsilons=np.asarray(budgets, dtype=np.float64),
+                robust_accuracy=np.asarray([_share(~row[finished]) for row in success]),
+                clean_accuracy=_share(~already),
+                norm=self.norm,
+                attack=repr(self),
+                queries=model.counter.queries - queries,
+                gradients=model.counter.gradients - gradients,
+                seconds=time.perf_counter() - started,
+            )
+
         emit(on_event, "attack", done, total)
-        for first in range(0, len(open_rows), model.batch_size):
-            rows = open_rows[first : first + model.batch_size]
-            part, goal = x[rows], criterion[rows]
-            found = self._search(model, part, goal, budgets, streams[rows])
-            for k, epsilon in enumerate(budgets):
-                adv[k, rows] = self.distance.project(part, found[k], epsilon, model.bounds)
-                success[k, rows] = goal(model.logits(adv[k, rows]))
-            done += len(rows)
-            emit(on_event, "attack", done, total, broken=int(success[-1].sum()))
-        return AttackResult(
-            adv=adv,
-            success=success,
-            distance=np.stack([self.distance.measure(x, row) for row in adv]),
-            epsilons=np.asarray(budgets, dtype=np.float64),
-            robust_accuracy=np.asarray([_share(~row) for row in success]),
-            clean_accuracy=_share(~already),
-            norm=self.norm,
-            attack=repr(self),
-            queries=model.counter.queries - queries,
-            gradients=model.counter.gradients - gradients,
-            seconds=time.perf_counter() - started,
-        )
+        try:
+            for first in range(0, len(open_rows), model.batch_size):
+                rows = open_rows[first : first + model.batch_size]
+                part, goal = x[rows], criterion[rows]
+                found = self._search(model, part, goal, budgets, streams[rows])
+                for k, epsilon in enumerate(budgets):
+                    adv[k, rows] = self.distance.project(part, found[k], epsilon, model.bounds)
+                    success[k, rows] = goal(model.logits(adv[k, rows]))
+                finished[rows] = True
+                done += len(rows)
+                emit(on_event, "attack", done, total, broken=int(success[-1].sum()))
+        except (ArmourError, KeyboardInterrupt) as error:
+            # What was found cost queries: it goes with the error, without the batch at hand.
+            adv[:, ~finished], success[:, ~finished] = x[~finished], False
+            error.partial = result()  # type: ignore[union-attr]
+            raise
+        return result()
 
     __call__ = attack
 
@@ -161,7 +177,8 @@ class Attack(ABC):
     ) -> Sequence[F32]:
         """One array like x for each budget. No x meets the criterion yet, and x is not empty."""
 
-    def _check_model(self, model: Model) -> None:
+    def check_model(self, model: Model) -> None:
+        """InvalidArgument for what is no Model; UnsupportedError if it lacks gradients that are needed."""
         if not isinstance(model, Model):
             raise InvalidArgument(
                 f"expected an armour model, got {describe('model', model)}; use armour.wrap(model)"
@@ -171,7 +188,8 @@ class Attack(ABC):
             raise UnsupportedError(
                 f"{type(self).__name__} needs gradients, and {model.name} is a black box; "
                 + (f"use {', '.join(others)}, or " if others else "")
-                + "wrap the network itself: armour.wrap(network) or armour.load(file)"
+                + "wrap the network itself: armour.wrap(network) or armour.load(file); "
+                "`armour fuzz` searches for failures by outputs alone"
             )
 
 

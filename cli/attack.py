@@ -9,7 +9,6 @@ from typing import Any
 import click
 import numpy as np
 
-import armour
 from armour import attacks, data
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
 from armour.bounds import Bounds
@@ -25,9 +24,10 @@ from armour.cli.options import (
     seed_option,
 )
 from armour.cli.progress import progress as showing
+from armour.cli.remote import MODEL, read_model, remote_options
 from armour.contract import Model
 from armour.data import Dataset
-from armour.errors import DataError, InvalidArgument, NothingEvaluated
+from armour.errors import ArmourError, DataError, InvalidArgument, NothingEvaluated
 from armour.events import OnEvent
 from armour.files import atomic_write, check_writable
 from armour.rng import generator
@@ -36,7 +36,7 @@ from armour.subset import stratified_order
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.argument("model", type=MODEL, metavar="MODEL|URL")
 @click.option(
     "--attack", "name", default="pgd", show_default=True, help=f"One of: {', '.join(attacks.names())}."
 )
@@ -66,10 +66,11 @@ from armour.subset import stratified_order
 @output_option("Write inputs, labels and adversarial inputs to this .npz file.")
 @seed_option
 @device_option
+@remote_options
 @json_option
 @quiet_option
 def attack(
-    model: Path,
+    model: Path | str,
     name: str,
     epsilons: tuple[float, ...],
     norm: str | None,
@@ -83,12 +84,15 @@ def attack(
     output: Path | None,
     seed: int,
     device: str,
+    remote: dict[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Run one attack on MODEL and count what is left of its accuracy.
 
-    The samples are the test part of the data set that MODEL records, or of --data; all samples of a file.
+    MODEL is a file, or the URL of a served model (Open Inference Protocol v2). The samples are the test part
+    of the data set that MODEL records, or of --data; all samples of a file. If the attack is interrupted, or
+    a server stops answering, what is finished goes into OUTPUT.incomplete.npz.
     """
     settings = {"norm": norm, "steps": steps, "step_size": step_size, "restarts": restarts, "loss": loss}
     chosen = build(name, {key: value for key, value in settings.items() if value is not None})
@@ -96,12 +100,21 @@ def attack(
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
     if output is not None:
         check_writable(output)
-    target = armour.load(model, bounds=bounds, device=device)
+    target = read_model(model, remote, bounds=bounds, device=device)
+    chosen.check_model(target)
     with showing(quiet, as_json) as on_event:
         samples_at, chosen_data = choose(target, data, samples, seed, on_event)
-        result = chosen.attack(
-            target, chosen_data.x, chosen_data.y, epsilons or None, rng=seed, on_event=on_event
-        )
+        if target.remote:
+            _ = (
+                target.fingerprint
+            )  # asked for now: a server that has stopped cannot be asked when it is written
+        try:
+            result = chosen.attack(
+                target, chosen_data.x, chosen_data.y, epsilons or None, rng=seed, on_event=on_event
+            )
+        except (ArmourError, KeyboardInterrupt) as error:
+            keep(error, output, chosen_data, samples_at, target)
+            raise
     if output is not None:
         write(output, result, chosen_data, samples_at, target)
     summary = summarise(result, target, chosen_data, seed) | {
@@ -154,18 +167,37 @@ def choose(
     return at, samples[at]
 
 
+def keep(error: BaseException, output: Path | None, samples: Dataset, at: np.ndarray, model: Model) -> None:
+    """Write what an attack had finished when the error broke it off, and say so in a note of the error."""
+    part = getattr(error, "partial", None)
+    if not isinstance(part, AttackResult):
+        return
+    done = f"{int(part.finished.sum()):,} of {len(samples):,} samples are finished"
+    if output is None:
+        error.add_note(f"{done}, and lost without --output")
+        return
+    path = output.with_name(f"{output.name.removesuffix('.npz')}.incomplete.npz")
+    write(path, part, samples, at, model)
+    error.add_note(f"{done} and in {path}")
+
+
 def write(path: Path, result: AttackResult, samples: Dataset, at: np.ndarray, model: Model) -> None:
-    """x (n, ...), y (n,), adv (k, n, ...), success and distance (k, n), epsilons (k,), index (n,)."""
+    """x (n, ...), y (n,), adv (k, n, ...), success and distance (k, n), epsilons (k,), index (n,), complete.
+
+    Of a result that was broken off only the finished inputs, and complete is False.
+    """
+    rows = result.finished
     with atomic_write(path) as stream:
         np.savez(
             stream,
-            x=samples.x,
-            y=samples.y,
-            adv=result.adv,
-            success=result.success,
-            distance=result.distance,
+            x=samples.x[rows],
+            y=samples.y[rows],
+            adv=result.adv[:, rows],
+            success=result.success[:, rows],
+            distance=result.distance[:, rows],
             epsilons=result.epsilons,
-            index=at,
+            index=at[rows],
+            complete=np.array(bool(rows.all())),
             attack=np.array(result.attack),
             norm=np.array(result.norm),
             data=np.array(samples.name),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-import armour
+from armour.bounds import Bounds
 from armour.cli import fuzz_text
 from armour.cli.attack import choose
 from armour.cli.options import (
     DURATION,
+    bounds_option,
     data_option,
     device_option,
     json_option,
@@ -23,9 +25,10 @@ from armour.cli.options import (
     seed_option,
 )
 from armour.cli.progress import progress
+from armour.cli.remote import FLAGS, MODEL, read_model, remote_options, repeated
 from armour.contract import Model
 from armour.environment import cores
-from armour.errors import GateFailed, InvalidArgument
+from armour.errors import ArmourError, GateFailed, InvalidArgument
 from armour.files import writable_folder
 from armour.fuzz import Corpus, FuzzConfig, Fuzzer, FuzzResult
 from armour.fuzz.manifest import is_empty, read_manifest
@@ -38,10 +41,11 @@ from armour.report_build import data_info
 
 PAGE, RESULT = "report.html", "report.json"
 INTERRUPTED = 130
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.argument("model", type=MODEL, metavar="MODEL|URL")
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path, file_okay=False),
@@ -93,14 +97,16 @@ INTERRUPTED = 130
     help="Processes: with 2 the baseline has its own. The result is the same. Default: 2 on 2 cores or more.",
 )
 @data_option
+@bounds_option
 @seed_option
 @device_option
+@remote_options
 @json_option
 @quiet_option
 @click.pass_context
 def fuzz(
     context: click.Context,
-    model: Path,
+    model: Path | str,
     corpus: Path | None,
     resume: bool,
     executions: int | None,
@@ -112,16 +118,19 @@ def fuzz(
     fail_on_finding: bool,
     jobs: int | None,
     data: str | None,
+    bounds: Bounds | None,
     seed: int,
     device: str,
+    remote: dict[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Search for valid inputs that MODEL gets wrong, starting from inputs it gets right.
 
-    The seeds are the test part of the data set that MODEL records, or of --data. Stacked random mutation runs
-    beside the guided search with as many executions, and both are reported. Ctrl-C saves what was found;
-    --resume goes on with it.
+    MODEL is a file, or the URL of a served model (Open Inference Protocol v2). The seeds are the test part of
+    the data set that MODEL records, or of --data. Stacked random mutation runs beside the guided search with
+    as many executions, and both are reported. Ctrl-C saves what was found, and so does a server that stops
+    answering; --resume goes on with it.
     """
     folder = corpus or default_folder(model, resume)
     settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
@@ -130,12 +139,12 @@ def fuzz(
         settings |= _recorded(context, folder)
     elif not is_empty(folder):
         raise InvalidArgument(_occupied(model, folder))
-    target = armour.load(model, device=device)
+    target = read_model(model, remote, bounds=bounds, device=device)
     _check_place(folder)
     with progress(quiet, as_json) as on_event:
         at, chosen = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
         source = {
-            "model": os.path.relpath(model, folder.resolve().parent),
+            "model": model if isinstance(model, str) else os.path.relpath(model, folder.resolve().parent),
             "data": settings["data"] or chosen.name,
             "samples": settings["samples"],
         }
@@ -144,14 +153,24 @@ def fuzz(
                 f"seeds: {len(at)} of the test images of {chosen.name}, which {model} records", err=True
             )
         config = FuzzConfig(**{name: settings[name] for name in ("schedule", "validity", "baseline")})
-        result = Fuzzer(target, chosen.x, chosen.y, corpus=folder, config=config, source=source).run(
-            executions=executions,
-            seconds=seconds,
-            rng=settings["seed"],
-            resume=resume,
-            on_event=on_event,
-            jobs=jobs or min(2, cores()),
-        )
+        fuzzer = Fuzzer(target, chosen.x, chosen.y, corpus=folder, config=config, source=source)
+        try:
+            result = fuzzer.run(
+                executions=executions,
+                seconds=seconds,
+                rng=settings["seed"],
+                resume=resume,
+                on_event=on_event,
+                jobs=jobs or min(2, cores()),
+            )
+        except (ArmourError, KeyboardInterrupt) as error:
+            part = getattr(error, "partial", None)
+            if isinstance(part, FuzzResult):
+                if part.executions:
+                    _report(part, target, chosen, folder, _command(model, part, settings))
+                saved = f"{part.executions:,} executions and {part.classes} failure classes are saved"
+                error.add_note(f"{saved}; go on with: {_resume(context, model, folder)}")
+            raise
     command = _command(model, result, settings)
     _report(result, target, chosen, folder, command)
     if as_json:
@@ -159,8 +178,7 @@ def fuzz(
     elif not quiet:
         click.echo(fuzz_text.summary(result, target.name, folder / PAGE, command))
     if result.interrupted:
-        again = shlex.join(["armour", "fuzz", str(model), "--corpus", str(folder), "--resume"])
-        click.echo(f"interrupted; go on with: {again}", err=True)
+        click.echo(f"interrupted; go on with: {_resume(context, model, folder)}", err=True)
         context.exit(INTERRUPTED)
     if fail_on_finding and result.guided.failures:
         raise GateFailed(
@@ -192,20 +210,23 @@ def stats(folder: Path, as_json: bool) -> None:
 @click.option(
     "--model",
     "other",
-    type=click.Path(path_type=Path),
+    type=MODEL,
+    metavar="MODEL|URL",
     default=None,
     help="Ask this model instead of the one that the corpus records.",
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if any failure still fails.")
 @device_option
+@remote_options
 @json_option
 @quiet_option
 def replay(
     folder: Path,
     case: str | None,
-    other: Path | None,
+    other: Path | str | None,
     fail_on_finding: bool,
     device: str,
+    remote: dict[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -214,7 +235,10 @@ def replay(
     Exits with 0 whether or not they still fail, unless --fail-on-finding says otherwise.
     """
     found = Corpus.read(folder)
-    model = armour.load(other or model_path(found), bounds=None, device=device)
+    where = other or model_path(found)
+    # A server need not say its bounds; the corpus does.
+    bounds = found.bounds if isinstance(where, str) else None
+    model = read_model(where, remote, bounds=bounds, device=device)
     with progress(quiet, as_json) as on_event:
         cases = replay_corpus(found, model, case, on_event)
     changed = model.fingerprint != found.manifest["model"]["fingerprint"]
@@ -227,11 +251,12 @@ def replay(
         raise GateFailed(f"{failing} of {len(cases)} failures in {folder} still fail")
 
 
-def default_folder(model: Path, resume: bool) -> Path:
+def default_folder(model: Path | str, resume: bool) -> Path:
     """MODEL-fuzz or the next free number; with resume the last one that is there."""
-    number, folder = 1, Path(f"{model.stem}-fuzz")
+    stem = _UNSAFE.sub("-", model.rstrip("/").rpartition("/")[2]) if isinstance(model, str) else model.stem
+    number, folder = 1, Path(f"{stem}-fuzz")
     while True:
-        following = Path(f"{model.stem}-fuzz-{number + 1}")
+        following = Path(f"{stem}-fuzz-{number + 1}")
         if is_empty(folder) or (resume and is_empty(following)):
             return folder
         number, folder = number + 1, following
@@ -262,7 +287,13 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     }
 
 
-def _occupied(model: Path, folder: Path) -> str:
+def _resume(context: click.Context, model: Path | str, folder: Path) -> str:
+    """What goes on with the corpus; what the corpus records need not be said again."""
+    options = repeated(context, (*FLAGS, "bounds", "device"))
+    return shlex.join(["armour", "fuzz", str(model), "--corpus", str(folder), "--resume", *options])
+
+
+def _occupied(model: Path | str, folder: Path) -> str:
     start = f"armour fuzz {shlex.quote(str(model))} --corpus"
     number = 2
     while not is_empty(folder.with_name(f"{folder.name}-{number}")):
@@ -274,7 +305,7 @@ def _occupied(model: Path, folder: Path) -> str:
     )
 
 
-def _command(model: Path, result: FuzzResult, settings: dict[str, Any]) -> str:
+def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) -> str:
     """What gives the same result in a new corpus."""
     parts = ["armour", "fuzz", str(model), "--seed", str(result.seed)]
     parts += ["--executions", str(result.executions), "-n", str(settings["samples"])]

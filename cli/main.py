@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("armour.cli.model:info", "Show a model: network, shapes, bounds, provenance, hashes."),
     "attack": ("armour.cli.attack:attack", "Run one attack on a model."),
     "fuzz": ("armour.cli.fuzz:fuzz", "Search for failures with coverage-guided fuzzing."),
+    "serve": (
+        "armour.cli.serve:serve",
+        "Serve a model over HTTP, by the Open Inference Protocol v2.",
+    ),
     "corpus": ("armour.cli.fuzz:corpus", "Show or replay what fuzzing found."),
     "report": ("armour.cli.report:report", "Render a result file as a page."),
     "doctor": ("armour.cli.doctor:doctor", "Check this environment: BLAS, threads, extras, GPU, speed."),
@@ -113,10 +117,10 @@ def _end(error: BaseException) -> NoReturn:
         _say(_line(error.format_message()) + _where_to_look(error))
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
         code = INTERRUPTED
-        _say("interrupted")
+        _say("; ".join(["interrupted", *_notes(error)]))
     elif isinstance(error, ArmourError):
         code = error.exit_code
-        _say(_line(str(error)) or type(error).__name__)
+        _say("; ".join([_line(str(error)) or type(error).__name__, *_notes(error)]))
     elif isinstance(error, OSError):
         code = USAGE
         _say(_os_error(error))
@@ -128,6 +132,11 @@ def _end(error: BaseException) -> NoReturn:
             f"internal: {type(error).__name__}: {_line(str(error))}; set {DEBUG}=1 and run again to see where"
         )
     sys.exit(code)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What a command has added to an error: what is saved, and how to go on."""
+    return [_line(note) for note in getattr(error, "__notes__", ())]
 
 
 def _where_to_look(error: click.ClickException) -> str:

@@ -18,7 +18,7 @@ class FuzzConfig:
     schedule: "niche" or "random". validity: level a mutant must reach for a wrong label to count, "V0" to
     "V2". baseline: also run stacked random search, for comparison. sections: bins inside each neuron's
     profile. batch: rows of a forward pass. round: inputs planned and judged at a time, once a run has got
-    going; by default 1024, or 512 for inputs of more than 1024 values.
+    going; by default 1024, 512 for inputs of more than 1024 values, or 32 for a remote model.
     """
 
     schedule: str = "niche"

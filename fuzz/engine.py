@@ -66,7 +66,9 @@ class Fuzzer:
         runs as many again, and `seconds` is for both. rng: seed, or a Generator that gives one. resume: go on
         with the corpus folder (or start it, if it is empty). jobs: 2 or more lets the baseline run in a
         process of its own, at the same time, where the system can fork; the result is the same.
-        Ctrl-C ends the run after the round at hand, with everything saved. The same seed, data, model and
+        Ctrl-C ends the run after the round at hand, with everything saved. If a remote model stops answering,
+        or Ctrl-C comes twice, the run ends at once: the rounds before are saved, and are the error's
+        `partial`. The same seed, data, model and
         machine give the same corpus, however often a run was interrupted or killed.
         Raises NothingEvaluated if the model reads no seed correctly, InvalidArgument if the folder is not
         empty (without resume) or belongs to another model, data or configuration, FormatError if it is

@@ -67,6 +67,8 @@ class Executor:
     def run(self, x: np.ndarray, *, taps: bool = True) -> Outcome:
         """The outcome of x (n, c, h, w), in batches of `batch`; the last one padded to a multiple of 16.
 
+        A remote model's batches are not padded: each row has its price.
+
         taps: look at the layers too; without, there are no neurons and only the logits must be finite.
         """
         parts = [self._batch(x[start : start + self.batch], taps) for start in range(0, len(x), self.batch)]
@@ -80,7 +82,7 @@ class Executor:
 
     def _batch(self, x: np.ndarray, taps: bool) -> Outcome:
         n = len(x)
-        padded = min(self.batch, -(-n // _STEP) * _STEP)
+        padded = n if self.model.remote else min(self.batch, -(-n // _STEP) * _STEP)
         if padded > n:
             x = np.concatenate([x, np.repeat(x[:1], padded - n, axis=0)])
         values = np.zeros((len(x), 0), np.float32)

@@ -55,7 +55,7 @@ class Lockstep:
             validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds),
             profile=Profile.fit(outcome.neurons),
             seed=seed,
-            round=self.config.round or (1024 if fuzzer.x[0].size <= 1024 else 512),
+            round=self.config.round or _round(fuzzer),
             required=self.config.required,
             sections=self.config.sections,
         )
@@ -68,6 +68,8 @@ class Lockstep:
         self.before = 0.0
         self.other: list[float] = []
         self.expected: dict[int, str] = {}
+        # The state after the last whole round, kept for a model that may stop answering in the middle of one.
+        self.kept: dict[str, np.ndarray] | None = None
         self.store = None if fuzzer.corpus is None else self._open(fuzzer.corpus, setup, resume)
 
     # -- the loop --------------------------------------------------------------------------------------------
@@ -78,6 +80,7 @@ class Lockstep:
         start = saved = time.monotonic()
         first, pause = self.guided.counters.executions, SNAPSHOT_SECONDS
         try:
+            self._keep()
             while not stop.is_set():
                 now = time.monotonic()
                 left = None if budget is None else budget - self.guided.counters.executions
@@ -89,6 +92,7 @@ class Lockstep:
                 if self.baseline is not None:
                     self.other = self.baseline.finish()
                 self._note(one, self.before + time.monotonic() - start)
+                self._keep()
                 if self.store is not None and time.monotonic() - saved >= pause:
                     now = time.monotonic()
                     self._snapshot(self.before + now - start)
@@ -99,6 +103,10 @@ class Lockstep:
             if self.store is not None:
                 self._snapshot(total)
             return self._result(total, stop.is_set())
+        except (ArmourError, KeyboardInterrupt) as error:
+            if self.kept is not None:
+                error.partial = self._broken_off(self.kept, self.before + time.monotonic() - start)  # type: ignore[union-attr]
+            raise
         finally:
             if self.store is not None:
                 self.store.close()
@@ -120,6 +128,19 @@ class Lockstep:
                 self.failures.append(found.failure(self.roots, replay))
         if self.store is not None:
             self.store.add(one, self._plot(seconds), self.roots)
+
+    def _keep(self) -> None:
+        if self.fuzzer.model.remote:
+            self.kept = {name: array.copy() for name, array in self._arrays().items()}
+
+    def _broken_off(self, kept: dict[str, np.ndarray], seconds: float) -> FuzzResult:
+        """Go back to the last whole round, save it, and say what there was: as if Ctrl-C had come then."""
+        self.guided.restore(_part(kept, "guided."))
+        if self.random is not None:
+            self.random.restore(_part(kept, "baseline."))
+        if self.store is not None:
+            self._snapshot(seconds)
+        return self._result(seconds, interrupted=True)
 
     def _plot(self, seconds: float) -> list[float | str]:
         executions, failures, distinct, classes, roots, valid, coverage = self.guided.curve[-1]
@@ -198,12 +219,15 @@ class Lockstep:
                 "resumed in another environment than the corpus was started in (see manifest.json)"
             )
 
-    def _snapshot(self, seconds: float) -> None:
+    def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {f"guided.{name}": array for name, array in self.guided.arrays().items()}
         if self.baseline is not None:
             arrays |= {f"baseline.{name}": array for name, array in self.baseline.arrays().items()}
+        return arrays
+
+    def _snapshot(self, seconds: float) -> None:
         if self.store is not None:
-            self.store.snapshot(arrays, self.guided.coverage.counts, self._stats(seconds))
+            self.store.snapshot(self._arrays(), self.guided.coverage.counts, self._stats(seconds))
 
     def _stats(self, seconds: float) -> dict[str, Any]:
         def figures(campaign: Campaign | Beside) -> dict[str, Any]:
@@ -242,6 +266,13 @@ class Lockstep:
             interrupted=interrupted,
             notes=tuple(self.notes),
         )
+
+
+def _round(fuzzer: Fuzzer) -> int:
+    """Inputs of a round. A remote model may stop answering in the middle of one, which is then lost."""
+    if fuzzer.model.remote:
+        return 32
+    return 1024 if fuzzer.x[0].size <= 1024 else 512
 
 
 def _seconds(path: Path) -> float:

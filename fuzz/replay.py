@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from armour.errors import FormatError, InvalidArgument
 from armour.events import OnEvent, emit
 from armour.model import Model
 from armour.npz import read_arrays
+from armour.remote import is_url
 
 from .execution import Executor, Outcome
 from .ledger import sha256
@@ -155,6 +157,12 @@ def model_path(corpus: Corpus) -> Path:
     name = given.get("model") if isinstance(given, dict) else None
     if not isinstance(name, str) or not name:
         raise InvalidArgument(f"{corpus.folder} does not record a model file; state one with --model")
+    if is_url(name):
+        # Not asked by itself: a corpus may come from anywhere, and name any server.
+        shown = shlex.quote(name if name.isprintable() and len(name) < 300 else "URL")
+        raise InvalidArgument(
+            f"{corpus.folder} was made with a served model; ask it again with --model {shown}"
+        )
     path = corpus.folder.resolve().parent / name
     if not path.is_file():
         raise InvalidArgument(f"the model {path} of the corpus is not there; state one with --model")

@@ -102,7 +102,7 @@ class FuzzResult:
     mutation at equal executions, None if it was switched off. seconds: of the whole run, both campaigns, and
     of earlier runs of a resumed corpus. validity: the level required of a failure, "V2". seeds: inputs given;
     roots: those fuzzed; skipped: those the model misread already. corpus: the folder, None in memory.
-    interrupted: True if Ctrl-C ended it. notes: what a reader of the figures should know.
+    interrupted: True if Ctrl-C or an error ended it. notes: what a reader of the figures should know.
     """
 
     failures: tuple[Failure, ...]

@@ -78,7 +78,9 @@ def test_help_loads_no_library_and_no_command() -> None:
     assert {name for name in after if name.startswith("armour.cli.")} == {"armour.cli.main"}
 
 
-@pytest.mark.parametrize("command", ["train", "info", "attack", "fuzz", "corpus", "report", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "info", "attack", "fuzz", "corpus", "serve", "report", "doctor", "demo"]
+)
 def test_help_of_a_command_loads_no_plots_and_no_extras(command: str) -> None:
     assert not loaded(run_help(f"'{command}', ")) & (set(HEAVY) - {"scipy"})
 

@@ -119,8 +119,8 @@ class Client:
         self, url: str, reason: str, advice: str, *, attempts: int = 1, status: int = 200
     ) -> RemoteError:
         """What is raised: the URL, what happened, how often it was tried and what had been answered."""
-        times = "once" if attempts == 1 else f"{attempts} times"
-        text = f"{url}: {reason}; asked {times}, {self.answered:,} samples were answered before; {advice}"
+        times = {0: "not asked", 1: "asked once"}.get(attempts, f"asked {attempts} times")
+        text = f"{url}: {reason}; {times}, {self.answered:,} samples were answered before; {advice}"
         return RemoteError(
             self._without_secrets(text), url=url, status=status, attempts=attempts, answered=self.answered
         )

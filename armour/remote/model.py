@@ -23,7 +23,7 @@ from .scores import as_table, read_scores
 from .strict import WireError
 from .tensors import DATATYPES, encode, pack
 
-_PROBES = 64
+_PROBES = 16
 _KINDS = ("auto", "logits", "probabilities", "labels")
 
 
@@ -85,7 +85,7 @@ class RemoteModel(CallableModel):
 
     @property
     def fingerprint(self) -> str:
-        """Hex sha256 of the name, the metadata and the labels given to 64 fixed inputs, asked for once."""
+        """Hex sha256 of the name, the metadata and the labels given to 16 fixed inputs, asked for once."""
         if self._print is None:
             low, high = self.bounds
             shape = (_PROBES, *self._known_shape())
