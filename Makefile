@@ -16,7 +16,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-record parity clean
+.PHONY: help demo test lint format bench bench-record parity conformance clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,13 @@ FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.p
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
 	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(FAST_TESTS) $(ARGS)
 
+# The wheel is only unpacked for the tests in it, so that any machine may take the one for this platform.
+ONNX_TESTS := build/conformance/onnx-1.16.2
+ONNX_WHEEL := --no-deps --only-binary :all: --python-version 3.11 --platform manylinux2014_x86_64
+
+conformance: $(DEV)/.stamp $(ONNX_TESTS)/.stamp  ## run ONNX's backend tests; docs/conformance.md has the table
+	$(ONE_THREAD) PYTHONPATH=.:tests $(DEV)/bin/python -m conformance $(ONNX_TESTS) $(ARGS)
+
 clean:  ## remove environments and everything built
 	rm -rf $(VENV) $(DEV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -67,4 +74,10 @@ $(DEV)/.stamp: pyproject.toml
 $(PARITY)/.stamp: pyproject.toml tests/parity/requirements.txt
 	$(PYTHON) -m venv --clear $(PARITY)
 	$(PARITY)/bin/python -m pip install $(PIP_FLAGS) -r tests/parity/requirements.txt -e ".[fast]"
+	touch $@
+
+$(ONNX_TESTS)/.stamp: | $(DEV)/.stamp
+	rm -rf $(@D) && mkdir -p $(@D)
+	$(DEV)/bin/python -m pip download --quiet --disable-pip-version-check $(ONNX_WHEEL) --dest $(@D)/.. onnx==1.16.2
+	$(DEV)/bin/python -m zipfile -e $(@D)/../onnx-1.16.2-*.whl $(@D)
 	touch $@

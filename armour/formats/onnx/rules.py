@@ -173,6 +173,8 @@ def load_rules() -> None:
     """Import every module of rules, each of which files its own."""
     from . import (  # noqa: F401
         rules_array,
+        rules_attention,
+        rules_boxes,
         rules_control,
         rules_conv,
         rules_index,
@@ -186,4 +188,5 @@ def load_rules() -> None:
         rules_resize,
         rules_sampling,
         rules_shape,
+        rules_signal,
     )

@@ -1,0 +1,1 @@
+"""The public ONNX backend tests, run by our importer: `make conformance`."""
