@@ -74,7 +74,7 @@ def _bias(c: Call, q: Tensor, k: Tensor, past: int) -> Any:
     lengths = c.x(6) if c.has(6) else None
     if c.has(3):
         parts.append(_mask(c, dtype, columns))
-    place = np.arange(rows)[:, None] + past - np.arange(columns)
+    place: Any = np.arange(rows)[:, None] + past - np.arange(columns)
     left, right = int(c.attr("left_window_size", -1)), int(c.attr("right_window_size", -1))
     if lengths is not None:
         # The cache is filled up to a length for each sample: its last places are the queries'.

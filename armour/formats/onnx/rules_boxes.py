@@ -13,11 +13,8 @@ MAX_COMPARED = 1 << 28  # pairs of boxes
 def non_max_suppression(c: Call) -> np.ndarray:
     """(m, 3) triples of image, class and box, best first in each class; only of boxes that are known."""
     boxes, scores = c.known(0).astype(np.float64), c.known(1)
-    if (
-        boxes.ndim != 3
-        or boxes.shape[2] != 4
-        or scores.shape != (len(boxes), scores.shape[1], boxes.shape[1])
-    ):
+    n, count = boxes.shape[:2]
+    if boxes.shape != (n, count, 4) or scores.shape != (n, scores.shape[1], count):
         raise c.damaged(f"has boxes {boxes.shape} with scores {scores.shape}")
     most = int(c.known(2).reshape(-1)[0]) if c.has(2) and c.known(2).size else 0
     overlap = float(c.known(3).reshape(-1)[0]) if c.has(3) and c.known(3).size else 0.0
