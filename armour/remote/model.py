@@ -6,14 +6,15 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from armour.bounds import Bounds
-from armour.checks import one_of
-from armour.errors import InvalidArgument
+from armour.errors import InvalidArgument, RemoteError
 from armour.model import CallableModel
+from armour.outputs import Kind
+from armour.preprocessing import Preprocessing
 
 from .address import parse
 from .client import Client
@@ -24,7 +25,6 @@ from .strict import WireError
 from .tensors import DATATYPES, encode, pack
 
 _PROBES = 16
-_KINDS = ("auto", "logits", "probabilities", "labels")
 
 
 class RemoteModel(CallableModel):
@@ -33,9 +33,8 @@ class RemoteModel(CallableModel):
     url: of the model, http://HOST:PORT/v2/models/NAME, or of a server that has only one. remote: how it is
     asked. bounds, input_shape, num_classes, class_names: what the server does not say itself; the caller's
     word counts. preprocessing: an armour.preprocessing.Preprocessing done before sending. input, output:
-    names of the tensors, where there are several. outputs: "logits", "probabilities" (their logarithm
-    is taken), "labels" (one for each sample; scores are 1 for it and 0 elsewhere) or "auto", decided on the
-    first answer and recorded in provenance["outputs"]. batch_size: samples in one request.
+    names of the tensors, where there are several. outputs: what they are, as in armour.outputs.Outputs.
+    batch_size: samples in one request.
 
     Its metadata are read at once. Raises InvalidArgument for what contradicts them, UnsupportedError for
     tensors that are no numbers, and RemoteError, here and at every call, if the server does not answer or not
@@ -53,25 +52,25 @@ class RemoteModel(CallableModel):
         input_shape: Sequence[int] | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] = (),
-        preprocessing: Any = None,
+        preprocessing: Preprocessing | None = None,
         input: str | None = None,
         output: str | None = None,
-        outputs: Literal["auto", "logits", "probabilities", "labels"] = "auto",
+        outputs: Kind = "auto",
         name: str | None = None,
         batch_size: int = 64,
     ) -> None:
         self.client = Client(parse(url), remote or RemoteOptions())
         self.client.address = find_model(self.client)
         self.endpoint = endpoint = read(self.client, self.client.address, input, output)
-        names = class_names or recorded(endpoint, "class_names") or ()
-        self._labels = {"auto": None, "labels": True}.get(one_of("outputs", outputs, _KINDS), False)
+        classes = num_classes or _classes(endpoint)
+        names = tuple(class_names) or _class_names(endpoint, classes)
         super().__init__(
             self._ask,
-            outputs="logits" if outputs == "labels" else outputs,
+            outputs=outputs,
             bounds=_bounds(endpoint, bounds),
             input_shape=_input_shape(endpoint, input_shape, preprocessing),
-            num_classes=num_classes or _classes(endpoint) or len(names) or None,
-            class_names=names if all(isinstance(one, str) for one in names) else (),
+            num_classes=classes or len(names) or None,
+            class_names=names,
             name=name or str(endpoint.address.model),
             preprocessing=preprocessing,
             batch_size=batch_size,
@@ -93,7 +92,8 @@ class RemoteModel(CallableModel):
             labels = np.concatenate([self._forward(probes[rows]).argmax(1) for rows in self._chunks(_PROBES)])
             spec = self.endpoint.input
             head = [self.name, self.endpoint.versions, spec.name, spec.datatype, spec.shape, self.num_classes]
-            text = json.dumps(head).encode()
+            head += [] if self.preprocessing.identity else [self.preprocessing.to_dict()]
+            text = json.dumps(head, sort_keys=True).encode()
             self._print = hashlib.sha256(text + labels.astype("<i8").tobytes()).hexdigest()
         return self._print
 
@@ -130,22 +130,19 @@ class RemoteModel(CallableModel):
         answer = self.client.ask("POST", self._path, body, headers, samples=size)
         assert answer is not None
         try:
-            values = read_scores(self.client, answer, size, output)
-            table, labels = as_table(values[:n], self.num_classes, self._labels)
+            return as_table(read_scores(self.client, answer, size, output)[:n], self.num_classes)
         except WireError as error:
-            url = self.client.address.url(self._path)
-            advice = "the model or its server is at fault, or another output is meant (output=)"
-            raise self.client.error(url, f"the answer has {error}", advice) from None
-        self._labels = labels
-        if labels:
-            self.outputs.kind = "logits"  # rows of labels look like probabilities, and are none
-        return table
+            raise self._wrong(f"the answer has {error}") from None
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
-        out = super()._forward(x)
-        if self._labels:
-            self.provenance["outputs"] = "labels; a score of 1 for the label and 0 elsewhere"
-        return out
+        try:
+            return super()._forward(x)
+        except InvalidArgument as error:  # what the answer is cannot be made scores of
+            raise self._wrong(str(error)) from None
+
+    def _wrong(self, what: str) -> RemoteError:
+        advice = "the model or its server is at fault, or another output is meant (output=)"
+        return self.client.error(self.client.address.url(self._path), what, advice)
 
     def _known_shape(self) -> tuple[int, ...]:
         if self.input_shape is None:
@@ -181,7 +178,7 @@ def _bounds(endpoint: Endpoint, stated: Bounds | Sequence[float] | None) -> Boun
 
 
 def _input_shape(
-    endpoint: Endpoint, stated: Sequence[int] | None, preprocessing: Any
+    endpoint: Endpoint, stated: Sequence[int] | None, preprocessing: Preprocessing | None
 ) -> Sequence[int] | None:
     """The users' shape: as stated, if the metadata allow it; else the metadata's, if they say all of it."""
     own = endpoint.input.shape[1:]
@@ -207,7 +204,15 @@ def _classes(endpoint: Endpoint) -> int | None:
     return shape[0] if len(shape) == 1 and shape[0] > 1 else None
 
 
-def _datatype(endpoint: Endpoint, preprocessing: Any) -> str:
+def _class_names(endpoint: Endpoint, classes: int | None) -> tuple[str, ...]:
+    """What armour's server says, if it can be true."""
+    told = recorded(endpoint, "class_names")
+    if not isinstance(told, list) or not all(isinstance(one, str) and one.isprintable() for one in told):
+        return ()
+    return tuple(told) if classes in (None, len(told)) and len(told) <= 100_000 else ()
+
+
+def _datatype(endpoint: Endpoint, preprocessing: Preprocessing | None) -> str:
     """What is sent; whole numbers only if preprocessing makes some."""
     wanted = DATATYPES[endpoint.input.datatype]
     given = np.dtype("float32" if preprocessing is None else preprocessing.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,37 +35,23 @@ def read_scores(client: Client, answer: Answer, rows: int, output: str | None) -
     return values
 
 
-def as_table(values: np.ndarray, classes: int | None, labels: bool | None) -> tuple[np.ndarray, bool]:
-    """(n, classes) float32 scores, and whether they were made of labels: then 1 for the label, 0 elsewhere.
+def as_table(values: np.ndarray, classes: int | None) -> np.ndarray:
+    """(n, classes) scores, (n, 1) single scores, or (n,) labels if they are whole numbers, one a sample.
 
-    labels: the values are known to be labels, or not; None: they are if they are whole numbers, one for each
-    sample. WireError for another shape than (n, classes), and for labels out of range.
+    WireError for any other shape.
     """
-    n = len(values)
-    width = int(np.prod(values.shape[1:]))
-    single = width == 1
-    if labels is None:
-        labels = single and values.dtype.kind in "iu"
-    if labels:
-        if not single:
-            raise WireError(f"shape {values.shape} where one label for each of {n} samples was expected")
-        if classes is None:
-            raise WireError("labels, whose number of classes is not known; state num_classes=")
-        wanted = values.reshape(n)
-        if (wanted != np.rint(wanted)).any() or ((wanted < 0) | (wanted >= classes)).any():
-            raise WireError(f"labels outside 0..{classes - 1}; is num_classes right?")
-        return np.eye(classes, dtype=np.float32)[wanted.astype(np.int64)], True
-    if values.shape != (n, width) and width != max(values.shape[1:], default=1):
+    n, width = len(values), math.prod(values.shape[1:])
+    if width == 1:
+        return values.reshape(n) if values.dtype.kind in "iu" else values.reshape(n, 1)
+    if width != max(values.shape[1:], default=1):
         raise WireError(f"scores of shape {values.shape} where ({n}, classes) was expected")
-    if width != classes and classes is not None:
+    if classes is not None and width != classes:
         raise WireError(f"{width} scores for each sample where {classes} classes were expected")
-    if single:
-        raise WireError("one score for each sample where one for each class was expected; choose output=NAME")
     with np.errstate(over="ignore"):
         table = np.ascontiguousarray(values.reshape(n, width), dtype=np.float32)
     if not np.isfinite(table).all():
         raise WireError("scores beyond the range of float32")
-    return table, False
+    return table
 
 
 def _shown(names: list[Any]) -> str:

@@ -423,10 +423,44 @@ def test_labels_become_scores(shape: tuple[int, ...], kind: Any) -> None:
         asked = model(fake, num_classes=3, outputs=kind)
         np.testing.assert_array_equal(asked.logits(X), np.eye(3)[scores(X).argmax(axis=1)])
         assert asked.provenance["outputs"].startswith("labels")
-        with pytest.raises(RemoteError, match="num_classes="):
+        with pytest.raises(RemoteError, match="num_classes to be stated"):
             model(fake).logits(X)
-        with pytest.raises(RemoteError, match=r"labels outside 0\.\.1"):
+        with pytest.raises(RemoteError, match=r"expected labels \(n,\) in 0\.\.1"):
             model(fake, num_classes=2).logits(X)
+
+
+@pytest.mark.parametrize("sigmoid", [True, False])
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_one_score_of_two_classes(sigmoid: bool, shape: tuple[int, ...]) -> None:
+    def infer(request: Request) -> bytes:
+        one = scores(request.rows())[:, 0] - 1
+        return http(tensor((1 / (1 + np.exp(-one)) if sigmoid else one).tolist(), [len(one), *shape]))
+
+    with Fake(infer, metadata=changed(outputs=[OUT | {"shape": [-1, *shape]}])) as fake:
+        asked = model(fake)
+        out, expected = asked.logits(X), scores(X)[:, 0] - 1
+        np.testing.assert_allclose(out[:, 1] - out[:, 0], expected, rtol=1e-5, atol=1e-6)
+        assert asked.num_classes == 2 and asked.provenance["outputs"].startswith("one ")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"armour.class_names": "[1, 2, 3]"},
+        {"armour.class_names": '"abc"'},
+        {"armour.class_names": '["a", "b"]'},
+        {"armour.class_names": '["a", "b", "c\\u0000"]'},
+        {"armour.class_names": "[" * 5000, "armour.data": "3", "armour.input_shape": "[-1]"},
+        {"armour.class_names": 3, "armour.data": '"\\u001b"', "armour.input_shape": '["a"]'},
+        {"armour.bounds": "[0, 1, 2]", "armour.input_shape": "[]"},
+    ],
+)
+def test_what_a_server_says_of_itself_may_be_nonsense(told: dict[str, Any]) -> None:
+    with Fake(metadata=changed(parameters=told)) as fake:
+        asked = model(fake)
+        assert asked.class_names == () and asked.input_shape == (1, 2, 2) and "data" not in asked.provenance
+        with pytest.raises(InvalidArgument, match="bounds"):
+            RemoteModel(fake.url)
 
 
 def test_the_output_is_chosen_by_name() -> None:

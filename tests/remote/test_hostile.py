@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[Reply, str]] = {
     "fewer rows": (http(tensor(FINE[:-3], [4, 3])), "4 rows of scores for 5 samples"),
     "more rows": (http(tensor(FINE + FINE[:3], [6, 3])), "6 rows of scores for 5 samples"),
     "other classes": (http(tensor(FINE[:10], [5, 2])), "2 scores for each sample where 3 classes"),
-    "one score": (http(tensor(FINE[:5], [5, 1])), "1 scores for each sample where 3"),
+    "one score": (http(tensor(FINE[:5], [5, 1])), "expected 3 logits per sample"),
     "three axes": (http(tensor(FINE * 2, [5, 3, 2])), "(5, 3, 2)"),
     "fewer values than the shape": (http(tensor(FINE[:-1], [5, 3])), "14 values where the shape says 15"),
     "negative shape": (http(tensor(FINE, [-5, -3])), "a shape that is no list of sizes"),
