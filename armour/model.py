@@ -16,7 +16,7 @@ from armour.bounds import Bounds as Bounds
 from armour.contract import Counter as Counter
 from armour.contract import LossFn, input_gradient
 from armour.contract import Model as Model
-from armour.errors import ArmourError, CaptureError, InvalidArgument
+from armour.errors import ArmourError, CaptureError, InvalidArgument, UnsupportedError
 from armour.outputs import Kind, Outputs
 from armour.planned import Planned
 from armour.preprocessing import Preprocessing, joined
@@ -24,6 +24,7 @@ from armour.tensor.backend import asnumpy, to_device
 from armour.tensor.compiled import plans_enabled
 from armour.tensor.core import Tensor, no_grad
 from armour.tensor.module import frozen
+from armour.tensor.pruning import differentiable
 from armour.tensor.tape import state
 from armour.tensor.watch import capture
 
@@ -39,10 +40,11 @@ class ModuleModel(Model):
 
     preprocessing: from users' inputs to the network's; or mean and std alone, numbers or one per channel: the
     network sees (x - mean) / std. graph: the network as data (armour.tensor.ir.Graph) if known; traced on
-    first use otherwise. outputs: as in armour.outputs.Outputs. compiled: run by captured plans (the default),
-    or operation by operation; set to False, with a warning, if the network cannot be captured. Gradients of
-    parameters are never computed. A network that ends in a softmax or a sigmoid is reported in
-    provenance["outputs"], and the logarithm of its output is what logits() returns.
+    first use otherwise; one whose input is (1, ...) is asked for one sample at a time. outputs: as in
+    armour.outputs.Outputs. compiled: run by captured plans (the default), or operation by operation; set to
+    False, with a warning, if the network cannot be captured. Gradients of parameters are never computed. A
+    network that ends in a softmax or a sigmoid is reported in provenance["outputs"], and the logarithm of its
+    output is what logits() returns.
     """
 
     def __init__(
@@ -68,12 +70,15 @@ class ModuleModel(Model):
                 tensor.data = to_device(tensor.data, device)
         self.outputs = Outputs(outputs)
         self._probed = False
+        self._differentiable = graph is None or differentiable(graph)
+        if graph is not None and graph.inputs[0].shape[0] == 1:
+            self.batch_size = 1  # such a network was recorded for one sample at a time
         if self.input_shape is not None:
             self._probe()
 
     @property
     def can_grad(self) -> bool:
-        return True
+        return self._differentiable
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -125,6 +130,12 @@ class ModuleModel(Model):
         return self._check_output(asnumpy(out), len(x))
 
     def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if not self._differentiable:
+            raise UnsupportedError(
+                f"{self.name} compares or looks up its inputs (bytes, tokens), so they have no gradient; "
+                "use an attack that only asks for outputs, or fuzzing"
+            )
+
         def eager(at: Any) -> tuple[Any, Any, Any]:
             # Frozen parameters keep what depends on them alone, such as folded statistics, off the tape.
             leaf = Tensor(at, requires_grad=True)
@@ -175,12 +186,13 @@ class ModuleModel(Model):
     def _probe(self) -> None:
         """One forward pass on two inputs: finds a wrong class count, and outputs that are probabilities."""
         low, high = self.bounds
-        x = np.linspace(low, high, 2 * int(np.prod(self.input_shape)), dtype=np.float32)
+        n = min(2, self.batch_size)
+        x = np.linspace(low, high, n * int(np.prod(self.input_shape)), dtype=np.float32)
         with self._evaluating(), no_grad():  # a plan for two inputs would not pay
-            at = to_device(x.reshape(2, *self.input_shape), self.device)
+            at = to_device(x.reshape(n, *self.input_shape), self.device)
             raw = asnumpy(self.module(self.preprocessing.apply(Tensor(at))).data)
-        self.outputs.settle(raw, self.num_classes, _ends_in_sigmoid(self) if raw.size == 2 else None)
-        self._check_output(self.outputs.logits_of(raw, self.num_classes), 2)
+        self.outputs.settle(raw, self.num_classes, _ends_in_sigmoid(self) if raw.size == n else None)
+        self._check_output(self.outputs.logits_of(raw, self.num_classes), n)
         self._probed = True
         self.provenance["outputs"] = self.outputs.note
         if self.outputs.kind == "probabilities":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda")
 RUNTIMES = ("armour", "onnxruntime")
+REDUCTIONS = ("last", "mean", "max")
 MAX_TEXT = 300  # characters of a name
 
 
@@ -30,7 +31,8 @@ class LoadOptions:
     and std alone. num_classes, class_names: of the outputs. device: "cpu" or "cuda". runtime: "armour", or
     "onnxruntime" for an ONNX file as a black box. For ONNX files with several inputs or outputs: input, the
     name of the one that is attacked; output, the name of the value that is the model's answer; fixed, values
-    of the other inputs by name. Raises InvalidArgument, in one line.
+    of the other inputs by name. reduce: how the scores for each step of a sequence become one, "last", "mean"
+    or "max". Raises InvalidArgument, in one line.
     """
 
     arch: str | nn.Module | None = None
@@ -46,10 +48,13 @@ class LoadOptions:
     input: str | None = None
     output: str | None = None
     fixed: Mapping[str, Any] | None = None
+    reduce: str | None = None
 
     def __post_init__(self) -> None:
         self._set("device", one_of("device", self.device, DEVICES))
         self._set("runtime", one_of("runtime", self.runtime, RUNTIMES))
+        if self.reduce is not None:
+            self._set("reduce", one_of("reduce", self.reduce, REDUCTIONS))
         if self.bounds is not None:
             self._set("bounds", Bounds.of(self.bounds))
         if self.input_shape is not None:

@@ -1,7 +1,8 @@
 """Attributes of graph nodes as JSON and back: numbers, strings, None, tuples, slices and index arrays.
 
 A list in JSON is a tuple here. What JSON lacks is an object with one marker: {"slice": [start, stop, step]},
-{"ellipsis": true}, {"float": "inf"}, {"array": [flat values], "shape": [...], "dtype": "int64" or "bool"}.
+{"ellipsis": true}, {"float": "inf"}, {"batch": [times, plus]},
+{"array": [flat values], "shape": [...], "dtype": "int64" or "bool"}.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import InvalidArgument
+from armour.tensor.batching import BatchSize
 
 MAX_DEPTH = 8
 MAX_ITEMS = 100_000  # of one tuple or index array
@@ -48,9 +50,11 @@ def plain(value: Any, depth: int = 0) -> Any:
         if len(value) > MAX_TEXT:
             raise InvalidArgument(f"expected at most {MAX_TEXT} characters in an attribute, got {len(value)}")
         return value
+    if isinstance(value, BatchSize):
+        return BatchSize(plain(value.times), plain(value.plus))
     if isinstance(value, slice):
         parts = tuple(plain(v, depth + 1) for v in (value.start, value.stop, value.step))
-        if not all(p is None or (isinstance(p, int) and not isinstance(p, bool)) for p in parts):
+        if not all(p is None or (isinstance(p, (int, BatchSize)) and not isinstance(p, bool)) for p in parts):
             raise InvalidArgument(f"expected whole numbers or None in a slice, got {parts}")
         return slice(*parts)
     if isinstance(value, np.ndarray) and value.dtype.kind in "iub" and value.size <= MAX_ITEMS:
@@ -69,8 +73,10 @@ def encode(value: Any) -> Any:
         return {"float": str(value)}
     if isinstance(value, EllipsisType):
         return {"ellipsis": True}
+    if isinstance(value, BatchSize):
+        return {"batch": [value.times, value.plus]}
     if isinstance(value, slice):
-        return {"slice": [value.start, value.stop, value.step]}
+        return {"slice": [encode(v) for v in (value.start, value.stop, value.step)]}
     if isinstance(value, np.ndarray):
         flat = value.reshape(-1).tolist()
         return {"array": flat, "shape": list(value.shape), "dtype": value.dtype.name}
@@ -96,10 +102,18 @@ def _decode_marker(tree: dict[str, Any]) -> Any:
     if tree.keys() == {"float"} and isinstance(tree["float"], str) and tree["float"] in _SPECIAL:
         return _SPECIAL[tree["float"]]
     if tree.keys() == {"slice"} and isinstance(tree["slice"], list) and len(tree["slice"]) == 3:
-        return plain(slice(*tree["slice"]))
+        return plain(slice(*(decode(v) for v in tree["slice"])))
+    if tree.keys() == {"batch"} and _two_naturals(tree["batch"]):
+        return BatchSize(*tree["batch"])
     if tree.keys() == {"array", "shape", "dtype"}:
         return decode_array(tree["array"], tree["shape"], tree["dtype"], ("int64", "bool"), MAX_ITEMS)
     raise InvalidArgument(f"expected an attribute, got an object with {show(next(iter(tree), None))}")
+
+
+def _two_naturals(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 2 and all(type(v) is int and abs(v) < 2**31 for v in value)
+    )
 
 
 def decode_array(values: Any, shape: Any, dtype: Any, dtypes: tuple[str, ...], limit: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import ArmourError, CheckpointError, InvalidArgument
+from armour.tensor.batching import for_batch, has_batch
 from armour.tensor.core import Tensor
 from armour.tensor.graph import Graph, Input, Node, Weight
 from armour.tensor.layers import LAYERS, Layer
@@ -17,6 +18,8 @@ from armour.tensor.op import OPS
 # (what to call, attributes of a row or None for a layer, slots of inputs, slot of output, slots to free)
 Step = tuple[Any, dict[str, Any] | None, tuple[int, ...], int, tuple[int, ...]]
 
+_PLANNED = ("_outputs", "_resolved", "_sized", "_steps", "_values")
+
 
 class GraphModule(Module):
     """The network that a graph describes, rebuilt from the data alone.
@@ -25,6 +28,8 @@ class GraphModule(Module):
     memory: call load_state_dict before anything else. Raises CheckpointError if a layer cannot be made as
     described.
     """
+
+    _resolved: tuple[int, list[Step]] | None = None
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -58,9 +63,10 @@ class GraphModule(Module):
             tensor = value if isinstance(value, Tensor) else Tensor(value)
             _check_shape(tensor, expected)
             values[slot] = tensor
+        steps = self._for_batch(values) if self._sized else self._steps
         index = 0
         try:
-            for index, (call, attrs, sources, target, free) in enumerate(self._steps):  # noqa: B007
+            for index, (call, attrs, sources, target, free) in enumerate(steps):  # noqa: B007
                 operands = [values[i] for i in sources]
                 values[target] = call(*operands) if attrs is None else call(*operands, **attrs)
                 for slot in free:
@@ -83,14 +89,24 @@ class GraphModule(Module):
         found = tuple(values[i] for i in self._outputs)
         return found[0] if len(found) == 1 else found
 
+    def _for_batch(self, values: list[Any]) -> list[Step]:
+        """The steps with the lengths that grow with the batch as numbers; those of the last size are kept."""
+        n = values[0].shape[0] if values[0].ndim else 1
+        if self._resolved is None or self._resolved[0] != n:
+            steps = self._steps.copy()
+            for index in self._sized:
+                call, attrs, *rest = steps[index]
+                attrs = {key: for_batch(value, n) for key, value in (attrs or {}).items()}
+                steps[index] = (call, attrs, *rest)
+            self._resolved = (n, steps)
+        return self._resolved[1]
+
     def extra_repr(self) -> str:
         return f"{len(self.graph.nodes)} nodes"
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and worker processes plan anew: the plan refers to the op table's own rows.
-        return {
-            key: value for key, value in vars(self).items() if key not in ("_steps", "_values", "_outputs")
-        }
+        return {key: value for key, value in vars(self).items() if key not in _PLANNED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -130,9 +146,13 @@ class GraphModule(Module):
             if slot not in kept:
                 free[i].append(slot)
         self._steps: list[Step] = []
+        self._resolved = None
+        self._sized: list[int] = []  # steps with lengths that grow with the batch
         for (node, sources, target), gone in zip(wiring, free, strict=True):
             layer = node.kind == "layer"
             call, attrs = (self._members[node.path], None) if layer else (OPS[node.type], node.attrs)
+            if attrs is not None and any(map(has_batch, attrs.values())):
+                self._sized.append(len(self._steps))
             self._steps.append((call, attrs, sources, target, tuple(gone)))
 
     def _number(self, value: float, kept: set[int]) -> int:

@@ -36,6 +36,8 @@ def view(layout: Layout, step: Step) -> bool:
     (source,) = step.inputs
     array = layout.array(source)
     result = step.row.forward(layout.xp, array, **step.attrs)
+    if step.row.name == "broadcast_to" and result.size == array.size:
+        result = array.reshape(result.shape)  # NumPy's own is read-only, and this memory may be written over
     if not layout.xp.may_share_memory(result, array):
         return False
     layout.alias(step.out, source, result)

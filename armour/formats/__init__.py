@@ -35,6 +35,7 @@ def load(
     input: str | None = None,
     output: str | None = None,
     fixed: Mapping[str, float | np.ndarray] | None = None,
+    reduce: Literal["last", "mean", "max"] | None = None,
 ) -> Model:
     """The model in a file.
 
@@ -65,6 +66,7 @@ def load(
         "input": input,
         "output": output,
         "fixed": fixed,
+        "reduce": reduce,
     }
     path = Path(path)
     try:

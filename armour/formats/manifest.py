@@ -104,7 +104,8 @@ def preprocessing(tree: dict[str, Any]) -> Preprocessing:
 def check_ends(graph: Graph, network_shape: Sequence[int], dtype: str) -> None:
     """The graph takes one batch of such inputs and gives one output; CheckpointError otherwise."""
     wanted = (None, *network_shape)
-    if len(graph.inputs) != 1 or graph.inputs[0].shape != wanted or graph.inputs[0].dtype != dtype:
+    one = (1, *network_shape)  # a network recorded for one sample at a time
+    if len(graph.inputs) != 1 or graph.inputs[0].shape not in (wanted, one) or graph.inputs[0].dtype != dtype:
         found = ", ".join(f"{v.shape} {v.dtype}" for v in graph.inputs)[:120]
         raise CheckpointError(
             f"the network takes {found}, the manifest says {wanted} {dtype}; they do not belong together"

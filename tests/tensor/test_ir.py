@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from armour.errors import CheckpointError, InvalidArgument, UnsupportedError
-from armour.tensor import Tensor, concat, cross_entropy, flatten, ir, nn, no_grad, optim, where, zoo
+from armour.tensor import (
+    Tensor,
+    broadcast_to,
+    concat,
+    cross_entropy,
+    flatten,
+    ir,
+    nn,
+    no_grad,
+    optim,
+    where,
+    zoo,
+)
 from armour.tensor.fused import batch_norm_train
 
 RNG = np.random.default_rng(0)
@@ -176,22 +188,40 @@ class Function(nn.Module):
         return self.function(self, x)
 
 
+GROWING = {
+    "in broadcast_to": lambda m, x: (
+        x + (x.mean(axis=0, keepdims=True) * 0 + 1).reshape(1, 4) * Tensor(np.ones((len(x), 1), np.float32))
+    ),
+    "in a slice": lambda m, x: x[: len(x)],
+    "two lengths in reshape": lambda m, x: (x @ x.T).reshape(len(x), len(x), 1).mean(axis=1),
+    "a large constant": lambda m, x: x + Tensor(np.full((len(x), 1000, 4), 0.5, np.float32)).mean(axis=1),
+    "with a remainder": lambda m, x: x[1 : len(x)] if len(x) > 1 else x[1:],
+}
+"""Uses of the batch size that a stored network keeps, as times * n + plus."""
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_lengths_that_grow_with_the_batch(name):
+    module = Function(GROWING[name])
+    graph = ir.trace(module, (4,))
+    again = ir.Graph.loads(graph.dumps())
+    assert again == graph
+    replica = ir.GraphModule(again)
+    replica.load_state_dict(module.state_dict())
+    for n in (7, 1, 2, 7):
+        x = np.random.default_rng(n).standard_normal((n, 4)).astype(np.float32)
+        np.testing.assert_array_equal(replica(Tensor(x)).numpy(), module(Tensor(x)).numpy())
+
+
 SHARED = nn.Linear(4, 4)
 REFUSED = {
-    "batch size in broadcast_to": (
-        lambda m, x: (
-            x
-            + (x.mean(axis=0, keepdims=True) * 0 + 1).reshape(1, 4) * Tensor(np.ones((len(x), 1), np.float32))
-        ),
-        "batch size",
-    ),
-    "batch size in an index": (
-        lambda m, x: x[: len(x)],
+    "batch size in an index array": (
+        lambda m, x: x[np.arange(len(x))],
         r"getitem at 'getitem' has the batch size baked in: index=",
     ),
-    "two lengths in reshape": (
-        lambda m, x: (x @ x.T).reshape(len(x), len(x), 1).mean(axis=1),
-        "reshape at 'reshape' has the batch size baked in",
+    "a square of the batch size": (
+        lambda m, x: broadcast_to(x.sum(), (len(x) * len(x), 4)).sum(axis=0, keepdims=True) + x,
+        "differ on a batch of 5",
     ),
     "path by batch size": (lambda m, x: x.relu() if len(x) == 2 else x.abs(), "another path"),
     "path by values": (lambda m, x: x.relu() if x.data.sum() > 0 else x.abs(), "values|another path"),
@@ -200,7 +230,9 @@ REFUSED = {
     "detach": (lambda m, x: x * x.detach(), "gradients"),
     "a layer made in forward": (lambda m, x: nn.ReLU()(x), "made inside forward"),
     "a large constant": (
-        lambda m, x: (x.sum() + np.zeros(5000, np.float32)).reshape(1, -1) + x.mean(axis=1, keepdims=True),
+        lambda m, x: (
+            (x.sum() + np.arange(5000, dtype=np.float32)).reshape(1, -1) + x.mean(axis=1, keepdims=True)
+        ),
         "nn.Buffer",
     ),
     "a plain return": (lambda m, x: x.data, "returned ndarray"),

@@ -13,6 +13,7 @@ from armour.errors import CaptureError
 from armour.tensor import (
     OPS,
     Tensor,
+    broadcast_to,
     compile,
     cross_entropy,
     grad,
@@ -400,3 +401,13 @@ def test_a_function_keeps_the_plans_used_last_within_limits(monkeypatch: pytest.
     large = captured.plan(np.ones((9, 1000), np.float32))
     assert captured.plan(np.ones((9, 1000), np.float32)) is large, "the newest stays, however large"
     assert captured.plan(arrays[2]) is not plans[2]
+
+
+def test_a_broadcast_that_spreads_nothing_may_be_written_over():
+    def function(x):
+        return broadcast_to(x * 2.0, (1, 1, 6)) - 1.0
+
+    x = np.arange(6, dtype=np.float32).reshape(1, 6)
+    planned = compile(function)
+    for _ in range(2):
+        np.testing.assert_array_equal(planned(x).numpy(), (x * 2 - 1)[None])
