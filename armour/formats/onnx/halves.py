@@ -1,4 +1,4 @@
-"""Sums of many products in half precision: computed in single precision and rounded once, as runtimes do."""
+"""Half precision where the steps between need more: computed in single precision and rounded once."""
 
 from __future__ import annotations
 

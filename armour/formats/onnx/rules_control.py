@@ -67,9 +67,9 @@ def _truth(c: Call, condition: Any) -> bool:
 
 @rule("Scan")
 def scan(c: Call) -> list[Any]:
-    """Unrolled over one axis of its inputs (opset 9 and later)."""
+    """Unrolled over one axis of its inputs (opset 8: over the second, for each sample of the first)."""
     if c.opset < 9:
-        raise c.unsupported("Scan before opset 9")
+        return _scan_samples(c)
     body, count = graph_of(c, "body"), int(c.attr("num_scan_inputs"))
     split = len(c.inputs) - count
     state: list[Any] = list(c.inputs[:split])
@@ -90,6 +90,27 @@ def scan(c: Call) -> list[Any]:
         values = list(column)[::-1] if backwards[i] else list(column)
         stacks.append(_stacked(values, int(out_axes[i])))
     return [*state, *stacks]
+
+
+def _scan_samples(c: Call) -> list[Any]:
+    body, count = graph_of(c, "body"), int(c.attr("num_scan_inputs"))
+    if c.has(0):
+        raise c.unsupported("Scan of opset 8 with lengths of sequences")
+    directions = c.attr("directions", None) or (0,) * count
+    inputs = [c.x(i) for i in range(1, len(c.inputs))]
+    split = len(inputs) - count
+    names = [name for name, _, _ in body.inputs]
+    samples = []
+    for one in zip(*(_slices(x, 0, False) for x in inputs), strict=True):
+        state: list[Any] = list(one[:split])
+        sequences = [_slices(x, 0, bool(d)) for x, d in zip(one[split:], directions, strict=True)]
+        rows = []
+        for step in zip(*sequences, strict=True):
+            found = c.run.graph(body, dict(zip(names, [*state, *step], strict=True)), c.run.model.opsets)
+            state = found[:split]
+            rows.append(found[split:])
+        samples.append([*state, *(_stacked(list(column)) for column in zip(*rows, strict=True))])
+    return [_stacked(list(column)) for column in zip(*samples, strict=True)]
 
 
 def _slices(x: Tensor, axis: int, backwards: bool) -> list[Tensor]:

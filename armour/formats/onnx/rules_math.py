@@ -12,6 +12,7 @@ import numpy as np
 import armour.tensor as T
 from armour.tensor.core import Tensor, wrap
 
+from .halves import in_single
 from .rules import Call, rule
 from .rules_quantise import real
 from .values import dtype_of
@@ -65,7 +66,7 @@ for _name, _function in UNARY.items():
 for _name, _pair in BINARY.items():
     rule(_name)(_binary(_pair))
 for _name, (_kind, _config) in LAYERS.items():
-    rule(_name)(_as_layer(_kind, _config))
+    rule(_name)(in_single(_as_layer(_kind, _config)))
 
 
 def operands(c: Call) -> tuple[Tensor, Tensor]:
