@@ -39,7 +39,7 @@ def model_info(model: Model, name: str = "") -> ModelInfo:
         class_names=tuple(model.class_names),
         parameters=_parameters(model),
         can_grad=bool(model.can_grad),
-        provenance=_provenance(model.provenance),
+        provenance=_provenance(model.provenance) | _prepared(model),
     )
 
 
@@ -184,10 +184,18 @@ def _parameters(model: Any) -> int | None:
     return sum(int(np.prod(parameter.shape)) for parameter in module.parameters())
 
 
+def _prepared(model: Model) -> dict[str, str]:
+    """What is done to the inputs, in words: budgets are before it."""
+    steps = model.preprocessing
+    return {} if steps.identity else {"preprocessing": str(steps)[:200]}
+
+
 def _provenance(given: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Plain values as text, nested ones under joined names; a path keeps its last part only."""
     found: dict[str, str] = {}
     for key, value in given.items():
+        if key == "preprocessing":
+            continue
         if isinstance(value, dict) and not prefix:
             found |= _provenance(value, f"{key} ")
         elif isinstance(value, str | int | float | bool):

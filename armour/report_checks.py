@@ -53,6 +53,13 @@ def badges(report: Report) -> list[Badge]:
         found.append(
             Badge("no baseline", "Guided fuzzing was not compared with stacked random mutation (R22).")
         )
+    outputs = report.model.provenance.get("outputs", "")
+    if outputs.startswith("labels"):
+        meaning = "The model gives labels only: confidences and losses in this report are 0 or 1."
+        found.append(Badge("labels only", meaning))
+    elif outputs.startswith(("probabilities", "one probability")):
+        meaning = "The model gives probabilities; logits are their logarithms, which saturate near 0 and 1."
+        found.append(Badge("probabilities", meaning))
     for check in all_checks(report):
         if check.status == "error":
             found.append(Badge("unsound evidence", f"{check.id}: {check.text}"))

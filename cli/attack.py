@@ -11,10 +11,9 @@ import numpy as np
 
 from armour import attacks, data
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
-from armour.bounds import Bounds
+from armour.cli.model_options import load_model, model_options
 from armour.cli.options import (
     EPSILON,
-    bounds_option,
     data_option,
     device_option,
     json_option,
@@ -24,7 +23,7 @@ from armour.cli.options import (
     seed_option,
 )
 from armour.cli.progress import progress as showing
-from armour.cli.remote import MODEL, read_model, remote_options
+from armour.cli.remote import MODEL, remote_options
 from armour.contract import Model
 from armour.data import Dataset
 from armour.errors import ArmourError, DataError, InvalidArgument, NothingEvaluated
@@ -62,7 +61,7 @@ from armour.subset import stratified_order
     help="At most so many samples, chosen by seed in the classes' proportions.",
 )
 @data_option
-@bounds_option
+@model_options
 @output_option("Write inputs, labels and adversarial inputs to this .npz file.")
 @seed_option
 @device_option
@@ -80,7 +79,7 @@ def attack(
     loss: str | None,
     samples: int,
     data: str | None,
-    bounds: Bounds | None,
+    model_options: dict[str, Any],
     output: Path | None,
     seed: int,
     device: str,
@@ -100,7 +99,7 @@ def attack(
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
     if output is not None:
         check_writable(output)
-    target = read_model(model, remote, bounds=bounds, device=device)
+    target = load_model(model, model_options, remote=remote, device=device)
     chosen.check_model(target)
     with showing(quiet, as_json) as on_event:
         samples_at, chosen_data = choose(target, data, samples, seed, on_event)

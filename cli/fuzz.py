@@ -11,12 +11,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from armour.bounds import Bounds
 from armour.cli import fuzz_text
 from armour.cli.attack import choose
+from armour.cli.model_options import from_words, load_model, model_options, words
 from armour.cli.options import (
     DURATION,
-    bounds_option,
     data_option,
     device_option,
     json_option,
@@ -25,7 +24,7 @@ from armour.cli.options import (
     seed_option,
 )
 from armour.cli.progress import progress
-from armour.cli.remote import FLAGS, MODEL, read_model, remote_options, repeated
+from armour.cli.remote import FLAGS, MODEL, remote_options, repeated
 from armour.contract import Model
 from armour.environment import cores
 from armour.errors import ArmourError, GateFailed, InvalidArgument
@@ -97,7 +96,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     help="Processes: with 2 the baseline has its own. The result is the same. Default: 2 on 2 cores or more.",
 )
 @data_option
-@bounds_option
+@model_options
 @seed_option
 @device_option
 @remote_options
@@ -118,7 +117,7 @@ def fuzz(
     fail_on_finding: bool,
     jobs: int | None,
     data: str | None,
-    bounds: Bounds | None,
+    model_options: dict[str, Any],
     seed: int,
     device: str,
     remote: dict[str, Any],
@@ -137,9 +136,10 @@ def fuzz(
     settings |= {"schedule": schedule, "baseline": not no_baseline}
     if resume:
         settings |= _recorded(context, folder)
+        model_options = _stated_before(folder) | model_options
     elif not is_empty(folder):
         raise InvalidArgument(_occupied(model, folder))
-    target = read_model(model, remote, bounds=bounds, device=device)
+    target = load_model(model, model_options, remote=remote, device=device)
     _check_place(folder)
     with progress(quiet, as_json) as on_event:
         at, chosen = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
@@ -147,7 +147,9 @@ def fuzz(
             "model": model if isinstance(model, str) else os.path.relpath(model, folder.resolve().parent),
             "data": settings["data"] or chosen.name,
             "samples": settings["samples"],
+            "model_options": words(model_options),
         }
+        settings["model_options"] = model_options
         if not quiet and not as_json and settings["data"] is None:
             click.echo(
                 f"seeds: {len(at)} of the test images of {chosen.name}, which {model} records", err=True
@@ -216,6 +218,7 @@ def stats(folder: Path, as_json: bool) -> None:
     help="Ask this model instead of the one that the corpus records.",
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if any failure still fails.")
+@model_options
 @device_option
 @remote_options
 @json_option
@@ -225,6 +228,7 @@ def replay(
     case: str | None,
     other: Path | str | None,
     fail_on_finding: bool,
+    model_options: dict[str, Any],
     device: str,
     remote: dict[str, Any],
     as_json: bool,
@@ -236,9 +240,11 @@ def replay(
     """
     found = Corpus.read(folder)
     where = other or model_path(found)
-    # A server need not say its bounds; the corpus does.
-    bounds = found.bounds if isinstance(where, str) else None
-    model = read_model(where, remote, bounds=bounds, device=device)
+    if other is None:
+        model_options = _noted(found.manifest) | model_options
+    if isinstance(where, str):  # a server need not say its bounds; the corpus does
+        model_options = {"bounds": found.bounds} | model_options
+    model = load_model(where, model_options, remote=remote, device=device)
     with progress(quiet, as_json) as on_event:
         cases = replay_corpus(found, model, case, on_event)
     changed = model.fingerprint != found.manifest["model"]["fingerprint"]
@@ -287,9 +293,19 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     }
 
 
+def _stated_before(folder: Path) -> dict[str, Any]:
+    """What was stated about the model when the corpus was started."""
+    return {} if is_empty(folder) else _noted(read_manifest(folder))
+
+
+def _noted(manifest: dict[str, Any]) -> dict[str, Any]:
+    source = manifest.get("source", {})
+    return from_words(source.get("model_options", []) if isinstance(source, dict) else [])
+
+
 def _resume(context: click.Context, model: Path | str, folder: Path) -> str:
     """What goes on with the corpus; what the corpus records need not be said again."""
-    options = repeated(context, (*FLAGS, "bounds", "device"))
+    options = repeated(context, (*FLAGS, "device"))
     return shlex.join(["armour", "fuzz", str(model), "--corpus", str(folder), "--resume", *options])
 
 
@@ -316,7 +332,7 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
             parts += [f"--{name}", settings[name]]
     if not settings["baseline"]:
         parts.append("--no-baseline")
-    return shlex.join(parts)
+    return shlex.join(parts + words(settings["model_options"]))
 
 
 def _report(result: FuzzResult, model: Model, chosen: Any, folder: Path, command: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import math
@@ -11,128 +10,92 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-import armour
-from armour.bounds import Bounds
-from armour.cli.options import bounds_option, json_option, print_json
-from armour.files import sha256_file
-from armour.formats import safetensors
-from armour.model import ModuleModel
-from armour.tensor.ir import Graph
+from armour.cli.model_facts import describe
+from armour.cli.model_options import load_model, model_options
+from armour.cli.options import json_option, print_json
+from armour.cli.remote import MODEL, remote_options
 from armour.tensor.layers import LAYERS
 
 _SHOWN = 20  # class names in the text
+_KNOWN = ("operators", "outputs", "preprocessing", "licence", "license")  # of provenance, shown elsewhere
 _TUPLE = re.compile(r"\((\d+(?:, \d+)+)\)")
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@bounds_option
+@click.argument("model", type=MODEL, metavar="MODEL|URL")
+@model_options
+@remote_options
 @json_option
-def info(model: Path, bounds: Bounds | None, as_json: bool) -> None:
+def info(model: Path | str, model_options: dict[str, Any], remote: dict[str, Any], as_json: bool) -> None:
     """Show MODEL: its network, parameters, input shape and bounds, provenance and hashes.
 
-    Nothing in the file is executed but its network, on two made-up inputs, to see the shapes of its layers.
+    MODEL is a file, or the URL of a served model (Open Inference Protocol v2). Nothing in a file is executed
+    but its network, on two made-up inputs, to see the shapes of its layers; a black box is asked 256.
     """
-    loaded = armour.load(model, bounds=bounds)
-    facts = describe(loaded, model) if isinstance(loaded, ModuleModel) else _outside(loaded, model)
+    facts = describe(load_model(model, model_options, remote=remote), model)
     if as_json:
         print_json(facts)
     else:
         click.echo(render(facts))
 
 
-def describe(model: ModuleModel, path: Path) -> dict[str, Any]:
-    """Everything `info` says, as JSON values."""
-    state = model.state_dict()
-    trained = {name for name, _ in model.module.named_parameters()}
-    training = model.provenance.get("training")
-    facts = _outside(model, path) | {
-        "mean": list(model.mean),
-        "std": list(model.std),
-        "parameters": sum(value.size for name, value in state.items() if name in trained),
-        "buffers": sum(value.size for name, value in state.items() if name not in trained),
-        "layers": layers(model),
-        "provenance": model.provenance,
-        "fingerprint": model.fingerprint,
-        "weights_sha256": hashlib.sha256(safetensors.dump(state)).hexdigest(),
-    }
-    if isinstance(training, dict) and "epsilon_spent" in training:
-        facts["epsilon_spent"] = training["epsilon_spent"]
-    return facts
-
-
-def layers(model: ModuleModel) -> list[dict[str, Any]]:
-    """One entry per node of the graph: name, type, inputs, settings, output shape (layers) and parameters."""
-    graph: Graph = model.graph
-    low, high = model.bounds
-    middle = np.full((1, *model.input_shape), (low + high) / 2, np.float32)
-    outputs = {name: list(array.shape[1:]) for name, array in model.activations(middle).items()}
-    sizes = {name: value.size for name, value in model.module.named_parameters()}
-    seen: set[str] = set()
-    rows = []
-    for node in graph.nodes:
-        own = 0
-        if node.kind == "layer" and node.path not in seen:
-            seen.add(node.path)  # a layer that runs twice has its weights once
-            own = sum(size for name, size in sizes.items() if name.startswith(f"{node.path}."))
-        rows.append(
-            {
-                "name": node.name,
-                "type": node.type,
-                "kind": node.kind,
-                "inputs": [str(value) for value in node.inputs],
-                "settings": {key: repr(value) for key, value in node.attrs.items()},
-                "output": outputs.get(node.name),
-                "parameters": own,
-            }
-        )
-    return rows
-
-
 def render(facts: dict[str, Any]) -> str:
     """The facts for people."""
     shape = " x ".join(map(str, facts["input_shape"] or ("unknown",)))
     low, high = facts["bounds"]
+    size = "" if facts["bytes"] is None else f", {facts['bytes']:,} bytes"
     names = facts["class_names"]
     shown = ", ".join(_plain(name) for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     lines = [
-        ("model", f"{_plain(facts['name'])} ({facts['path']}, {facts['bytes']:,} bytes)"),
+        ("model", f"{_plain(facts['name'])} ({facts['path']}{size})"),
+        ("kind", f"{facts['kind']}, {'with' if facts['can_grad'] else 'without'} gradients"),
         ("input", f"{shape}, values in ({low:g}, {high:g})"),
+        ("network's", _taken(facts["takes"])),
         ("classes", f"{facts['num_classes']}" + (f": {shown}" if names else "")),
     ]
+    lines.append(("outputs", _plain(facts["outputs"] or "not asked yet")))
     if "layers" in facts:
         mean, std = (", ".join(f"{v:g}" for v in facts[key]) for key in ("mean", "std"))
         lines.append(("normalised", f"mean {mean}; standard deviation {std}"))
+    if facts["preprocessing"]["text"] != "none":
+        lines.append(("prepared", facts["preprocessing"]["text"]))
+    if "layers" in facts:
         lines.append(("parameters", f"{facts['parameters']:,} (and {facts['buffers']:,} in buffers)"))
+        lines.append(("operators", _counted(facts["operators"])))
     lines += _provenance(facts)
-    lines.append(("file", f"sha256 {facts['file_sha256']}"))
+    lines.append(("licence", _plain(facts["licence"] or "not stated")))
+    lines.append(("export", "; ".join(_export(*item) for item in facts["exportable"].items())))
+    if facts["file_sha256"]:
+        lines.append(("file", f"sha256 {facts['file_sha256']}"))
     if "layers" in facts:
         lines.append(("weights", f"sha256 {facts['weights_sha256']}"))
         lines.append(("network", f"sha256 {facts['fingerprint']} (graph, normalisation and weights)"))
+    elif facts["fingerprint"]:
+        lines.append(("answers", f"sha256 {facts['fingerprint']} (what the model is known by)"))
     text = "\n".join(f"{key:<11} {value}" for key, value in lines)
     return text + ("\n\n" + _table(facts["layers"]) if "layers" in facts else "")
 
 
-def _outside(model: armour.Model, path: Path) -> dict[str, Any]:
-    return {
-        "path": str(path),
-        "bytes": path.stat().st_size,
-        "file_sha256": sha256_file(path),
-        "name": model.name,
-        "input_shape": None if model.input_shape is None else list(model.input_shape),
-        "num_classes": model.num_classes,
-        "class_names": list(model.class_names),
-        "bounds": list(model.bounds),
-        "provenance": model.provenance,
-    }
+def _taken(takes: dict[str, Any]) -> str:
+    """The network's own input, behind the preprocessing."""
+    shape = takes["shape"]
+    sides = "an unknown shape" if shape is None else " x ".join("n" if d is None else str(d) for d in shape)
+    return f"{sides} {takes['dtype']}" + (f", named {_plain(takes['name'])}" if takes["name"] else "")
+
+
+def _counted(operators: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in operators.items())
+
+
+def _export(kind: str, reason: str | None) -> str:
+    return f".{kind}" if reason is None else f".{kind} not: {reason}"
 
 
 def _provenance(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What is known of its making; a file may hold anything here, so all of it is shown as JSON text."""
     lines = []
-    rest = dict(facts["provenance"])
+    rest = {key: value for key, value in facts["provenance"].items() if key not in _KNOWN}
     training, data = rest.pop("training", None), rest.pop("data", None)
     if isinstance(data, dict) and isinstance(data.get("name"), str):
         lines.append(("data", _plain(data["name"])))

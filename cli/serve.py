@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from armour.bounds import Bounds
-from armour.cli.options import bounds_option, device_option, json_option, print_json, quiet_option
-from armour.cli.remote import MODEL, read_model, remote_options
+from armour.cli.model_options import load_model, model_options
+from armour.cli.options import device_option, json_option, print_json, quiet_option
+from armour.cli.remote import MODEL, remote_options
 from armour.serving import Limits, Server
 
 
@@ -44,7 +44,7 @@ from armour.serving import Limits, Server
     show_default=True,
     help="Most connections at a time.",
 )
-@bounds_option
+@model_options
 @device_option
 @remote_options
 @json_option
@@ -56,7 +56,7 @@ def serve(
     name: str | None,
     max_batch: int,
     max_connections: int,
-    bounds: Bounds | None,
+    model_options: dict[str, Any],
     device: str,
     remote: dict[str, Any],
     as_json: bool,
@@ -68,7 +68,7 @@ def serve(
     can reach the server unless --host says otherwise: there is no encryption and no authentication. Ctrl-C
     ends it, after the answers under way.
     """
-    target = read_model(model, remote, bounds=bounds, device=device)
+    target = load_model(model, model_options, remote=remote, device=device)
     limits = Limits(batch=max_batch, connections=max_connections)
     with _until_stopped() as stop, Server(target, host=host, port=port, name=name, limits=limits) as server:
         if not server.private:
