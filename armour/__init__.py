@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from armour.formats import load, save
     from armour.formats.onnx_export import export_onnx
     from armour.model import Model
+    from armour.preprocessing import Preprocessing
     from armour.report import Report
 
     __version__: str
@@ -37,6 +38,7 @@ _FROM = {
     "Bounds": "armour.bounds",
     "Dataset": "armour.data",
     "Model": "armour.model",
+    "Preprocessing": "armour.preprocessing",
     "Report": "armour.report",
     "export_onnx": "armour.formats.onnx_export",
     "load": "armour.formats",
@@ -50,6 +52,7 @@ __all__ = [
     "Bounds",
     "Dataset",
     "Model",
+    "Preprocessing",
     "Report",
     "__version__",
     "attacks",

@@ -13,8 +13,8 @@ import armour
 
 PUBLIC = {
     "armour": """
-        ArmourError Bounds Dataset Model Report __version__ attacks criteria data defenses errors
-        export_onnx fuzz load privacy save tensor wrap
+        ArmourError Bounds Dataset Model Preprocessing Report __version__ attacks criteria data
+        defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
         ATTACKS Attack AttackResult BIM FGSM FixedBudgetAttack PGD RFGSM get names

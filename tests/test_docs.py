@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import os
 import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -83,6 +85,20 @@ def test_python_in_the_readme_imports_what_exists(code: str) -> None:
             assert all(hasattr(module, alias.name) for alias in node.names)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "armour":
             assert hasattr(importlib.import_module("armour"), node.attr)
+
+
+@pytest.mark.parametrize("section", ["Bring your own model"])
+def test_python_of_a_section_runs(section: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks in order, as one program; what needs an extra that is not here is left out."""
+    text = README.split(f"## {section}\n")[1].split("\n## ")[0]
+    names: dict[str, Any] = {}
+    ran = 0
+    for code in blocks(text, "python"):
+        wanted = re.findall(r"^(?:import|from) (\w+)", code, re.M)
+        if all(importlib.util.find_spec(name) for name in wanted):
+            exec(compile(code, f"README.md, {section}", "exec"), names)
+            ran += 1
+    assert ran and capsys.readouterr().out
 
 
 def test_no_file_names_a_package_registry_or_a_place_on_one_machine() -> None:

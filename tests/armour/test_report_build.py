@@ -13,8 +13,10 @@ from armour import stats
 from armour.data import Dataset
 from armour.errors import InvalidArgument, NothingEvaluated
 from armour.model import CallableModel
+from armour.preprocessing import Preprocessing
 from armour.report import Report
 from armour.report_build import attack_section, data_info, model_info, short_name
+from armour.report_checks import badges
 
 N = 60
 
@@ -132,6 +134,36 @@ def test_the_model_is_named_without_paths() -> None:
         (0.0, 1.0),
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "badge"),
+    [("labels", "labels only"), ("probabilities", "probabilities"), ("logits", None)],
+)
+def test_what_the_model_gives_and_takes_is_shown(outputs: Any, badge: str | None) -> None:
+    def answers(x: np.ndarray) -> np.ndarray:
+        first = x.reshape(len(x), -1)[:, 0] / 255
+        share = np.stack([1 - first, first], axis=1)
+        return share.argmax(axis=1) if outputs == "labels" else share
+
+    model = CallableModel(
+        answers,
+        outputs=outputs,
+        input_shape=(1, 2, 2),
+        num_classes=2,
+        preprocessing=Preprocessing(scale=255, dtype="uint8", resize=(4, 4)),
+    )
+    _, x, y, _, result = attacked()
+    report = Report.from_attack(result, model, x, y, headline=0.1, environment=samples.environment())
+    names = [badge.text for badge in badges(report)]
+    assert ("labels only" in names, "probabilities" in names) == (
+        badge == "labels only",
+        badge == "probabilities",
+    )
+    assert report.model.provenance["preprocessing"] == "resized to 4 x 4, times 255, as uint8"
+    page = report.to_html()
+    assert "resized to 4 x 4, times 255, as uint8" in page
+    assert model.provenance["outputs"] in report.to_markdown() or model.provenance["outputs"] in page
 
 
 def test_data_is_identified_by_its_values() -> None:
