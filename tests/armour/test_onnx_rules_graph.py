@@ -122,11 +122,19 @@ def products() -> Built:
 
 
 BUILDS = {
-    "lstm": lstm("forward"), "lstm-both": lstm("bidirectional"),
-    "lstm-coupled": lstm("reverse", input_forget=1), "gru": gru(1), "gru-before": gru(0), "quantised": quantised, "bilinear": sampled("linear"),
-    "bicubic": sampled("cubic"), "deformed": deformed, "attention": attention, "spectrum": spectrum,
+    "lstm": lstm("forward"),
+    "lstm-both": lstm("bidirectional"),
+    "lstm-coupled": lstm("reverse", input_forget=1),
+    "gru": gru(1),
+    "gru-before": gru(0),
+    "quantised": quantised,
+    "bilinear": sampled("linear"),
+    "bicubic": sampled("cubic"),
+    "deformed": deformed,
+    "attention": attention,
+    "spectrum": spectrum,
     "products": products,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(BUILDS))
