@@ -53,7 +53,8 @@ def _verify(module: Module, graph: Graph, shapes: list[tuple[int, ...]], dtype: 
                 "on the batch size or on random numbers, or computes something without tensor operations"
             )
     # A detach, a no_grad or a round trip through NumPy leaves the outputs alone, but not the gradients.
-    ours, theirs = (_input_gradient(m, _samples(module, shapes, dtype, 5, seed=6)) for m in (replica, module))
+    # Two samples show it as well as more, and deep networks take seconds for each.
+    ours, theirs = (_input_gradient(m, _samples(module, shapes, dtype, 2, seed=6)) for m in (replica, module))
     if len(ours) != len(theirs) or not all(map(_close, ours, theirs)):
         raise UnsupportedError(
             "the traced network and the module have different gradients: forward uses detach or no_grad, or "
