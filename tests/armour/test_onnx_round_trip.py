@@ -1,4 +1,4 @@
-"""What the exporter writes, armour's own reader runs to the same numbers: every layer, every row, whole networks."""
+"""What the exporter writes, armour's own reader runs to the same numbers: every layer and every row."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def expanded(sizes: tuple[Size, ...], target: tuple[Size, ...]) -> list[Size]:
 def _flip(w: Writer, step: Step) -> str:
     axis = step.attrs["axis"]
     axes = [int(a) % step.x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-    return w.slice(step.x.name, dict.fromkeys(axes, (-1, -END, -1)))
+    # Not where nothing is: some read a slice backwards of no elements as one element.
+    turned = [a for a in axes if step.x.sizes[a].fixed != 0]
+    return w.slice(step.x.name, dict.fromkeys(turned, (-1, -END, -1)))
 
 
 @row("concat")
