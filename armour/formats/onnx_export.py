@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -98,13 +98,13 @@ def graph_to_onnx(
     opset: int = 17,
     batch: int | None = None,
     front: Graph | None = None,
-    back: Graph | None = None,
+    back: Callable[[Value], Graph] | None = None,
     name: str = "network",
 ) -> ModelProto:
     """Any graph of ours with its weights as a checked ONNX model.
 
-    front, back: graphs without weights before the first input and behind the first output. Raises
-    UnsupportedError as `export_onnx` does.
+    front: a graph without weights before the first input. back: from the first output to a graph without
+    weights behind it. Raises UnsupportedError as `export_onnx` does.
     """
     if opset not in IR_VERSIONS:
         raise InvalidArgument(f"expected opset from 17 to 22, got {describe('opset', opset)}")
@@ -122,7 +122,7 @@ def graph_to_onnx(
         feeds[:1] = _emit(writer, front, {}, batch, feeds[:1], scope=lambda n: f"preprocessing/{n}")
     out = list(_emit(writer, graph, state, batch, feeds))
     if back is not None:
-        out[:1] = _emit(writer, back, {}, batch, out[:1], scope=lambda n: f"outputs/{n}")
+        out[:1] = _emit(writer, back(out[0]), {}, batch, out[:1], scope=lambda n: f"outputs/{n}")
     proto = _model(writer, given, _made(writer, out), name)
     _check(proto)
     return proto
@@ -186,27 +186,33 @@ class _Front(nn.Module):
         return self.rest.apply(x if self.resize is None else self.resize(x))
 
 
-def _front(model: ModuleModel) -> Graph | None:
-    steps = model.preprocessing
-    return None if steps.identity else ir.trace(_Front(steps), model.input_shape)
-
-
 class _Back(nn.Module):
-    """What makes logits of a network's own outputs."""
+    """What a model makes of its network's raw outputs."""
 
     def __init__(self, outputs: Outputs) -> None:
         self.outputs = outputs
 
     def forward(self, raw: Tensor) -> Tensor:
-        """(n, k) raw outputs -> logits."""
+        """(n, ...) -> logits (n, classes)."""
         return self.outputs.logits(raw)
 
 
-def _back(model: ModuleModel) -> Graph | None:
-    own = model.outputs
-    if own.kind == "logits" and not own.single:
+def _front(model: ModuleModel) -> Graph | None:
+    steps = model.preprocessing
+    return None if steps.identity else ir.trace(_Front(steps), model.input_shape)
+
+
+def _back(model: ModuleModel) -> Callable[[Value], Graph] | None:
+    """From probabilities or a single score to the logits that the model gives."""
+    outputs = model.outputs
+    if outputs.kind in ("logits", "auto") and not outputs.single:
         return None
-    return ir.trace(_Back(own), (1 if own.single else model.num_classes,))
+
+    def graph(raw: Value) -> Graph:
+        sample = tuple(size.plus for size in raw.sizes[1:])
+        return ir.trace(_Back(outputs), [sample], dtype=raw.dtype.name)
+
+    return graph
 
 
 # -- the message ----------------

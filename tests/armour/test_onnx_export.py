@@ -14,6 +14,7 @@ import armour
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
 from armour.formats import onnx_export
 from armour.model import CallableModel, ModuleModel
+from armour.preprocessing import Preprocessing
 from armour.tensor import Tensor, inv, nn, zoo
 from tests.armour.onnx_files import Elsewhere, close, outputs
 
@@ -89,10 +90,54 @@ def test_a_fixed_batch() -> None:
     close(outputs(proto, [images(2)])[0], model.logits(images(2)))
 
 
-def test_probabilities_become_the_logits_that_the_model_gives() -> None:
-    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4, rng=1), nn.Softmax(1))
-    model = ModuleModel(net, input_shape=SHAPE, num_classes=4)
-    close(outputs(onnx_export.to_onnx(model), [images(3)])[0], model.logits(images(3)))
+class Bytes(nn.Module):
+    """A network for images of whole numbers with the channels last."""
+
+    def __init__(self) -> None:
+        self.dense = nn.Linear(192, 4, rng=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(x.astype("float32").reshape((-1, 192)) * (1 / 255))  # type: ignore[no-any-return]
+
+
+def column() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 1, rng=1))
+
+
+def network(*last: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 4, rng=1), *last)
+
+
+RAW: dict[str, tuple[nn.Module, dict[str, Any]]] = {
+    "logits": (network(), {}),
+    "probabilities": (network(nn.Softmax(1)), {}),
+    "one score": (column(), {"num_classes": 2}),
+    "one probability": (nn.Sequential(column(), nn.Sigmoid()), {"num_classes": 2}),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_raw_outputs_become_the_logits_that_the_model_gives(name: str) -> None:
+    net, options = RAW[name]
+    model = ModuleModel(net, **{"input_shape": SHAPE, "num_classes": 4, **options})
+    there = Elsewhere(onnx_export.to_onnx(model))
+    for n in (1, 3):
+        close(there(images(n))[0], model.logits(images(n)))
+
+
+@pytest.mark.parametrize("steps", [
+    Preprocessing(scale=255.0, mean=(104.0, 117.0, 123.0), std=(50.0,), channels="bgr", layout="NHWC"),
+    Preprocessing(resize=(8, 8), mean=(0.5, 0.4, 0.3), std=(0.2,)),
+    Preprocessing(scale=255.0, dtype="uint8", layout="NHWC", resize=(8, 8)),
+])  # fmt: skip
+def test_preprocessing_is_inside(steps: Preprocessing) -> None:
+    shape = (3, 8, 8) if steps.resize is None else (3, 11, 9)
+    model = ModuleModel(Bytes(), input_shape=shape, num_classes=4, preprocessing=steps)
+    proto = onnx_export.to_onnx(model)
+    assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    there = Elsewhere(proto)
+    for n in (1, 3):
+        close(there(images(n, shape))[0], model.logits(images(n, shape)))
 
 
 def test_no_normalisation_adds_no_nodes() -> None:
