@@ -24,7 +24,7 @@ from armour.checks import count, describe
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.files import atomic_write, check_writable
 from armour.formats.onnx.export_graph import emit
-from armour.formats.onnx.export_shapes import values
+from armour.formats.onnx.export_shapes import settled, values
 from armour.formats.onnx.export_values import Size, Value
 from armour.formats.onnx.export_writer import TYPES, Writer
 from armour.model import Model, ModuleModel
@@ -136,6 +136,7 @@ def _emit(
     feeds: Sequence[Value],
     **names: Any,
 ) -> tuple[Value, ...]:
+    graph = settled(graph, batch)
     module = ir.GraphModule(graph)
     _fill(module, state)
     known = values(graph, module.eval(), batch)

@@ -147,28 +147,7 @@ def test_no_normalisation_adds_no_nodes() -> None:
     assert kinds == [*convolutions, "Flatten", "Gemm", "Relu", "Gemm", "Relu", "Gemm"]
 
 
-# -- the networks and operators that MindSpore's exporter knows ----------------
-
-
-@pytest.mark.parametrize(
-    ("arch", "shape", "classes"),
-    [
-        ("lenet5", (1, 28, 28), 10),
-        ("alexnet", (3, 64, 64), 10),
-        ("resnet50", (3, 64, 64), 100),
-        ("vgg-small", (3, 8, 8), 5),
-    ],
-)
-def test_networks(tmp_path: Path, arch: str, shape: tuple[int, ...], classes: int) -> None:
-    net = zoo.build(arch, shape, classes, 1)
-    rng = np.random.default_rng(2)
-    for key, buffer in net.named_buffers():
-        low, high = (0.5, 1.5) if key.endswith("var") else (-0.2, 0.2)
-        buffer.data = rng.uniform(low, high, buffer.shape).astype(np.float32)
-    model = ModuleModel(net, input_shape=shape, num_classes=classes, mean=0.45, std=0.22)
-    there = Elsewhere(onnx_export.to_onnx(model))
-    for n in (1, 3):
-        close(there(images(n, shape))[0], model.logits(images(n, shape)))
+# -- the operators that MindSpore's exporter knows; its networks are in test_onnx_round_trip.py ----------------
 
 
 class Eighteen(nn.Module):

@@ -15,6 +15,7 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.formats.onnx_export import graph_to_onnx
 from armour.preprocessing import Preprocessing
 from armour.tensor import Tensor, ir, nn, no_grad
+from armour.tensor.batching import BatchSize
 from armour.tensor.ir import Constant, Graph, Input, Node, Weight
 from tests.armour.onnx_files import Elsewhere, close
 
@@ -283,3 +284,46 @@ def test_any_index(parts: list[Any]) -> None:
     graph = Graph(inputs=(Input(name="x", shape=(3, 3, 3)),), nodes=(node,), outputs=("y",))
     found = Elsewhere(graph_to_onnx(graph, {}))(x)[0]
     np.testing.assert_array_equal(found, expected)
+
+
+# -- settings that grow with the batch ----------------
+
+GROWING: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
+    "reshape": ("reshape", {"shape": (2, BatchSize(1), 3)}, (6,)),
+    "broadcast_to": ("broadcast_to", {"shape": (2, BatchSize(1), 6)}, (6,)),
+    "getitem": ("getitem", {"index": (slice(BatchSize(1, -1), BatchSize(1)), slice(0, 2))}, (6,)),
+    "tile": ("tile", {"reps": (1, BatchSize(2, 1))}, (6,)),
+    "gather_grad": ("gather_grad", {"axis": 0, "shape": (BatchSize(1, 2), 6)}, (6,)),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_settings_that_grow_with_the_batch(name: str) -> None:
+    row, attrs, shape = GROWING[name]
+    places = ((Input(name="i", shape=(None,), dtype="int64"),), ("i",)) if row == "gather_grad" else ((), ())
+    graph = Graph(
+        inputs=(Input(name="x", shape=(None, *shape)), *places[0]),
+        nodes=(Node(name="y", kind="op", type=row, inputs=("x", *places[1]), attrs=attrs),),
+        outputs=("y",),
+    )
+    module = ir.GraphModule(graph)
+    module.load_state_dict({})
+    for n in (1, 4):
+        x = np.random.default_rng(n).standard_normal((n, *shape)).astype(np.float32)
+        inputs = [x, np.arange(n) + 1] if places[0] else [x]
+        expected = module(*map(Tensor, inputs)).numpy()
+        close(Elsewhere(graph_to_onnx(graph, {}))(*inputs)[0], expected)
+        close(Elsewhere(graph_to_onnx(graph, {}, batch=n))(*inputs)[0], expected)
+
+
+def test_other_settings_that_grow_need_a_fixed_batch() -> None:
+    widths = ((0, 0), (0, BatchSize(1)))
+    graph = Graph(
+        inputs=(Input(name="x", shape=(None, 3)),),
+        nodes=(Node(name="y", kind="op", type="pad", inputs=("x",), attrs={"widths": widths}),),
+        outputs=("y",),
+    )
+    with pytest.raises(UnsupportedError, match="its settings grow with the batch; state batch="):
+        graph_to_onnx(graph, {})
+    x = np.ones((2, 3), np.float32)
+    close(Elsewhere(graph_to_onnx(graph, {}, batch=2))(x)[0], np.pad(x, ((0, 0), (0, 2))))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import UnsupportedError
-from armour.formats.onnx.export_shapes import values
+from armour.formats.onnx.export_shapes import settled, values
 from armour.formats.onnx.export_values import Step
 from armour.formats.onnx.export_writer import Writer
 from armour.tensor import ir, nn
@@ -34,12 +34,12 @@ def expand(w: Writer, step: Step) -> str:
         raise UnsupportedError(f"{step.node.type} with a batch that is not the first axis")
     shapes = [tuple(size.plus for size in value.sizes[1:]) for value in step.inputs]
     dtype = step.x.dtype.name
+    fixed = None if step.x.sizes[0].per else step.x.sizes[0].plus
     with np.errstate(all="ignore"):
-        graph = ir.trace(_Inside(step.layer).eval(), shapes, dtype=dtype)
+        graph = settled(ir.trace(_Inside(step.layer).eval(), shapes, dtype=dtype), fixed)
     module = ir.GraphModule(graph)
     state = {f"layer.{name}": tensor.data for name, tensor in step.layer.named_tensors()}
     module.load_state_dict(state)
-    fixed = None if step.x.sizes[0].per else step.x.sizes[0].plus
     known = values(graph, module, fixed)
     feeds = {given.name: value for given, value in zip(graph.inputs, step.inputs, strict=True)}
     (found,) = emit(

@@ -20,10 +20,11 @@ from armour.formats.onnx import (  # noqa: F401  (they file their rules)
     export_sequence,
     export_shaping,
 )
-from armour.formats.onnx.export_rules import LAYER_RULES, REFUSED, ROW_RULES
+from armour.formats.onnx.export_rules import GROWING, LAYER_RULES, REFUSED, ROW_RULES
 from armour.formats.onnx.export_shapes import number
 from armour.formats.onnx.export_values import Step, Value
 from armour.formats.onnx.export_writer import Writer
+from armour.tensor.batching import has_batch
 from armour.tensor.graph import Graph, Node
 from armour.tensor.graph_module import GraphModule
 
@@ -83,6 +84,8 @@ def _rule(node: Node) -> Any:
     rule = (LAYER_RULES if node.kind == "layer" else ROW_RULES).get(node.type)
     if rule is None:
         raise UnsupportedError(REFUSED.get(node.type, "the exporter has no rule for it"))
+    if node.type not in GROWING and any(has_batch(value) for value in node.attrs.values()):
+        raise UnsupportedError("its settings grow with the batch; state batch= to write one size of it")
     return rule
 
 

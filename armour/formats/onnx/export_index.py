@@ -13,6 +13,7 @@ from armour.formats.onnx.export_rules import layer, row
 from armour.formats.onnx.export_shaping import expanded
 from armour.formats.onnx.export_values import Size, Step, Value
 from armour.formats.onnx.export_writer import END, Writer
+from armour.tensor.batching import has_batch
 
 # -- x[index] ----------------
 
@@ -22,7 +23,7 @@ class _Index:
     """An index as NumPy reads it: slices of axes, new axes, and arrays of places (whole numbers beside them
     count as such)."""
 
-    cuts: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # axis of x -> start, stop, step
+    cuts: dict[int, tuple[Any, Any, int]] = field(default_factory=dict)  # axis of x -> start, stop, step
     dropped: list[int] = field(default_factory=list)  # axes of x that a whole number takes, without arrays
     arrays: dict[int, np.ndarray] = field(default_factory=dict)  # axis of x -> places
     order: list[int | None] = field(default_factory=list)  # axes of x, and None for a new one, as written
@@ -45,6 +46,8 @@ def _parse(index: Any, sizes: tuple[Size, ...]) -> _Index:
         if isinstance(item, slice):
             _cut(found, axis, item, sizes[axis].fixed)
             inside = False
+        elif has_batch(item):
+            raise UnsupportedError("one place of the batch that depends on its size")
         else:
             array = np.asarray(item)
             places = list(array.nonzero()) if array.dtype.kind == "b" else [array]
@@ -84,12 +87,14 @@ def _cut(found: _Index, axis: int, part: slice, length: int | None) -> None:
     step = 1 if part.step is None else int(part.step)
     start = part.start if part.start is not None else (0 if step > 0 else -1)
     stop = part.stop if part.stop is not None else (END if step > 0 else -END)
-    if length is not None:  # ends beyond the axis are not read by all as NumPy reads them
+    if length is not None and not has_batch(
+        part
+    ):  # ends beyond the axis are not read by all as NumPy reads them
         start, stop, step = part.indices(length)
         if not range(start, stop, step):
             start, stop, step = 0, 0, 1
         stop = -END if stop < 0 else stop
-    found.cuts[axis] = (int(start), int(stop), step)
+    found.cuts[axis] = (start, stop, step)
 
 
 @row("getitem")

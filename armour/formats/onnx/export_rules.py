@@ -39,6 +39,9 @@ REFUSED: dict[str, str] = {
 }
 """Rows that are not written, each with the reason."""
 
+GROWING = frozenset(("broadcast_to", "full_like", "gather_grad", "getitem", "reshape", "scatter_nd", "tile"))
+"""Rows whose rules take attributes that grow with the batch, or do not look at them."""
+
 
 def layer(*names: str) -> Callable[[R], R]:
     """Decorator: the rule of these leaf layers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
 from armour.formats.onnx.export_values import Size, Value
 from armour.tensor import nn
+from armour.tensor.batching import for_batch, has_batch
 from armour.tensor.core import Tensor, lift, no_grad
 from armour.tensor.graph import Graph, Node
 from armour.tensor.graph_module import GraphModule
@@ -85,7 +87,7 @@ def _run(graph: Graph, module: GraphModule, n: int) -> dict[str, Known]:
             inputs = [operands[v] if isinstance(v, str) else v for v in node.inputs]
             layer = members[node.path] if node.kind == "layer" else None
             try:
-                know(node.name, *_output(node, layer, inputs))
+                know(node.name, *_output(node, layer, inputs, n))
             except (ArmourError, ValueError, TypeError, LookupError) as error:
                 raise InvalidArgument(f"at node {node.name!r} ({node.type}): {error}") from error
     return known
@@ -96,7 +98,7 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Tensor:
     return Tensor(np.broadcast_to(np.zeros((), dtype), shape))
 
 
-def _output(node: Node, layer: Any, inputs: list[Any]) -> Known:
+def _output(node: Node, layer: Any, inputs: list[Any], n: int) -> Known:
     if node.kind == "layer":
         rule = _RULES.get(node.type)
         if rule is not None:
@@ -105,7 +107,18 @@ def _output(node: Node, layer: Any, inputs: list[Any]) -> Known:
     if node.type in ROWS_LIKE:
         like = inputs[ROWS_LIKE[node.type]]
         return like.shape, like.dtype
-    return _known(OPS[node.type](*inputs, **node.attrs))
+    return _known(OPS[node.type](*inputs, **{key: for_batch(v, n) for key, v in node.attrs.items()}))
+
+
+def settled(graph: Graph, batch: int | None) -> Graph:
+    """The graph with attributes that grow with the batch as numbers, if there is one size of it."""
+    if batch is None or not any(has_batch(v) for node in graph.nodes for v in node.attrs.values()):
+        return graph
+    nodes = (
+        replace(node, attrs={key: for_batch(v, batch) for key, v in node.attrs.items()})
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _known(out: Any) -> Known:

@@ -7,7 +7,7 @@ import numpy as np
 from armour.errors import UnsupportedError
 from armour.formats.onnx.export_elementwise import working
 from armour.formats.onnx.export_rules import layer, row
-from armour.formats.onnx.export_values import Size, Step
+from armour.formats.onnx.export_values import Size, Step, size_of
 from armour.formats.onnx.export_writer import END, Writer
 
 ONE = Size(0, 1)
@@ -121,7 +121,7 @@ def _tile(w: Writer, step: Step) -> str:
     reps = tuple(step.attrs["reps"])
     ndim = max(len(reps), step.x.ndim)
     x = w.unsqueeze(step.x.name, range(ndim - step.x.ndim))
-    return w.add("Tile", [x, w.ints((1,) * (ndim - len(reps)) + reps)])
+    return w.add("Tile", [x, w.lengths([size_of(n) for n in (1,) * (ndim - len(reps)) + reps])])
 
 
 @row("repeat")

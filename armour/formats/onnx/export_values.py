@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from armour.tensor.batching import BatchSize
 from armour.tensor.graph import Node
 
 
@@ -21,6 +22,11 @@ class Size(NamedTuple):
     def fixed(self) -> int | None:
         """The length, or None if it depends on the batch."""
         return None if self.per else self.plus
+
+
+def size_of(length: Any) -> Size:
+    """A number, or one that grows with the batch, as a Size."""
+    return Size(length.times, length.plus) if isinstance(length, BatchSize) else Size(0, int(length))
 
 
 @dataclass(frozen=True, slots=True)

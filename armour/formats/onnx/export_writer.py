@@ -9,7 +9,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
 from armour.errors import UnsupportedError
-from armour.formats.onnx.export_values import Size, Step, Value
+from armour.formats.onnx.export_values import Size, Step, Value, size_of
 
 TYPES: dict[str, int] = {
     "float32": TensorProto.FLOAT,
@@ -199,12 +199,12 @@ class Writer:
         stays = list(order) == list(range(len(order)))
         return name if stays else self.add("Transpose", [name], perm=[int(i) for i in order])
 
-    def slice(self, name: str, cuts: Mapping[int, tuple[int, int, int]]) -> str:
-        """Parts of axes: axis -> (start, stop, step)."""
+    def slice(self, name: str, cuts: Mapping[int, tuple[Any, Any, int]]) -> str:
+        """Parts of axes: axis -> (start, stop, step); ends may grow with the batch."""
         if not cuts:
             return name
         axes = sorted(cuts)
-        columns = [self.ints([cuts[a][i] for a in axes]) for i in (0, 1)]
+        columns = [self.lengths([size_of(cuts[a][i]) for a in axes]) for i in (0, 1)]
         steps = [cuts[a][2] for a in axes]
         last = [] if all(s == 1 for s in steps) else [self.ints(steps)]
         return self.add("Slice", [name, *columns, self.ints(axes), *last])
