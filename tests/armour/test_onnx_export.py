@@ -147,7 +147,7 @@ def test_no_normalisation_adds_no_nodes() -> None:
     assert kinds == [*convolutions, "Flatten", "Gemm", "Relu", "Gemm", "Relu", "Gemm"]
 
 
-# -- the operators that MindSpore's exporter knows; its networks are in test_onnx_round_trip.py ----------------
+# -- the operators that MindSpore's exporter knows; its networks are in test_onnx_round_trip.py --------
 
 
 class Eighteen(nn.Module):
