@@ -18,7 +18,7 @@ def in_single(operator: Rule) -> Rule:
     def widened(c: Call) -> Any:
         if c.dtype() != np.float16:
             return operator(c)
-        wide = Call(c.node, [_single(v) for v in c.inputs], c.opset, c.run)
+        wide = Call(c.node, [_single(v) for v in c.inputs], c.opsets, c.run)
         wide.folding = c.folding
         found = operator(wide)
         if isinstance(found, (list, tuple)):

@@ -120,7 +120,7 @@ class Interpreter:
         function = self.model.functions.get((node.domain, node.op))
         if function is not None:
             return self._function(node, inputs, function)
-        call = Call(node, inputs, opsets.get(node.domain, 1), self)
+        call = Call(node, inputs, opsets, self)
         rule = RULES[node.domain, node.op]
         if all(not isinstance(v, Tensor) for v in inputs) and not _has_graph(node):
             with self._quietly():

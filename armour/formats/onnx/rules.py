@@ -44,10 +44,14 @@ def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
 class Call:
     """One call of an operator: its inputs, attributes and opset, and the run that it is part of."""
 
-    __slots__ = ("folding", "inputs", "node", "opset", "run")
+    __slots__ = ("folding", "inputs", "node", "opset", "opsets", "run")
 
-    def __init__(self, node: OnnxNode, inputs: list[Value | None], opset: int, run: Interpreter) -> None:
-        self.node, self.inputs, self.opset, self.run = node, inputs, opset, run
+    def __init__(
+        self, node: OnnxNode, inputs: list[Value | None], opsets: Mapping[str, int], run: Interpreter
+    ) -> None:
+        self.node, self.inputs, self.run = node, inputs, run
+        self.opsets = opsets  # of the function that the node is in, or of the file
+        self.opset = opsets.get(node.domain, 1)
         self.folding = False
 
     # -- inputs ----------------

@@ -27,14 +27,14 @@ def graph_of(c: Call, name: str) -> OnnxGraph:
 def if_(c: Call) -> list[Any]:
     """The branch that a known condition takes."""
     taken = graph_of(c, "then_branch" if bool(c.known(0).any()) else "else_branch")
-    return c.run.graph(taken, {}, c.run.model.opsets)
+    return c.run.graph(taken, {}, c.opsets)
 
 
 @rule("Loop")
 def loop(c: Call) -> list[Any]:
     """Unrolled: the number of turns must be known."""
     body = graph_of(c, "body")
-    turns = int(c.known(0).reshape(-1)[0]) if c.has(0) else MAX_TURNS
+    turns = int(c.known(0).reshape(-1)[0]) if c.has(0) else MAX_TURNS + 1
     going = bool(c.known(1).any()) if c.has(1) else True
     carried: list[Any] = list(c.inputs[2:])
     collected: list[list[Any]] = []
@@ -46,7 +46,7 @@ def loop(c: Call) -> list[Any]:
             )
         names = [name for name, _, _ in body.inputs]
         values = dict(zip(names, [np.array(turn, np.int64), np.array(going), *carried], strict=False))
-        condition, *found = c.run.graph(body, values, c.run.model.opsets)
+        condition, *found = c.run.graph(body, values, c.opsets)
         going = _truth(c, condition)
         carried, scanned = found[: len(carried)], found[len(carried) :]
         collected.append(scanned)
@@ -79,7 +79,7 @@ def scan(c: Call) -> list[Any]:
     names = [name for name, _, _ in body.inputs]
     rows: list[list[Any]] = []
     for step in zip(*sequences, strict=True):
-        found = c.run.graph(body, dict(zip(names, [*state, *step], strict=True)), c.run.model.opsets)
+        found = c.run.graph(body, dict(zip(names, [*state, *step], strict=True)), c.opsets)
         state = found[:split]
         rows.append(found[split:])
     outs = c.outputs - split
@@ -106,7 +106,7 @@ def _scan_samples(c: Call) -> list[Any]:
         sequences = [_slices(x, 0, bool(d)) for x, d in zip(one[split:], directions, strict=True)]
         rows = []
         for step in zip(*sequences, strict=True):
-            found = c.run.graph(body, dict(zip(names, [*state, *step], strict=True)), c.run.model.opsets)
+            found = c.run.graph(body, dict(zip(names, [*state, *step], strict=True)), c.opsets)
             state = found[:split]
             rows.append(found[split:])
         samples.append([*state, *(_stacked(list(column)) for column in zip(*rows, strict=True))])

@@ -67,7 +67,7 @@ def carry_twins(c: Call, operator: Rule, found: list[Any]) -> None:
     inputs: list[Value | None] = [
         twins.get(v) if isinstance(v, Tensor) and v in twins else v for v in c.inputs
     ]
-    again = operator(Call(c.node, inputs, c.opset, c.run))
+    again = operator(Call(c.node, inputs, c.opsets, c.run))
     for out, twin in zip(found, again if isinstance(again, (list, tuple)) else [again], strict=False):
         if isinstance(out, Tensor) and isinstance(twin, Tensor) and out.shape == twin.shape:
             twins[out] = twin
