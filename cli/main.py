@@ -136,6 +136,8 @@ def _end(error: BaseException) -> NoReturn:
 
 def _notes(error: BaseException) -> list[str]:
     """What a command has added to an error: what is saved, and how to go on."""
+    if isinstance(error, click.Abort) and error.__cause__ is not None:
+        error = error.__cause__  # click makes this of Ctrl-C
     return [_line(note) for note in getattr(error, "__notes__", ())]
 
 

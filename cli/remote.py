@@ -16,7 +16,7 @@ from armour.errors import InvalidArgument
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FLAGS = ("timeout", "retries", "rate", "budget", "header_env")
+FLAGS = ("timeout", "retries", "rate", "budget", "header_env", "flatten")
 
 
 class ModelType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer click
@@ -35,12 +35,14 @@ MODEL = ModelType()
 
 
 def remote_options(function: F) -> F:
-    """--timeout, --retries, --rate, --budget, --header-env: gives the command `remote`, for read_model."""
+    """--timeout, --retries, --rate, --budget, --header-env, --flatten: give `remote`, for read_model."""
 
     @wraps(function)
     def command(*args: Any, **values: Any) -> Any:
         given = {name: values.pop(name) for name in FLAGS}
-        stated = {name: value for name, value in given.items() if value not in (None, ())}
+        stated = {
+            name: value for name, value in given.items() if value not in (None, ()) and value is not False
+        }
         return function(*args, remote=stated, **values)
 
     shown: Any = command
@@ -62,6 +64,7 @@ def remote_options(function: F) -> F:
             help="URL: send the content of an environment variable as this header; as a bearer token without "
             "HEADER. May be given several times.",
         ),
+        click.option("--flatten", is_flag=True, help="URL: send each sample as one row of numbers."),
     ):
         shown = option(shown)
     result: F = shown
@@ -87,8 +90,10 @@ def read_model(model: Path | str, remote: dict[str, Any], *, device: str = "cpu"
 
     if device != "cpu":
         raise InvalidArgument(f"--device {device} is for a model in a file; a server chooses by itself")
-    options = RemoteOptions(**remote, jitter=default_rng())
-    asked: Model = armour.wrap(model, remote=options, **stated)
+    settings = dict(remote)
+    flat: dict[str, Any] = {"flatten": True} if settings.pop("flatten", False) else {}
+    options = RemoteOptions(**settings, jitter=default_rng())
+    asked: Model = armour.wrap(model, remote=options, **flat, **stated)
     return asked
 
 

@@ -73,8 +73,6 @@ class Client:
             else:
                 status = answer.status
                 if status == 200:
-                    with self._lock:
-                        self.answered += samples
                     return answer
                 if missing and status in (400, 404, 405, 501):
                     return None
@@ -91,6 +89,11 @@ class Client:
             log.info("%s: %s; asking again", url, reason)
             self._wait(min(pause, options.longest_pause))
         raise AssertionError("the loop ends by return or raise")
+
+    def count(self, samples: int) -> None:
+        """Note that the answer about so many samples was as it must be."""
+        with self._lock:
+            self.answered += samples
 
     def json(self, method: str, path: str, body: bytes = b"", *, missing: bool = False) -> Any:
         """The JSON of an answer, None if `missing` and it is."""
@@ -193,16 +196,22 @@ class Client:
     # -- words -----------------------------------------------------------------------------------------------
 
     def _said(self, answer: Answer) -> str:
-        """The status, and the reason if the server gave one as the protocol says."""
+        """The status, and the reason if the server gave one."""
         if 300 <= answer.status < 400:
             return f"status {answer.status}, a redirect, which is refused: state the final URL"
+        text: Any = ""
         try:
             self.check_plain(answer)
-            told = loads(answer.body)
-            text = told.get("error") if isinstance(told, dict) else None
+            if answer.headers.get("content-type", "").lower().startswith("text/plain"):
+                text = answer.body[:1000].decode("utf-8", "replace")
+            elif answer.body:
+                told = loads(answer.body)
+                # "error" by the protocol; the others are habits of frameworks in front of models.
+                known = told if isinstance(told, dict) else {}
+                text = next((known[key] for key in ("error", "detail", "message") if key in known), "")
         except WireError as error:
-            text = str(error) if answer.body else None
-        shown = ascii(" ".join(text.split()))[1:-1][:200] if isinstance(text, str) else ""
+            text = str(error)
+        shown = ascii(" ".join(str(text).split()))[1:-1][:200]
         return f"status {answer.status}" + (f" ({shown})" if shown else "")
 
     def _without_secrets(self, text: str) -> str:

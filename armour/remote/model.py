@@ -34,6 +34,7 @@ class RemoteModel(CallableModel):
     asked. bounds, input_shape, num_classes, class_names: what the server does not say itself; the caller's
     word counts. preprocessing: an armour.preprocessing.Preprocessing done before sending. input, output:
     names of the tensors, where there are several. outputs: what they are, as in armour.outputs.Outputs.
+    flatten: send each sample as one row of numbers, as metadata with one size ask for by themselves.
     batch_size: samples in one request.
 
     Its metadata are read at once. Raises InvalidArgument for what contradicts them, UnsupportedError for
@@ -56,6 +57,7 @@ class RemoteModel(CallableModel):
         input: str | None = None,
         output: str | None = None,
         outputs: Kind = "auto",
+        flatten: bool = False,
         name: str | None = None,
         batch_size: int = 64,
     ) -> None:
@@ -78,6 +80,7 @@ class RemoteModel(CallableModel):
         self._path = endpoint.address.model_path("infer")
         encoding = self.client.options.encoding
         self._binary = encoding == "binary" or (encoding == "auto" and endpoint.binary)
+        self._flat = flatten or len(endpoint.input.shape) == 2
         self._datatype = _datatype(endpoint, preprocessing)
         self._print: str | None = None
         self._note()
@@ -115,8 +118,7 @@ class RemoteModel(CallableModel):
         n = len(rows)
         if n < size:
             rows = np.concatenate([rows, np.repeat(rows[-1:], size - n, axis=0)])
-        own = self.endpoint.input.shape[1:]
-        if len(own) == 1 and rows.ndim > 2:
+        if self._flat and rows.ndim > 2:
             rows = rows.reshape(size, -1)
         entry, blob = encode(self.endpoint.input.name, rows, self._datatype, binary=self._binary)
         head: dict[str, Any] = {"inputs": [entry]}
@@ -136,9 +138,11 @@ class RemoteModel(CallableModel):
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
         try:
-            return super()._forward(x)
-        except InvalidArgument as error:  # what the answer is cannot be made scores of
+            out = super()._forward(x)
+        except InvalidArgument as error:  # no scores can be made of what came
             raise self._wrong(str(error)) from None
+        self.client.count(len(x))
+        return out
 
     def _wrong(self, what: str) -> RemoteError:
         advice = "the model or its server is at fault, or another output is meant (output=)"

@@ -50,7 +50,7 @@ class RemoteOptions:
     longest_pause: float = 60.0
     rate: float | None = None
     budget: int | None = None
-    max_bytes: int = 16 << 20
+    max_bytes: int = 8 << 20
     encoding: str = "auto"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     header_env: tuple[str, ...] = ()

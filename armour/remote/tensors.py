@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ DATATYPES: dict[str, np.dtype[Any]] = {
     **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
 }
 _MAX_AXES = 16
+# What the values of a list may be, by kind of dtype.
+_ALLOWED: dict[str, set[type]] = {"f": {int, float}, "b": {bool}, "i": {int}, "u": {int}}
 
 
 def encode(name: str, array: np.ndarray, datatype: str, *, binary: bool) -> tuple[dict[str, Any], bytes]:
@@ -114,15 +117,13 @@ def _listed(data: Any, size: int, datatype: str) -> np.ndarray:
     """Numbers from a list, flat or nested, in row-major order."""
     if not isinstance(data, list):
         raise WireError("a tensor without a list of data")
-    try:
-        values = np.array(data)
-    except (ValueError, OverflowError, TypeError):
-        raise WireError("data whose rows differ in length") from None
+    flat = _flat(data)
+    if len(flat) != size:
+        raise WireError(f"{len(flat):,} values where the shape says {size:,}")
     dtype = DATATYPES[datatype].newbyteorder("=")
-    allowed = {"f": "fiu", "b": "b"}.get(dtype.kind, "iu")
-    if values.size != size:
-        raise WireError(f"{values.size:,} values where the shape says {size:,}")
-    if values.size and values.dtype.kind not in allowed:
+    # NumPy would make room for the longest of a million texts: it sees numbers only.
+    values = np.array(flat) if set(map(type, flat)) <= _ALLOWED[dtype.kind] else np.zeros(0, object)
+    if size and values.dtype.kind == "O":
         raise WireError(f"data that are no numbers of {datatype}")
     if values.size and dtype.kind in "iu":
         info = np.iinfo(dtype)
@@ -130,6 +131,18 @@ def _listed(data: Any, size: int, datatype: str) -> np.ndarray:
             raise WireError(f"values outside the range of {datatype}")
     with np.errstate(over="ignore"):
         return values.reshape(-1).astype(dtype)
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    """The values of nested lists of equal lengths."""
+    for _ in range(_MAX_AXES):
+        kinds = set(map(type, data))
+        if list not in kinds:
+            break
+        if kinds != {list} or len(set(map(len, data))) != 1:
+            raise WireError("data whose rows differ in length")
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _whole(text: str) -> int:

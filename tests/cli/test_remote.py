@@ -221,6 +221,34 @@ def test_fuzzing_that_breaks_off_is_resumed(name: str, undisturbed: dict[str, by
             assert Path("c", key).read_bytes() == content, key
 
 
+def test_a_table_is_sent_flat() -> None:
+    with Fake(logits, metadata={"name": "fake", "inputs": METADATA["inputs"]}) as fake:
+        words = ("-n", 20, "--data", "digits", "--bounds", "0,1", "--attack", "corner", "--epsilon", 0.1)
+        fake.infer = lambda request: http(tensor([0.0] * 9 + [1.0], [1, 10]))
+        refused(armour("attack", fake.url, *words, "--flatten"), "1 rows of scores for")
+        assert json.loads(fake.requests[-1].body)["inputs"][0]["shape"][1:] == [64]
+
+
+def test_ctrl_c_leaves_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = [0]
+
+    def run(self: Corner, model: Model, x: F32, *args: object, **options: object) -> F32:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        return x
+
+    monkeypatch.setattr(Corner, "run", run)
+    with Fake(logits, metadata=METADATA) as fake:
+        words = ("-n", 200, "--data", "digits", "--bounds", "0,1", "--attack", "corner", "--epsilon", 0.1)
+        result = armour("attack", fake.url, *words, "-o", "a.npz")
+    line = result.stderr.strip()
+    assert result.exit_code == 130 and line.startswith("error: interrupted; ") and "\n" not in line
+    with np.load("a.incomplete.npz", allow_pickle=False) as saved:
+        assert f"{len(saved['x'])} of 200 samples are finished and in a.incomplete.npz" in line
+        assert 64 <= len(saved["x"]) < 200 and not saved["complete"]
+
+
 def test_a_budget_ends_a_run_and_says_so() -> None:
     with Fake(logits, metadata=METADATA) as fake:
         result = armour(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import struct
@@ -381,6 +382,8 @@ def test_a_server_without_a_root_or_metadata_of_tensors() -> None:
         metadata={"name": "fake", "inputs": [], "outputs": []},
         other=lambda request: http("", 404) if request.path == "/v2" else None,
     ) as fake:
+        assert model(fake, input="x", flatten=True).logits(X).shape == (5, 3)
+        assert json.loads(fake.requests[-1].body)["inputs"][0]["shape"] == [5, 4]
         asked = model(fake, input="x")
         assert asked.input_shape is None and asked.num_classes is None
         np.testing.assert_array_equal(asked.logits(X), scores(X))
