@@ -150,4 +150,6 @@ def _no_fault_of_the_disk(error: Exception) -> bool:
 
 
 def _reason(damage: BaseException) -> str:
-    return " ".join(str(damage).split()) or type(damage).__name__
+    text = " ".join(str(damage).split()) or type(damage).__name__
+    text = text if len(text) <= 200 else text[:197] + "..."  # zipfile quotes whatever it found
+    return text if text.isprintable() else ascii(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import numpy as np
 
@@ -39,3 +40,8 @@ def lenet() -> tuple[bytes, dict[str, np.ndarray]]:
         entry(b"moments." + n.encode(), a.shape, b"Float32", bytes(a.nbytes)) for n, a in weights.items()
     ]
     return b"".join(parts), weights
+
+
+def signed(raw: bytes) -> bytes:
+    """With the checksum at its end."""
+    return raw + b"crc_num" + zlib.crc32(raw).to_bytes(10, "big")

@@ -70,9 +70,8 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, int, int], bool, str]] = {
         True,
         "resnet8 for small images",
     ),
-    "resnet18": (lambda: torch_resnet((2, 2, 2, 2), False, 3, 10), (3, 64, 64), True, "resnet18"),
     "resnet18 at 224": (lambda: torch_resnet((2, 2, 2, 2), False, 3, 10), (3, 224, 224), False, "resnet18"),
-    "resnet50": (lambda: torch_resnet((3, 4, 6, 3), True, 3, 10), (3, 64, 64), True, "resnet50"),
+    "resnet50": (lambda: torch_resnet((3, 4, 6, 3), True, 3, 10), (3, 32, 32), True, "resnet50"),
     "alexnet": (lambda: torch_alexnet(3, 10), (3, 224, 224), False, "alexnet"),
     "vgg11": (lambda: vgg(False, [512, 10]), (3, 32, 32), False, "vgg11"),
     "vgg11_bn": (lambda: vgg(True, [512, 512, 10], 1), (1, 32, 32), False, "vgg11_bn"),
@@ -113,7 +112,7 @@ def check(net: Any, path: Path, shape: tuple[int, int, int], **options: Any) -> 
 def test_recognised_networks_give_the_same_logits(tmp_path: Path, case: str) -> None:
     make, shape, stated, name = CASES[case]
     net = trained(make)
-    large = sum(p.numel() for p in net.parameters()) > 2_000_000
+    large = sum(p.numel() for p in net.parameters()) > 1_000_000
     for form in [".pt"] if large else FORMS:
         path = tmp_path / f"m{form}"
         FORMS[form](net, path)
@@ -127,7 +126,7 @@ def test_recognised_networks_give_the_same_logits(tmp_path: Path, case: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("arch", "shape"), [("lenet5", (1, 28, 28)), ("resnet8", (3, 32, 32)), ("resnet18", (3, 64, 64))]
+    ("arch", "shape"), [("lenet5", (1, 28, 28)), ("resnet8", (3, 32, 32)), ("resnet18", (3, 32, 32))]
 )
 def test_named_networks_give_the_same_logits(tmp_path: Path, arch: str, shape: tuple[int, int, int]) -> None:
     makes: dict[str, Callable[[], Any]] = {
@@ -136,8 +135,8 @@ def test_named_networks_give_the_same_logits(tmp_path: Path, arch: str, shape: t
         "resnet18": lambda: torch_resnet((2, 2, 2, 2), False, 3, 10),
     }
     net = trained(makes[arch])
-    for form, write in FORMS.items():
-        write(net, tmp_path / f"m{form}")
+    for form in [".pt", ".safetensors"] if arch == "resnet18" else FORMS:
+        FORMS[form](net, tmp_path / f"m{form}")
         model = check(net, tmp_path / f"m{form}", shape, arch=arch, input_shape=shape)
         assert {row[3] for row in model.provenance["matched"]} == {"shape" if arch == "lenet5" else "name"}
 
