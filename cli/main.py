@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "train": ("armour.cli.train:train", "Train a network by name and write a checkpoint."),
     "info": ("armour.cli.model:info", "Show a model: network, shapes, bounds, provenance, hashes."),
+    "convert": ("armour.cli.convert:convert", "Write a model or its weights in another format."),
     "attack": ("armour.cli.attack:attack", "Run one attack on a model."),
     "fuzz": ("armour.cli.fuzz:fuzz", "Search for failures with coverage-guided fuzzing."),
     "serve": (

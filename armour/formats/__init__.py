@@ -77,26 +77,30 @@ def load(
         ) from error
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a network as a checkpoint, atomically: the file is whole or not there.
+def save(model: Model, path: str | os.PathLike[str], *, format: str | None = None) -> None:
+    """Write a model, atomically: the file is whole or not there.
 
-    Raises UnsupportedError for a black box or another suffix, CheckpointError for weights that are not
-    finite, InvalidArgument for what could not be read again, and OSError if the place cannot be written.
+    format: "armour" (a checkpoint, which holds everything), "onnx", or weights alone as "safetensors", "npz"
+    or "mindspore"; by the suffix of the path if left out (.ckpt, .onnx, .safetensors, .npz). Weights alone
+    lose the network and all that is known of its inputs. Raises UnsupportedError for a black box or another
+    suffix, CheckpointError for weights that are not finite, InvalidArgument for what could not be read again,
+    and OSError if the place cannot be written.
     """
-    from armour.formats import ckpt
+    from armour.formats import writers
 
-    path = check_target(path)
-    ckpt.write(model, path)
+    path = Path(path)
+    writers.write_model(model, path, writers.target(path, format))
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
-    """The path, if `save` could write there now; ask before hours of training.
+    """The path, if `save` could write a whole checkpoint there now; ask before hours of training.
 
-    Raises UnsupportedError for a suffix that is not written, InvalidArgument for a place that cannot be.
+    Raises UnsupportedError for a suffix other than .ckpt, InvalidArgument for a place that cannot be written.
     """
     path = Path(path)
     if path.suffix not in (".ckpt", ""):
         raise UnsupportedError(
-            f"cannot write {path}: {path.suffix} files are not written; use the suffix .ckpt"
+            f"cannot write {path}: only a checkpoint holds everything; use the suffix .ckpt, and convert it "
+            "afterwards"
         )
     return check_writable(path)

@@ -53,9 +53,6 @@ def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> Modu
             shape, assumed = tuple(options.input_shape or ()), ()
             name, module, rows = _named(options.arch, shape, entries)
         _require(options, ("bounds", "mean", "std"))
-        normal: dict[str, Any] = {"preprocessing": options.preprocessing}
-        if options.preprocessing is None:
-            normal = {"mean": options.mean, "std": options.std}
         return ModuleModel(
             module,
             input_shape=shape,
@@ -65,7 +62,7 @@ def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> Modu
             num_classes=options.num_classes,
             provenance=_provenance(path, kind, entries, rows, assumed),
             device=options.device,
-            **normal,
+            preprocessing=options.steps,
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -27,6 +27,9 @@ _TYPES = {
     "BFloat16": _BFLOAT16,
 }  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _TYPES.items() if code != _BFLOAT16}
+_NORM = {
+    "weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance",
+}  # fmt: skip
 SLICE_BYTES = 512 << 20
 _CRC = b"crc_num"
 _CRC_LENGTH = len(_CRC) + 10
@@ -86,6 +89,16 @@ def dump(arrays: Mapping[str, np.ndarray], *, crc: bool = False) -> bytes:
             parts.append(protobuf.encode_bytes(1, value))
     whole = b"".join(parts)
     return whole + _CRC + zlib.crc32(whole).to_bytes(10, "big") if crc else whole
+
+
+def own_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a network with MindSpore's names for batch normalisation: gamma, beta, moving_*."""
+    norms = {name.rpartition(".")[0] for name in arrays if name.endswith(".running_var")}
+    found = {}
+    for name, array in arrays.items():
+        path, _, role = name.rpartition(".")
+        found[f"{path}.{_NORM.get(role, role)}" if path in norms else name] = array
+    return found
 
 
 def _without_crc(raw: memoryview) -> memoryview:

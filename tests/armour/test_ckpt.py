@@ -162,7 +162,7 @@ def test_black_boxes_and_other_suffixes_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="black box"):
         armour.save(CallableModel(lambda x: x, name="f"), tmp_path / "m.ckpt")
     with pytest.raises(UnsupportedError, match=r"\.ckpt"):
-        armour.save(small(), tmp_path / "m.onnx")
+        armour.save(small(), tmp_path / "m.pt")
     with pytest.raises(InvalidArgument, match="create it"):
         armour.save(small(), tmp_path / "none" / "m.ckpt")
     assert not list(tmp_path.iterdir())

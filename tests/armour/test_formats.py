@@ -14,7 +14,7 @@ import small_models
 
 import armour
 from armour import formats
-from armour.errors import CheckpointError, UnsupportedError
+from armour.errors import CheckpointError, InvalidArgument, UnsupportedError
 from armour.formats import kinds, manifest, safetensors
 
 
@@ -101,12 +101,31 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_suffixes_that_save_knows(tmp_path: Path) -> None:
     model = small_models.centroids(*small_models.digits(100))
-    for name in ("m.ckpt", "m"):
+    for name, kind in (
+        ("m.ckpt", "armour"),
+        ("m", "armour"),
+        ("m.safetensors", "safetensors"),
+        ("m.npz", "npz"),
+    ):
         armour.save(model, tmp_path / name)
-    for name in ("m.pt", "m.safetensors", "m.CKPT2"):
-        with pytest.raises(UnsupportedError, match=r"\.ckpt"):
+        assert kinds.detect(tmp_path / name).name == kind
+    armour.save(model, tmp_path / "m.ms", format="mindspore")
+    for name in ("m.safetensors", "m.npz", "m.ms"):
+        found = armour.load(tmp_path / name, input_shape=(1, 8, 8), bounds=(0, 1), mean=0, std=1)
+        np.testing.assert_array_equal(
+            found.logits(small_models.digits(5)[0]), model.logits(small_models.digits(5)[0])
+        )
+    before = sorted(tmp_path.iterdir())
+    for name in ("m.pt", "m.h5", "m.CKPT2"):
+        with pytest.raises(UnsupportedError, match=r"\.ckpt, \.npz, \.onnx, \.safetensors"):
             armour.save(model, tmp_path / name)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.ckpt"]
+    with pytest.raises(UnsupportedError, match="only a checkpoint holds everything"):
+        formats.check_target(tmp_path / "m.npz")
+    with pytest.raises(InvalidArgument, match="unknown format 'mindspor'; did you mean mindspore"):
+        armour.save(model, tmp_path / "m.x", format="mindspor")
+    with pytest.raises(UnsupportedError, match="black box"):
+        armour.save(armour.wrap(lambda x: x), tmp_path / "b.npz")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_manifest_that_is_too_long_is_not_written() -> None:
