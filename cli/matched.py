@@ -1,4 +1,4 @@
-"""How weights from a file found their places, as text: each with its array, what was assumed, what is left."""
+"""How weights from a file found their places, as text: arrays, assumptions, and what is left."""
 
 from __future__ import annotations
 

@@ -189,8 +189,6 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "npz": (lambda raw: npz(), "npz"),
     "npy": (lambda raw: b"\x93NUMPY\x01\x00v\x00{}", "NumPy"),
-    "hdf5": (lambda raw: b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
-    "keras": (lambda raw: packed(("model.weights.h5", b""), ("config.json", b"{}")), "Keras"),
     "encrypted mindspore": (lambda raw: b"\xd8\x5e\x3a\x7f" + bytes(100), "encrypted"),
     "safetensors alone": (lambda raw: members(raw)[1], "a perceptron, .* state input_shape="),
     "NaN weight": (lambda raw: with_arrays(raw, poisoned), "NaN or infinite"),

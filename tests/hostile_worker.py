@@ -23,6 +23,7 @@ from hostile_mutations import mutated
 
 import armour
 from armour.errors import ArmourError
+from armour.preprocessing import Preprocessing
 
 SECONDS = 10
 GIB = 1 << 30
@@ -59,6 +60,8 @@ def outcome(path: Path, options: dict[str, Any]) -> str:
 def main() -> None:
     """Arguments as above; one line of JSON on stdout."""
     source, count, seed, options = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
+    if "preprocessing" in options:
+        options["preprocessing"] = Preprocessing(**options["preprocessing"])
     original = Path(source)
     raw = original.read_bytes()
     logging.disable(logging.CRITICAL)
@@ -99,7 +102,7 @@ def main() -> None:
             original.with_name(f"fault-{i}{original.suffix}").write_bytes(changed)
             seen.clear()
     sys.stdout.flush()
-    output.flush()
+    output.close()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     facts = {
         "outcomes": outcomes,

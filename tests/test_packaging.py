@@ -72,7 +72,7 @@ def test_the_core_needs_what_the_contract_says() -> None:
     names = {str(line).split(">")[0] for line in project()["dependencies"]}  # type: ignore[attr-defined]
     contract = "numpy scipy click rich jinja2 matplotlib onnx safetensors scikit-learn"
     assert names == {*contract.split(), "threadpoolctl", "pillow"}
-    assert {"gpu", "fast", "privacy", "ray", "torch", "onnxruntime", "data", "all", "dev"} == set(
+    assert {"gpu", "fast", "privacy", "ray", "torch", "onnxruntime", "keras", "data", "all", "dev"} == set(
         project()["optional-dependencies"]  # type: ignore[call-overload]
     )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from armour.errors import ArmourError, CheckpointError
-from armour.formats import matching, safetensors
+from armour.formats import keras_layout, matching, safetensors
 from armour.formats.entries import Entries, prepare
 from armour.formats.matching import Row
 from armour.formats.recognise import FAMILIES, Found, recognise
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from armour.options import LoadOptions
 
 log = logging.getLogger(__name__)
+_CHANNELS_LAST = ("keras", "hdf5")  # kinds whose weights are in Keras's layout
 _MAX_LISTED = 2_000  # entries of provenance
 
 
@@ -43,15 +44,22 @@ def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> Modu
     try:
         entries = prepare(weights.arrays, weights.leftovers)
         matching.check_numbers(entries)
+        turns: list[str] = []
+        if kind.name in _CHANNELS_LAST:
+            entries, options, turns = keras_layout.turned(entries, options)
         if options.arch is None:
             found = _recognised(kind, entries, options)
             name, module, rows = found.name, found.module, _put(found, entries)
-            assumed, shape = found.assumed, found.input_shape
+            assumed, shape = [*turns, *found.assumed], found.input_shape
+            if turns:
+                assumed += keras_layout.set_epsilon(module)
             log.warning("%s is taken for %s; assumed: %s", path, name, "; ".join(assumed) or "nothing")
         else:
             _require(options, ("input_shape",))
-            shape, assumed = tuple(options.input_shape or ()), ()
+            shape, assumed = tuple(options.input_shape or ()), turns
             name, module, rows = _named(options.arch, shape, entries)
+            if turns and isinstance(options.arch, str):
+                assumed = assumed + keras_layout.set_epsilon(module)
         _require(options, ("bounds", "mean", "std"))
         return ModuleModel(
             module,

@@ -266,6 +266,18 @@ def _mindspore(path: Path) -> Weights:
     return Weights(*mindspore_ckpt.read(path))
 
 
+def _keras(path: Path) -> Weights:
+    from armour.formats import keras_h5
+
+    return Weights(*keras_h5.read_archive(path, MAX_BYTES))
+
+
+def _hdf5(path: Path) -> Weights:
+    from armour.formats import keras_h5
+
+    return Weights(*keras_h5.read_file(path))
+
+
 _EXPORT = "export the network as ONNX"
 _CODE = "it is never opened"
 
@@ -287,9 +299,9 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="keras",
-        what="a Keras file, not an armour checkpoint",
-        matches=lambda head: head.has("model.weights.h5"),
-        advice=_EXPORT,
+        what="a Keras file",
+        matches=lambda head: head.members is not None and "model.weights.h5" in head.members,
+        weights=_keras,
     ),
     Kind(
         name="armour",
@@ -299,9 +311,9 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="hdf5",
-        what="a Keras or HDF5 file, not an armour checkpoint",
+        what="a Keras or HDF5 file",
         matches=_starts(b"\x89HDF"),
-        advice=_EXPORT,
+        weights=_hdf5,
     ),
     Kind(
         name="npy",
