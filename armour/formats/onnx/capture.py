@@ -156,7 +156,7 @@ def _dependent(network: Network, entry: Entry, bounds: tuple[float, float]) -> b
         raise CheckpointError(f"one sample has scores of shape {alone.shape}, in a batch {beside.shape}")
     finite = np.isfinite(alone) & np.isfinite(beside)
     largest = np.abs(alone[finite]).max(initial=1e-6)
-    return bool((np.abs(alone - beside)[finite] > TOLERANCE * largest).any())
+    return bool((np.abs(alone[finite] - beside[finite]) > TOLERANCE * largest).any())
 
 
 def trial(n: int, entry: Entry, bounds: tuple[float, float]) -> np.ndarray:
