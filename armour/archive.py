@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,6 +92,11 @@ def read_member(
     if len(out) != info.file_size:
         raise error(f"{path}: {name!r} has {len(out):,} bytes instead of the {info.file_size:,} it states")
     return bytes(out)
+
+
+def holdable(shape: Sequence[int], itemsize: int) -> bool:
+    """True if NumPy can hold such a shape: it refuses huge axes even beside an empty one."""
+    return math.prod(max(n, 1) for n in shape) * itemsize < 1 << 60
 
 
 def file_size(path: Path, error: type[FormatError]) -> int:

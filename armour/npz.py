@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from armour.archive import GIB, open_zip, read_member
+from armour.archive import GIB, holdable, open_zip, read_member
 from armour.errors import FormatError
 
 _MAX_HEADER = 10_000  # bytes of text; NumPy's own limit
@@ -60,21 +60,23 @@ def write_arrays(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
 def _array(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, error: type[FormatError], limit: int
 ) -> np.ndarray:
-    raw = read_member(path, archive, info.filename, error, limit)
+    return parse_array(read_member(path, archive, info.filename, error, limit), path, info.filename, error)
+
+
+def parse_array(raw: bytes, path: Path, name: str, error: type[FormatError]) -> np.ndarray:
+    """The array of an .npy file; `error` for anything else, Python objects too. name: what to call it."""
     text, body = _split(raw)
     found = None if text is None else [pattern.search(text) for pattern in (_DESCR, _ORDER, _SHAPE)]
     if found is None or not all(found):
-        raise error(f"{path}: {info.filename!r} is no .npy array; write it with numpy.savez")
+        raise error(f"{path}: {name!r} is no .npy array; write it with numpy.savez")
     descr, order, sizes = (match[1] for match in found if match)
     if not _PLAIN.fullmatch(descr):
         objects = descr.endswith("O")
         what = "Python objects (a pickle), which are never read" if objects else f"dtype {descr[:40]!r}"
-        raise error(f"{path}: {info.filename!r} holds {what}; save plain numbers")
+        raise error(f"{path}: {name!r} holds {what}; save plain numbers")
     dtype, shape = np.dtype(descr), tuple(int(part) for part in sizes.split(",") if part.strip())
-    if math.prod(shape) * dtype.itemsize != len(body):
-        raise error(
-            f"{path}: {info.filename!r} states shape {shape} of {dtype}, but holds {len(body):,} bytes"
-        )
+    if not holdable(shape, dtype.itemsize) or math.prod(shape) * dtype.itemsize != len(body):
+        raise error(f"{path}: {name!r} states shape {shape} of {dtype}, but holds {len(body):,} bytes")
     flat = np.frombuffer(body, dtype).astype(dtype.newbyteorder("="))
     return flat.reshape(shape, order="F" if order == "True" else "C")
 

@@ -188,7 +188,7 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "holds code: posix._exit",
     ),
     "npz": (lambda raw: npz(), "npz"),
-    "npy": (lambda raw: b"\x93NUMPY\x01\x00v\x00{}", "NumPy"),
+    "npy": (lambda raw: b"\x93NUMPY\x01\x00v\x00{}", "no .npy array"),
     "encrypted mindspore": (lambda raw: b"\xd8\x5e\x3a\x7f" + bytes(100), "encrypted"),
     "safetensors alone": (lambda raw: members(raw)[1], "a perceptron, .* state input_shape="),
     "NaN weight": (lambda raw: with_arrays(raw, poisoned), "NaN or infinite"),

@@ -248,6 +248,12 @@ def _npz(path: Path) -> Weights:
     return Weights(npz.read_arrays(path, CheckpointError, max_bytes=MAX_BYTES), {})
 
 
+def _npy(path: Path) -> Weights:
+    from armour import npz
+
+    return Weights({"weight": npz.parse_array(path.read_bytes(), path, "the array", CheckpointError)}, {})
+
+
 def _torch(path: Path) -> Weights:
     from armour.formats import torch_files
 
@@ -319,7 +325,7 @@ KINDS: tuple[Kind, ...] = (
         name="npy",
         what="a single NumPy array",
         matches=_starts(b"\x93NUMPY"),
-        advice="a checkpoint needs the network too",
+        weights=_npy,
     ),
     Kind(
         name="mindspore-encrypted",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from armour.archive import holdable
 from armour.errors import CheckpointError
 from armour.formats import protobuf
 from armour.formats.protobuf import BYTES, VARINT
@@ -186,7 +187,7 @@ def _array(tag: str, entry: _Entry) -> np.ndarray:
     shape = entry.dims
     if shape in ((), (0,)):  # how scalars are written, and empty arrays too: the length tells them apart
         shape = () if len(raw) == size else (0,)
-    if math.prod(shape) * size != len(raw):
+    if not holdable(shape, size) or math.prod(shape) * size != len(raw):
         raise CheckpointError(f"{ascii(tag)[:80]} of shape {shape} {entry.kind} has {len(raw):,} bytes"[:300])
     numbers: np.ndarray
     if code == _BFLOAT16:

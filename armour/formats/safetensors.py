@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from armour.archive import holdable
 from armour.errors import CheckpointError
 
 _DTYPES = {
@@ -97,7 +98,7 @@ def _entry(name: str, entry: Any, refuse: Any) -> tuple[int, int, str, tuple[int
         raise refuse(f"array {name[:80]!r} has a shape or offsets that are no lists of natural numbers")
     start, end = offsets
     itemsize = 2 if dtype == "BF16" else np.dtype(_DTYPES[dtype]).itemsize
-    if end - start != math.prod(shape) * itemsize:
+    if not holdable(shape, itemsize) or end - start != math.prod(shape) * itemsize:
         raise refuse(f"array {name[:80]!r} of shape {tuple(shape)} {dtype} has {end - start:,} bytes")
     return start, end, dtype, tuple(shape)
 

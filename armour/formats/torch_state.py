@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from armour.archive import holdable
 from armour.errors import CheckpointError
 from armour.formats import pickles
 from armour.formats.pickles import Imported
@@ -196,7 +197,7 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, code: str) -> Vie
         raise CheckpointError(
             f"a tensor of shape {sizes} reaches past its storage of {there:,} numbers"[:300]
         )
-    if count > there:
+    if count > there or not holdable(sizes, itemsize(code)):
         raise CheckpointError(f"a tensor of shape {sizes} repeats its storage of {there:,} numbers"[:300])
     return View(storage, code, offset, sizes, steps)
 

@@ -28,7 +28,7 @@ def test_they_are_the_packages_own_load_and_save() -> None:
         (b"", "empty", "again"),
         (b"\x80\x02}q\x00.", "pickle", "without pickle"),
         (b"\x80\x05\x95", "pickle", "without pickle"),
-        (b"\x93NUMPY\x01\x00", "single NumPy array", "network too"),
+        (b"\x93NUMPY\x01\x00", "no .npy array", "numpy"),
         (b"\xd9\x5e\x3a\x7f1234", "encrypted MindSpore", "decrypt"),
         (b"\x02\0\0\0\0\0\0\0{}", "safetensors", "without a network"),
         (b"PK\x05\x06" + bytes(18), ".npz", "network"),

@@ -137,6 +137,7 @@ FORGED = {
     "field number 0": (FLOATS + b"\x02\x01a", "number 0"),
     "no bytes for the shape": (entry(b"a", (3,), b"Float32", bytes(8)), "has 8 bytes"),
     "a shape of 2^40": (entry(b"a", (1 << 40, 1 << 20), b"Float32", bytes(8)), "has 8 bytes"),
+    "a huge shape of nothing": (entry(b"a", (1 << 47, 1 << 47, 0), b"Float32", b""), "has 0 bytes"),
     "a negative dim": (entry(b"a", ((1 << 64) - 1,), b"Float32", bytes(8)), "no array has"),
     "40 dims": (entry(b"a", (1,) * 40, b"Float32", bytes(4)), "no array has"),
     "twice": (FLOATS + entry(b"b", (2,), b"Float32", bytes(8)) + FLOATS, "'a' is there twice"),

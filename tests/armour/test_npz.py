@@ -142,3 +142,11 @@ def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, ar
 def test_objects_are_not_written() -> None:
     with pytest.raises(ValueError, match="allow_pickle"):
         npz.write_arrays(io.BytesIO(), {"a": np.array([{}], dtype=object)})
+
+
+def test_huge_axes_beside_an_empty_one(tmp_path: Path) -> None:
+    """NumPy cannot hold them, although the array has no elements."""
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387903, 0), }\n"
+    path = packed(tmp_path / "a.npz", {"a.npy": member(header, b"")})
+    with pytest.raises(DataError, match="but holds 0 bytes"):
+        read(path)

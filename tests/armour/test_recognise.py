@@ -163,6 +163,19 @@ def test_the_last_layers_bias_may_be_missing(tmp_path: Path, tensor: bool) -> No
     np.testing.assert_allclose(model.logits(x), wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_a_single_array_is_a_matrix(tmp_path: Path) -> None:
+    matrix = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
+    with (tmp_path / "m").open("wb") as stream:
+        np.save(stream, np.asfortranarray(matrix))
+    model = armour.load(tmp_path / "m", input_shape=(3, 2, 2), **STATED)
+    x = np.random.default_rng(1).random((2, 3, 2, 2), dtype=np.float32)
+    np.testing.assert_allclose(model.logits(x), x.reshape(2, 12) @ matrix.T, rtol=1e-5, atol=1e-6)
+    with (tmp_path / "o").open("wb") as stream:
+        np.save(stream, np.array([{}], object))
+    with pytest.raises(CheckpointError, match="Python objects"):
+        armour.load(tmp_path / "o", **STATED)
+
+
 # -- residual networks of MindSpore ------------------------------------------------------------------------
 
 

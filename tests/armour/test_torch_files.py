@@ -173,6 +173,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "an empty view past it": (_tensor(shape=(0,), strides=(1,), offset=7), "reaches past"),
     "a stride past it": (_tensor(shape=(2, 2), strides=(5, 1)), "reaches past"),
     "a huge shape": (_tensor(shape=(1 << 40, 1 << 40), strides=(0, 0)), "repeats its storage"),
+    "a huge shape of nothing": (_tensor(shape=(0, 1 << 47, 1 << 47), strides=(1, 1, 1)), "repeats its"),
     "an expanded number": (_tensor(shape=(100,), strides=(0,)), "repeats its storage"),
     "a negative offset": (_tensor(offset=-1), "offset"),
     "a negative size": (_tensor(shape=(-1,), strides=(1,)), "natural numbers"),
