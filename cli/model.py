@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from armour.cli import matched
 from armour.cli.model_facts import describe
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import json_option, print_json
@@ -18,7 +19,14 @@ from armour.cli.remote import MODEL, remote_options
 from armour.tensor.layers import LAYERS
 
 _SHOWN = 20  # class names in the text
-_KNOWN = ("operators", "outputs", "preprocessing", "licence", "license")  # of provenance, shown elsewhere
+_KNOWN = (
+    "operators",
+    "outputs",
+    "preprocessing",
+    "licence",
+    "license",
+    *matched.KEYS,
+)  # of provenance, shown elsewhere
 _TUPLE = re.compile(r"\((\d+(?:, \d+)+)\)")
 
 
@@ -73,7 +81,7 @@ def render(facts: dict[str, Any]) -> str:
         lines.append(("network", f"sha256 {facts['fingerprint']} (graph, normalisation and weights)"))
     elif facts["fingerprint"]:
         lines.append(("answers", f"sha256 {facts['fingerprint']} (what the model is known by)"))
-    text = "\n".join(f"{key:<11} {value}" for key, value in lines)
+    text = "\n".join([f"{key:<11} {value}" for key, value in lines] + matched.lines(facts["provenance"]))
     return text + ("\n\n" + _table(facts["layers"]) if "layers" in facts else "")
 
 

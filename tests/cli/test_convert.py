@@ -137,3 +137,19 @@ def test_what_cannot_be_converted_is_one_line(
     assert done.exit_code == 2 and message in done.stderr, done.stderr
     assert done.stdout == "" and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_info_shows_how_weights_were_matched(tmp_path: Path) -> None:
+    raw, weights = mindspore_made.lenet()
+    (tmp_path / "m.ckpt").write_bytes(raw)
+    flags = ["--bounds", "0,1", "--mean", "0", "--std", "1", "--input-shape", "1,32,32"]
+    done = CliRunner().invoke(main, ["info", str(tmp_path / "m.ckpt"), *flags])
+    assert done.exit_code == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    for name, array in weights.items():
+        shape = "x".join(map(str, array.shape))
+        assert any(row[1:] == [name, shape, "float32", "name", "and", "shape"] for row in rows), name
+    assert "assumed     padding 0 in the first convolution, 0 in the second" in done.stdout
+    assert "left over   learning_rate (bookkeeping, scalar float64)" in done.stdout
+    facts = json.loads(CliRunner().invoke(main, ["info", str(tmp_path / "m.ckpt"), *flags, "--json"]).stdout)
+    assert len(facts["provenance"]["matched"]) == 8
