@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from armour.tensor import slopes
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
 from armour.tensor.op import Case, Op, op
@@ -184,15 +185,9 @@ def _gelu(xp: Namespace, x: Array) -> Array:
     return x * ((erf_values(xp, x * x.dtype.type(math.sqrt(0.5))) + one) * x.dtype.type(0.5))
 
 
-def _gelu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    # d/dx x P(x) = P(x) + x p(x), with the distribution P and the density p of the standard normal.
-    density = exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
-    return g * ((erf(x * math.sqrt(0.5)) + 1.0) * 0.5 + x * density)
-
-
-def _silu_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    s = sigmoid(x)
-    return g * (s + y * (1.0 - s))
+def slope(kind: str) -> Any:
+    """The gradient rule of an activation whose derivative is in slopes.py."""
+    return lambda g, y, x, **attrs: slopes.activation_grad(g, x, kind=kind, **attrs)
 
 
 sigmoid: Op = op("sigmoid", _sigmoid, (lambda g, y, x: g * (y * (1.0 - y)),))
@@ -203,15 +198,14 @@ _relu_mask: Op = op(
     cases=(Case(((2, 3), [[0.0, 1.5, 2.0], [0.5, 0.0, 0.0]])), Case(((0, 3), np.zeros((0, 3))))),
 )
 relu: Op = op("relu", _relu, (lambda g, y, x: _relu_mask(g, y),))
-# The slope is the sigmoid, written so that its digits remain where it is small: a sure answer needs them.
-softplus: Op = op("softplus", _softplus, (lambda g, y, x: g * exp(-softplus(-x)),))
-gelu: Op = op("gelu", _gelu, (_gelu_vjp,))
-silu: Op = op("silu", lambda xp, x: floating(x) * _sigmoid(xp, x), (_silu_vjp,))
+softplus: Op = op("softplus", _softplus, (slope("softplus"),))
+gelu: Op = op("gelu", _gelu, (slope("gelu"),))
+silu: Op = op("silu", lambda xp, x: floating(x) * _sigmoid(xp, x), (slope("silu"),))
 
 _leaky_relu: Op = op(
     "leaky_relu",
     lambda xp, x, slope: xp.where(x > 0, x, x * x.dtype.type(slope)),
-    (lambda g, y, x, slope: where(greater(x, 0), g, g * slope),),
+    (slope("leaky_relu"),),
     cases=(Case(((3, 4),), {"slope": 0.1}), Case(((0, 2),), {"slope": 0.1})),
 )
 _elu: Op = op(
@@ -219,7 +213,7 @@ _elu: Op = op(
     lambda xp, x, alpha: xp.where(
         x > 0, x, xp.expm1(xp.minimum(x, xp.zeros((), x.dtype))) * x.dtype.type(alpha)
     ),
-    (lambda g, y, x, alpha: where(greater(x, 0), g, g * (y + alpha)),),
+    (slope("elu"),),
     cases=(Case(((3, 4),), {"alpha": 0.7}), Case(((0, 2),), {"alpha": 0.7})),
 )
 
@@ -239,14 +233,8 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 
 def _clip(xp: Namespace, x: Array, low: float | None, high: float | None) -> Array:
     if low is not None:
-        x = xp.maximum(x, xp.asarray(low, dtype=x.dtype))
-    return x if high is None else xp.minimum(x, xp.asarray(high, dtype=x.dtype))
-
-
-def _clip_vjp(g: Tensor, y: Tensor, x: Tensor, low: float | None, high: float | None) -> Tensor:
-    if low is not None:
-        g = g * greater_equal(x, low)
-    return g if high is None else g * less_equal(x, high)
+        x = xp.maximum(x, x.dtype.type(low))
+    return x if high is None else xp.minimum(x, x.dtype.type(high))
 
 
 def _where(xp: Namespace, condition: Array, a: Array, b: Array) -> Array:
@@ -288,7 +276,7 @@ where: Op = op(
 _clip_row: Op = op(
     "clip",
     _clip,
-    (_clip_vjp,),
+    (slope("clip"),),
     cases=(
         Case(((3, 4),), {"low": -0.5, "high": 0.7}),
         Case(((3, 4),), {"low": None, "high": 0.7}),

@@ -10,7 +10,7 @@ from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import abs as absolute
-from armour.tensor.elementwise import exp, floating, minimum, sigmoid, softplus, tanh
+from armour.tensor.elementwise import exp, floating, minimum, sigmoid, slope, softplus
 from armour.tensor.op import Op, op
 from armour.tensor.shape import getitem
 
@@ -23,13 +23,6 @@ def _gelu_tanh(xp: Namespace, x: Array) -> Array:
     real = x.dtype.type
     inner = (x * x * real(_CUBE) + real(1.0)) * x * real(_SLOPE)
     return x * ((xp.tanh(inner) + real(1.0)) * real(0.5))
-
-
-def _gelu_tanh_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    square = x * x
-    t = tanh((square * _CUBE + 1.0) * x * _SLOPE)
-    slope = (square * (3.0 * _CUBE) + 1.0) * _SLOPE
-    return g * ((t + 1.0) * 0.5 + x * (1.0 - t * t) * slope * 0.5)
 
 
 def _mish(xp: Namespace, x: Array) -> Array:
@@ -47,7 +40,7 @@ def _mish_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return g * (t + x * (1.0 - t * t) * sigmoid(x))
 
 
-gelu_tanh: Op = op("gelu_tanh", _gelu_tanh, (_gelu_tanh_vjp,))
+gelu_tanh: Op = op("gelu_tanh", _gelu_tanh, (slope("gelu_tanh"),))
 mish: Op = op("mish", _mish, (_mish_vjp,))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor, lift
-from armour.tensor.elementwise import elu, floating, greater, less, where
+from armour.tensor.elementwise import elu, floating, greater, slope, where
 from armour.tensor.op import Case, Op, op
 from armour.tensor.shape import reshape
 
@@ -20,11 +20,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 def _limited(xp: Namespace, x: Array, low: float, high: float) -> Array:
     x = floating(x)
-    return xp.minimum(xp.maximum(x, xp.asarray(low, dtype=x.dtype)), xp.asarray(high, dtype=x.dtype))
-
-
-def _hardtanh_vjp(g: Tensor, y: Tensor, x: Tensor, low: float, high: float) -> Tensor:
-    return g * (greater(x, low) * less(x, high))
+    return xp.minimum(xp.maximum(x, x.dtype.type(low)), x.dtype.type(high))
 
 
 def _hardsigmoid(xp: Namespace, x: Array) -> Array:
@@ -32,27 +28,22 @@ def _hardsigmoid(xp: Namespace, x: Array) -> Array:
     return _limited(xp, x + x.dtype.type(3.0), 0.0, 6.0) / x.dtype.type(6.0)
 
 
-def _hardswish_vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    inside = where(greater(x, -3.0), g * (x * (1.0 / 3.0) + 0.5), 0.0)
-    return where(less(x, 3.0), inside, g)
-
-
 _hardtanh: Op = op(
     "hardtanh",
     _limited,
-    (_hardtanh_vjp,),
+    (slope("hardtanh"),),
     cases=(Case(((3, 4),), {"low": -0.5, "high": 0.7}), Case(((0, 2),), {"low": 0.0, "high": 6.0})),
 )
 hardsigmoid: Op = op(
     "hardsigmoid",
     _hardsigmoid,
-    (lambda g, y, x: g * (greater(x, -3.0) * less(x, 3.0)) * (1.0 / 6.0),),
+    (slope("hardsigmoid"),),
     domain=(-5.0, 5.0),
 )
 hardswish: Op = op(
     "hardswish",
     lambda xp, x: floating(x) * _hardsigmoid(xp, x),
-    (_hardswish_vjp,),
+    (slope("hardswish"),),
     domain=(-5.0, 5.0),
 )
 

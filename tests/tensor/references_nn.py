@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 
 def slid(x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:
@@ -63,14 +64,37 @@ def add_pixels(g: Any, rows: Any, columns: Any, size: Any) -> Any:
     return out
 
 
+def derivative(kind: str, x: Any, **attrs: Any) -> Any:
+    """Of an activation, written out; a half-open bend belongs to the side that PyTorch takes."""
+    s, t = scipy.special.expit(x), np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+    low, high = attrs.get("low"), attrs.get("high")
+    low, high = -np.inf if low is None else low, np.inf if high is None else high
+    return {
+        "clip": lambda: ((x >= low) & (x <= high)) * 1.0,
+        "hardtanh": lambda: ((x > low) & (x < high)) * 1.0,
+        "hardsigmoid": lambda: (np.abs(x) < 3) / 6,
+        "hardswish": lambda: np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0),
+        "leaky_relu": lambda: np.where(x > 0, 1.0, attrs["slope"]),
+        "elu": lambda: np.where(x > 0, 1.0, attrs["alpha"] * np.exp(x)),
+        "silu": lambda: s + x * s * (1 - s),
+        "softplus": lambda: s,
+        "gelu": lambda: scipy.special.ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+        "gelu_tanh": lambda: (
+            (1 + t) / 2 + x / 2 * (1 - t * t) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x**2)
+        ),
+    }[kind]()
+
+
 # Values at which rows bend, and rows of which no example is empty: for test_op_table.
 BENDS: dict[str, tuple[float, ...]] = {
+    "activation_grad": (-3.0, -0.5, 0.0, 0.7, 1.0, 3.0),
     "hardtanh": (-0.5, 0.7),
     **dict.fromkeys(("hardsigmoid", "hardswish"), (-3.0, 3.0)),
 }
 NEVER_EMPTY: set[str] = set()
 
 REFERENCES: dict[str, Callable[..., Any]] = {
+    "activation_grad": lambda g, x, kind, **attrs: g * derivative(kind, x, **attrs),
     "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,

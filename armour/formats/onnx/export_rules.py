@@ -24,7 +24,8 @@ _SYSTEMS = "ONNX has no operator for linear systems"
 REFUSED: dict[str, str] = {
     **dict.fromkeys(
         (
-            *("add_pixels", "avg_unpool2d", "conv2d_weight_grad", "cross_entropy_grad", "getitem_grad"),
+            *("activation_grad", "add_pixels", "avg_unpool2d", "conv2d_weight_grad", "cross_entropy_grad"),
+            "getitem_grad",
             *("inverse_deviation", "max_pick2d", "max_share", "max_unpool2d", "recurrence", "relu_grad"),
             *("standardise_grad", "take_along_axis_grad"),
         ),
