@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from armour.tensor import lower_activations as lower_activations
 from armour.tensor import lower_basic as lower_basic
 from armour.tensor import lower_conv as lower_conv
 from armour.tensor import lower_cupy as lower_cupy
+from armour.tensor import lower_join as lower_join
 from armour.tensor import lower_loss as lower_loss
 from armour.tensor import lower_norm as lower_norm
 from armour.tensor import lower_numba as lower_numba

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from types import FunctionType
 from typing import Any
 
 from armour.errors import BackendUnavailable
@@ -64,11 +65,50 @@ class Kernel:
 
     def _compile(self) -> Callable[..., Any]:
         jit = partial(_numba().njit, self.signature, nogil=True, fastmath=set(FAST_MATH), error_model="numpy")
+        function = _with_helpers(self.function)
         try:
-            compiled: Callable[..., Any] = jit(cache=True)(self.function)
+            compiled: Callable[..., Any] = jit(cache=True)(function)
         except (RuntimeError, OSError):  # no folder for the cache, or none that can be written to
-            compiled = jit(cache=False)(self.function)
+            compiled = jit(cache=False)(function)
         return compiled
+
+
+class Helper:
+    """A function of numbers that kernels of the same module call, compiled into each of them.
+
+    Without Numba it is an ordinary function.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self._compiled: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it as it is written."""
+        return self.function(*arguments)
+
+    def compiled(self) -> Callable[..., Any]:
+        """What kernels call."""
+        if self._compiled is None:
+            jit = _numba().njit(fastmath=set(FAST_MATH), error_model="numpy")
+            self._compiled = jit(_with_helpers(self.function))
+        return self._compiled
+
+
+def _with_helpers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the helpers among its globals compiled."""
+    if not isinstance(function, FunctionType):
+        return function
+    known = function.__globals__
+    names = [n for n in function.__code__.co_names if isinstance(known.get(n), Helper)]
+    if not names:
+        return function
+    given = known | {name: known[name].compiled() for name in names}
+    made = FunctionType(
+        function.__code__, given, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__qualname__, made.__module__ = function.__qualname__, function.__module__
+    return made
 
 
 def kernel(signature: str) -> Callable[[Callable[..., Any]], Kernel]:
