@@ -18,6 +18,8 @@ from armour.tensor.backend import Array, Namespace
 from armour.tensor.memory import Pool, Storage, view
 from armour.tensor.program import Program, Step, Value
 
+FEW = 4  # channels of an image, at most
+
 Call = Callable[[], Any]
 Kernel = Callable[["Layout", Step], bool]
 
@@ -80,7 +82,11 @@ class Layout:
         if last.flags.c_contiguous:
             return last
         copied = self.scratch(last.shape, value.dtype)
-        self.copy(copied, last)
+        if last.shape[3] > FEW:
+            self.copy(copied, last)
+        else:  # an image: NumPy would copy it pixel by pixel
+            for k in range(last.shape[3]):
+                self.copy(copied[..., k], last[..., k])
         return copied
 
     def flat(self, values: Sequence[Value]) -> list[Array] | None:

@@ -117,10 +117,14 @@ def relu_grad(layout: Layout, step: Step) -> bool:
         layout.take_over(step.out, g)
     flat = layout.flat([g, y, step.out])
     if flat is None:
-        mask = layout.scratch(y.shape, "bool")
-        zero = layout.kept("zeros", (1,), y.dtype, lambda a: a.fill(0))
-        layout.emit(partial(layout.xp.not_equal, layout.array(y), zero, mask))
-        layout.emit(partial(layout.xp.multiply, layout.array(g), mask, layout.array(step.out)))
+        out = layout.array(step.out)
+        layout.copy(out, layout.array(g))  # to the order of y, if that is one of the usual two
+        flat = layout.flat([step.out, y])
+        if flat is None:
+            seen = layout.scratch(y.shape, y.dtype)
+            layout.copy(seen, layout.array(y))
+            flat = [out.reshape((-1,)), seen.reshape((-1,))]
+        apply_mask(layout, *flat)
         return True
     if layout.array(g) is layout.array(step.out):
         apply_mask(layout, flat[0], flat[1])
@@ -169,8 +173,14 @@ def mask_blocks(layout: Layout, g: Array, y: Array, out: Array) -> None:
 def matmul(layout: Layout, step: Step) -> bool:
     """The product into memory made before; masked by a relu's output if the unit says so."""
     a, b, *mask = step.inputs
-    if a.dtype != b.dtype or a.dtype.kind != "f" or len(a.shape) != 2 or len(b.shape) != 2:
+    if a.dtype != b.dtype or a.dtype.kind != "f" or len(a.shape) < 2 or len(b.shape) < 2:
         return False
+    if len(a.shape) > 2 or len(b.shape) > 2:
+        if mask:
+            return False
+        out = layout.make(step.out, last=False)
+        layout.emit(partial(layout.xp.matmul, layout.array(a), layout.array(b), out=out))
+        return True
     known = layout.flat(mask) if mask else None
     if mask and known is None:
         return False
@@ -198,18 +208,27 @@ def product(layout: Layout, a: Array, b: Array, out: Array) -> None:
 def linear(layout: Layout, step: Step) -> bool:
     """x @ w.T + b, and the larger of that and 0."""
     x, w, *bias = step.inputs
-    if any(v.dtype != w.dtype for v in step.inputs) or w.dtype.kind != "f" or len(x.shape) != 2:
+    if any(v.dtype != w.dtype for v in step.inputs) or w.dtype.kind != "f" or not all(step.out.shape):
         return False
-    if not all(step.out.shape):
+    if not all(x.shape):
         return False
-    out = layout.make(step.out, last=False)
-    product(layout, layout.array(x), layout.array(w).T, out)
+    out = layout.make(step.out, last=False).reshape((-1, w.shape[0]))
+    product(layout, matrix(layout, x), layout.array(w).T, out)
     flat = out.reshape((-1,))
     if bias:
         add_bias(layout, layout.weight(bias[0]) if layout.fixed(bias[0]) else None, bias[0], flat)
     if step.attrs.get("relu"):
         apply_relu(layout, flat)
     return True
+
+
+def matrix(layout: Layout, x: Value) -> Array:
+    """A value (..., k) as a contiguous (m, k)."""
+    array = layout.array(x)
+    if len(x.shape) != 2 and not array.flags.c_contiguous:
+        array = layout.scratch(x.shape, x.dtype)
+        layout.copy(array, layout.array(x))
+    return array.reshape((-1, x.shape[-1]))
 
 
 def add_bias(layout: Layout, get: Any, bias: Value, flat: Array) -> None:

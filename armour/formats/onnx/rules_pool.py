@@ -60,6 +60,18 @@ class _Windows:
             x = function(self._along(x, 2 + i, i), 3 + i)
         return x
 
+    def pooled(self, x: Tensor, value: float, kind: str) -> Tensor | None:
+        """The engine's pooling ("max" or "avg") over what is padded; None if it has no such windows."""
+        if any(d != 1 for d in self.dilations):
+            return None
+        x = T.pad(x, [(0, 0), (0, 0), *self.reach], value) if any(a or b for a, b in self.reach) else x
+        spans = ((n - 1) * s + k for n, s, k in zip(self.out, self.strides, self.kernel, strict=True))
+        ends = [slice(0, span) for span in spans]
+        if any(end.stop < size for end, size in zip(ends, x.shape[2:], strict=True)):
+            x = T.getitem(x, (slice(None), slice(None), *ends))
+        function: Any = getattr(T, f"{kind}_pool{len(ends)}d")
+        return function(x, self.kernel, self.strides)  # type: ignore[no-any-return]
+
     def together(self, x: Tensor, value: float) -> Tensor:
         """(n, c, *out, elements of a window)."""
         x = T.pad(x, [(0, 0), (0, 0), *self.reach], value) if any(a or b for a, b in self.reach) else x
@@ -110,7 +122,8 @@ def max_pool(c: Call) -> Any:
     if windows.usual:
         out = c.layer(f"MaxPool{axes}d", windows.config())(x)
     else:
-        out = windows.over(x, -np.inf, lambda y, axis: T.max(y, axis=axis))
+        known = windows.pooled(x, -np.inf, "max")
+        out = windows.over(x, -np.inf, lambda y, axis: T.max(y, axis=axis)) if known is None else known
     return out if out.dtype == kind else T.cast(out, kind.name)
 
 
@@ -139,8 +152,11 @@ def average_pool(c: Call) -> Tensor:
     # What ceil_mode adds past the padding is not counted, as in PyTorch and onnxruntime; the examples of
     # opsets 19 to 21, which brought dilations, count it.
     beyond = 19 <= c.opset < 22 and any(d > 1 for d in windows.dilations)
-    total = windows.over(x, 0.0, lambda y, axis: T.sum(y, axis=axis))
-    return total / windows.counts(include, beyond, x.dtype)
+    counts = windows.counts(include, beyond, x.dtype)
+    means = windows.pooled(x, 0.0, "avg")
+    if means is not None:
+        return means * (float(np.prod(windows.kernel)) / counts).astype(x.dtype)
+    return windows.over(x, 0.0, lambda y, axis: T.sum(y, axis=axis)) / counts
 
 
 @rule("LpPool")
