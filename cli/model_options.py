@@ -171,6 +171,13 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ("--reduce",),
+        {
+            "type": click.Choice(["last", "mean", "max"]),
+            "help": "ONNX: how scores for each step of a sequence become one.",
+        },
+    ),
+    (
         ("--runtime",),
         {
             "type": click.Choice(["armour", "onnxruntime"]),

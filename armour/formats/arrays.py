@@ -50,14 +50,14 @@ def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> Modu
         if options.arch is None:
             found = _recognised(kind, entries, options)
             name, module, rows = found.name, found.module, _put(found, entries)
-            assumed, shape = [*turns, *found.assumed], found.input_shape
+            assumed, shape = [*turns, *found.assumed], tuple(options.input_shape or found.input_shape)
             if turns:
                 assumed += keras_layout.set_epsilon(module)
             log.warning("%s is taken for %s; assumed: %s", path, name, "; ".join(assumed) or "nothing")
         else:
             _require(options, ("input_shape",))
             shape, assumed = tuple(options.input_shape or ()), turns
-            name, module, rows = _named(options.arch, shape, entries)
+            name, module, rows = _named(options.arch, _taken(options) or shape, entries)
             if turns and isinstance(options.arch, str):
                 assumed = assumed + keras_layout.set_epsilon(module)
         _require(options, ("bounds", "mean", "std"))
@@ -88,8 +88,17 @@ def _require(options: LoadOptions, names: tuple[str, ...]) -> None:
         )
 
 
+def _taken(options: LoadOptions) -> tuple[int, ...] | None:
+    """The shape that the network takes, if one is stated; users' samples may have another."""
+    if options.input_shape is None:
+        return None
+    steps = options.preprocessing
+    shape = tuple(options.input_shape)
+    return shape if steps is None else steps.network_shape(shape)
+
+
 def _recognised(kind: Kind, entries: Entries, options: LoadOptions) -> Found:
-    found = recognise(entries, None if options.input_shape is None else tuple(options.input_shape))
+    found = recognise(entries, _taken(options))
     if found is None:
         known = ", ".join(FAMILIES.names())
         raise CheckpointError(

@@ -12,7 +12,8 @@ import armour
 from armour.errors import CheckpointError, InvalidArgument
 from armour.formats import safetensors
 from armour.model import ModuleModel
-from armour.tensor import nn, zoo
+from armour.preprocessing import Preprocessing
+from armour.tensor import Tensor, interpolate, nn, zoo
 
 SHAPE = (1, 12, 12)
 STATED: dict[str, Any] = {"input_shape": SHAPE, "bounds": (0, 1), "mean": 0.25, "std": 0.5}
@@ -43,6 +44,23 @@ def test_every_architecture(tmp_path: Path, arch: str, suffix: str) -> None:
     assert found.provenance["weights"]["file"] == path.name
     armour.save(found, tmp_path / "whole.ckpt")
     assert armour.load(tmp_path / "whole.ckpt").fingerprint == found.fingerprint
+
+
+@pytest.mark.parametrize(("name", "arch"), [("lenet5", "lenet5"), ("mlp", None)])
+def test_users_may_give_images_of_another_size(tmp_path: Path, name: str, arch: str | None) -> None:
+    model = original(name)
+    path = write(tmp_path / "w.npz", model.state_dict())
+    steps = Preprocessing(resize=SHAPE[1:], scale=2.0, mean=0.25)
+    bigger = (SHAPE[0], 2 * SHAPE[1], 3 * SHAPE[2])
+    found = armour.load(path, arch=arch, input_shape=bigger, bounds=(0, 0.5), preprocessing=steps)
+    x = np.random.default_rng(0).uniform(0, 0.5, (3, *bigger)).astype(np.float32)
+    seen = interpolate(Tensor(x), SHAPE[1:], mode="bilinear") * 2 - 0.25
+    np.testing.assert_allclose(found.logits(x), model.module(seen * 1.0).numpy(), rtol=1e-4, atol=1e-5)
+    assert found.input_shape == bigger and found.loss_gradient(x, np.arange(3))[1].shape == x.shape
+    armour.save(found, tmp_path / "m.ckpt")
+    again = armour.load(tmp_path / "m.ckpt")
+    assert again.preprocessing == steps and again.fingerprint == found.fingerprint
+    np.testing.assert_array_equal(again.logits(x), found.logits(x))
 
 
 def test_a_module_of_ones_own(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ ALL = [
     *("--arch", "lenet5", "--bounds", "-1,1", "--input-shape", "3,224,224", "--scale", "127.5"),
     *("--mean", "0.485,0.456,0.406", "--std", "0.5", "--layout", "NHWC", "--channels", "bgr"),
     *("--resize", "224,192", "--input-dtype", "uint8", "--input", "x:0", "--output-value", "probs"),
-    *("--fix", "rate=16000", "--fix", "state=0,-1e-05,2.5", "--runtime", "onnxruntime"),
-    *("--num-classes", "3", "--class-names", "ant,bee,cat"),
+    *("--fix", "rate=16000", "--fix", "state=0,-1e-05,2.5", "--reduce", "max"),
+    *("--runtime", "onnxruntime", "--num-classes", "3", "--class-names", "ant,bee,cat"),
 ]
 
 
@@ -62,6 +62,7 @@ def test_every_option_becomes_an_argument_of_load() -> None:
     assert (stated.input, stated.output, stated.runtime) == ("x:0", "probs", "onnxruntime")
     assert stated.fixed is not None and stated.fixed["rate"] == 16000
     assert stated.fixed["state"].tolist() == [0, -1e-5, 2.5]
+    assert stated.reduce == "max"
     assert (stated.num_classes, stated.class_names) == (3, ("ant", "bee", "cat"))
 
 
@@ -127,6 +128,7 @@ BAD = [
     ("--fix", "a=b"),
     ("--fix", "a=inf"),
     ("--runtime", "torch"),
+    ("--reduce", "min"),
     ("--num-classes", "0"),
     ("--num-classes", "many"),
     ("--class-names", "[1]"),
