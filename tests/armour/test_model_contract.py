@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from model_contract import Example
 import armour
 from armour.contract import Model
 from armour.preprocessing import Preprocessing
+from armour.serving import Server
 from armour.tensor import nn
 
 SHAPE, K = (3, 6, 6), 4
@@ -175,6 +177,18 @@ def onnx_model(dtype: str, seed: int) -> Model:
     )
 
 
+@functools.cache
+def address(seed: int) -> str:
+    """Where a network of that seed is served, until the tests end."""
+    server = Server(network(seed), port=0).__enter__()
+    atexit.register(server.close)
+    return server.url
+
+
+def served(seed: int) -> Model:
+    return armour.wrap(address(seed))
+
+
 bind = functools.partial
 EXAMPLES = [
     Example("network", network, True),
@@ -192,6 +206,7 @@ EXAMPLES = [
     Example("estimator of scores", bind(estimator, "scores"), False),
     Example("estimator of two classes", bind(estimator, "binary"), False),
     Example("estimator of labels", bind(estimator, "labels"), False, "labels only"),
+    Example("served network", served, False, pickles=False),
     Example("forest", bind(estimator, "forest"), False, "probabilities"),
 ]
 if find_spec("onnxruntime"):
