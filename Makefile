@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DEV ?= .venv-dev
 PARITY ?= .venv-parity
+CLIENTS ?= .venv-clients
 WORKERS ?= 2
 BENCH ?=
 # Compiling every module of every dependency takes half of an installation; Python compiles what it imports.
@@ -16,7 +17,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-record parity conformance clean
+.PHONY: help demo test lint format bench bench-record parity conformance clients clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -58,8 +59,11 @@ ONNX_WHEEL := --no-deps --only-binary :all: --python-version 3.11 --platform man
 conformance: $(DEV)/.stamp $(ONNX_TESTS)/.stamp  ## run ONNX's backend tests; docs/conformance.md has the table
 	$(ONE_THREAD) PYTHONPATH=.:tests $(DEV)/bin/python -m conformance $(ONNX_TESTS) $(ARGS)
 
+clients: $(CLIENTS)/.stamp  ## trained models from other people's packages, against onnxruntime
+	$(ONE_THREAD) $(CLIENTS)/bin/python -m pytest -n $(WORKERS) -q tests/clients $(ARGS)
+
 clean:  ## remove environments and everything built
-	rm -rf $(VENV) $(DEV) $(PARITY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEV) $(PARITY) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.stamp: pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
@@ -80,4 +84,10 @@ $(ONNX_TESTS)/.stamp: | $(DEV)/.stamp
 	rm -rf $(@D) && mkdir -p $(@D)
 	$(DEV)/bin/python -m pip download --quiet --disable-pip-version-check $(ONNX_WHEEL) --dest $(@D)/.. onnx==1.16.2
 	$(DEV)/bin/python -m zipfile -e $(@D)/../onnx-1.16.2-*.whl $(@D)
+	touch $@
+
+$(CLIENTS)/.stamp: pyproject.toml tests/clients/requirements.txt tests/clients/packages.txt
+	$(PYTHON) -m venv --clear $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install $(PIP_FLAGS) -r tests/clients/requirements.txt -e ".[fast]"
+	$(CLIENTS)/bin/python -m pip install $(PIP_FLAGS) --no-deps -r tests/clients/packages.txt
 	touch $@
