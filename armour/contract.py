@@ -104,6 +104,14 @@ class Model(ABC):
         """True if input gradients are available."""
 
     @property
+    def obstacle(self) -> str:
+        """Why there are no gradients if there are none, and what to do: a clause for messages."""
+        return (
+            f"{self.name} is a black box without gradients (to have them, wrap the network itself, with "
+            "armour.wrap(network) or armour.load(file))"
+        )
+
+    @property
     @abstractmethod
     def fingerprint(self) -> str:
         """Hex sha256 that changes when the model does."""
@@ -113,10 +121,7 @@ class Model(ABC):
         """Logits (n, k) of a checked, non-empty chunk."""
 
     def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        raise UnsupportedError(
-            f"{self.name} is a black box without gradients; use an attack that only asks for outputs, "
-            "or wrap the network itself"
-        )
+        raise UnsupportedError(f"{self.obstacle}; or use an attack that only asks for outputs")
 
     def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return self._forward(x), {}

@@ -81,6 +81,10 @@ class ModuleModel(Model):
         return self._differentiable
 
     @property
+    def obstacle(self) -> str:
+        return f"{self.name} compares or looks up its inputs (bytes, tokens), so they have no gradient"
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """What is subtracted, in the network's units: one number, or one per channel."""
         return self.preprocessing.mean
@@ -131,10 +135,7 @@ class ModuleModel(Model):
 
     def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if not self._differentiable:
-            raise UnsupportedError(
-                f"{self.name} compares or looks up its inputs (bytes, tokens), so they have no gradient; "
-                "use an attack that only asks for outputs, or fuzzing"
-            )
+            raise UnsupportedError(f"{self.obstacle}; use an attack that only asks for outputs, or fuzzing")
 
         def eager(at: Any) -> tuple[Any, Any, Any]:
             # Frozen parameters keep what depends on them alone, such as folded statistics, off the tape.

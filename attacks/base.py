@@ -185,11 +185,10 @@ class Attack(ABC):
             )
         if self.needs_gradient and not model.can_grad:
             others = [name for name, kind in ATTACKS.items() if not kind.needs_gradient]
+            blind = ", ".join([*others, "`armour fuzz`"])
             raise UnsupportedError(
-                f"{type(self).__name__} needs gradients, and {model.name} is a black box; "
-                + (f"use {', '.join(others)}, or " if others else "")
-                + "wrap the network itself: armour.wrap(network) or armour.load(file); "
-                "`armour fuzz` searches for failures by outputs alone"
+                f"{type(self).__name__} needs gradients, and {model.obstacle}; "
+                f"what asks for outputs alone: {blind}"
             )
 
 

@@ -174,7 +174,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--reduce",),
         {
             "type": click.Choice(["last", "mean", "max"]),
-            "help": "ONNX: how scores for each step of a sequence become one.",
+            "help": "ONNX: how the scores of a sequence's steps become one.",
         },
     ),
     (
@@ -289,7 +289,8 @@ def load_model(
     """
     stated = keywords(options)
     if isinstance(model, str):
-        alone = [f"--{name.replace('_', '-')}" for name in ("arch", "fix", "runtime") if name in options]
+        files_only = ("arch", "fix", "reduce", "runtime")
+        alone = [f"--{name}" for name in files_only if name in options]
         if alone:
             raise InvalidArgument(f"{', '.join(alone)} is for a model in a file, got {model}; leave it out")
         if set(stated) & _ALONE:

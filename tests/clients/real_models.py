@@ -162,7 +162,7 @@ def sounds() -> tuple[np.ndarray, np.ndarray]:
 
 
 def speech(length: int = 16) -> np.ndarray | None:
-    """Windows of real speech (n, length, 576): the 16 kHz .wav files of the folder ARMOUR_SPEECH; None without."""
+    """Windows of real speech (n, length, 576): the 16 kHz .wav files of the folder ARMOUR_SPEECH, or None."""
     folder = os.environ.get("ARMOUR_SPEECH")
     if not folder:
         return None

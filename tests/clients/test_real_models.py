@@ -137,7 +137,7 @@ def test_it_is_attacked_and_fuzzed_from_the_command_line(name: str, tmp_path: An
         run = CliRunner().invoke(main, ["attack", str(client.path), *budget, *common])
         assert run.exit_code == 0, run.output
         told = json.loads(run.stdout)
-        assert 0 <= told["robust_accuracy"][0] <= told["clean_accuracy"]
+        assert told["samples"] == 8 and told["clean_accuracy"] >= 0.5
     run = CliRunner().invoke(
         main, ["fuzz", str(client.path), "--executions", "200", "--corpus", str(tmp_path / "corpus"), *common]
     )
