@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from armour.cli import matched
+from armour.cli import matched, weights
 from armour.cli.model_facts import describe
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import json_option, print_json
@@ -39,8 +39,14 @@ def info(model: Path | str, model_options: dict[str, Any], remote: dict[str, Any
     """Show MODEL: its network, parameters, input shape and bounds, provenance and hashes.
 
     MODEL is a file, or the URL of a served model (Open Inference Protocol v2). Nothing in a file is executed
-    but its network, on two made-up inputs, to see the shapes of its layers; a black box is asked 256.
+    but its network, on two made-up inputs, to see the shapes of its layers; a black box is asked 256. Of a
+    file of weights, about which nothing is stated, the arrays are listed, and what network they could be.
     """
+    if isinstance(model, Path) and not model_options and not remote:
+        listed = weights.describe(model)
+        if listed is not None:
+            print_json(listed) if as_json else click.echo(weights.render(listed))
+            return
     facts = describe(load_model(model, model_options, remote=remote), model)
     if as_json:
         print_json(facts)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from armour.options import LoadOptions
 
 log = logging.getLogger(__name__)
-_CHANNELS_LAST = ("keras", "hdf5")  # kinds whose weights are in Keras's layout
 _MAX_LISTED = 2_000  # entries of provenance
 
 
@@ -45,7 +44,7 @@ def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> Modu
         entries = prepare(weights.arrays, weights.leftovers)
         matching.check_numbers(entries)
         turns: list[str] = []
-        if kind.name in _CHANNELS_LAST:
+        if kind.layout:
             entries, options, turns = keras_layout.turned(entries, options)
         if options.arch is None:
             found = _recognised(kind, entries, options)

@@ -54,7 +54,7 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of file. what: its name in messages, with an article."""
+    """One kind of file. what: its name in messages, with an article. layout: of weights, if not ours."""
 
     name: str
     what: str
@@ -62,6 +62,7 @@ class Kind:
     model: Callable[[Path, LoadOptions], Model] | None = None
     weights: Callable[[Path], Weights] | None = None
     advice: str = ""
+    layout: str = ""
 
 
 def load(path: Path, options: LoadOptions) -> Model:
@@ -308,6 +309,7 @@ KINDS: tuple[Kind, ...] = (
         what="a Keras file",
         matches=lambda head: head.members is not None and "model.weights.h5" in head.members,
         weights=_keras,
+        layout="since its weights have the channels last",
     ),
     Kind(
         name="armour",
@@ -320,6 +322,7 @@ KINDS: tuple[Kind, ...] = (
         what="a Keras or HDF5 file",
         matches=_starts(b"\x89HDF"),
         weights=_hdf5,
+        layout="since its weights have the channels last",
     ),
     Kind(
         name="npy",

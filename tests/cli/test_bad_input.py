@@ -27,6 +27,7 @@ Tree = dict[str, bytes | None]
 MODEL_COMMANDS: dict[str, tuple[str, ...]] = {
     "info": (),
     "info --json": ("--json",),
+    "convert": ("out.onnx",),
     "attack": ("--epsilon", "0.1", "--attack", "fgsm", "-o", "advs.npz"),
     "fuzz": ("--executions", "100", "--corpus", "corpus"),
 }
@@ -117,7 +118,6 @@ MODELS = (
         "tampered",
         "pickle",
         "torch",
-        "npz",
         "NaN weight",
     ),
     *("next version", "no bounds", "no mean", "weight renamed", "extra member", "name with an escape"),

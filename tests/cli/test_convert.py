@@ -71,6 +71,12 @@ def test_onnx_by_its_suffix(tmp_path: Path, checkpoint: Path) -> None:
     facts = json.loads(done.stdout)
     assert done.exit_code == 0 and facts["format"] == "onnx" and facts["bytes"] > 100_000
     assert kinds.detect(tmp_path / "m.onnx").name == "onnx"
+    x = np.random.default_rng(1).random((3, *SHAPE), dtype=np.float32)
+    again = armour.load(tmp_path / "m.onnx")
+    np.testing.assert_allclose(again.logits(x), armour.load(checkpoint).logits(x), rtol=1e-5, atol=1e-5)
+    back = convert(tmp_path / "m.onnx", tmp_path / "again.ckpt")
+    assert back.exit_code == 0, back.stderr
+    np.testing.assert_array_equal(armour.load(tmp_path / "again.ckpt").logits(x), again.logits(x))
 
 
 def test_weights_keep_their_names_and_lose_the_optimiser(tmp_path: Path) -> None:
