@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import armour.tensor as at
@@ -269,6 +269,8 @@ ARRAYS = st.sampled_from(
 PARTS = st.one_of(NUMBERS, SLICES, st.none(), ARRAYS, st.just(...))
 
 
+@example([slice(None), np.array([0, 2]), ..., 0])  # dots for no axis part the arrays
+@example([slice(-4, None, -1)])
 @given(st.lists(PARTS, min_size=1, max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_any_index(parts: list[Any]) -> None:

@@ -36,9 +36,13 @@ def _parse(index: Any, sizes: tuple[Size, ...]) -> _Index:
     taken = sum(_axes(i) for i in items)
     dots = [i for i, item in enumerate(items) if isinstance(item, EllipsisType)]
     place = dots[0] if dots else len(items)
-    items[place : place + 1] = [slice(None)] * (ndim - taken)
+    # Three dots part arrays of places even where they stand for no axis.
+    items[place : place + 1] = [slice(None)] * (ndim - taken) or [...]
     found, numbers, axis, groups, inside = _Index(), dict[int, int](), 0, 0, False
     for item in items:
+        if isinstance(item, EllipsisType):
+            inside = False
+            continue
         if item is None:
             found.order.append(None)
             inside = False

@@ -89,38 +89,49 @@ def _conv_transpose(w: Writer, step: Step) -> str:
     names = [w.as_(step.x, step.out.dtype), w.own(step, "weight")]
     if own.bias is not None:
         names.append(w.own(step, "bias"))
-    return w.add(
-        "ConvTranspose",
-        names,
-        kernel_shape=list(own.kernel_size),
-        strides=list(own.stride),
-        pads=[*own.padding, *own.padding],
-        output_padding=list(own.output_padding) if any(own.output_padding) else None,
-        dilations=list(own.dilation),
-        group=own.groups,
-    )
+    settings = {"strides": list(own.stride), "dilations": list(own.dilation), "group": own.groups}
+    return transposed(w, names, own.padding, own.output_padding, settings)
 
 
 @row("conv2d_input_grad")
 def _conv2d_input_grad(w: Writer, step: Step) -> str:
-    """What transposed convolutions by function are made of: a ConvTranspose."""
+    """What transposed convolutions by function are made of."""
     a = step.attrs
     g, kernel = step.x, step.inputs[1]
-    pads = [*a["padding"], *a["padding"]]
     more = []
     for i in (0, 1):
         size, steps = step.out.sizes[2 + i].plus, g.sizes[2 + i].plus
         reach = (steps - 1) * a["stride"][i] + a["dilation"][i] * (kernel.sizes[2 + i].plus - 1) + 1
         more.append(size - (reach - 2 * a["padding"][i]))
-    return w.add(
+    names = [w.as_(v, step.out.dtype) for v in step.inputs]
+    settings = {"strides": list(a["stride"]), "dilations": list(a["dilation"]), "group": int(a["groups"])}
+    return transposed(w, names, a["padding"], more, settings)
+
+
+def transposed(
+    w: Writer, names: list[str], padding: Sequence[int], more: Sequence[int], settings: dict[str, Any]
+) -> str:
+    """A ConvTranspose, whose output is `more` longer at the end of each axis.
+
+    Runtimes take that only below the stride. A longer end is padding that is not cut off, as far as there is
+    any, and zeros behind.
+    """
+    after, longer, behind = [], [], []
+    for p, o, s in zip(padding, more, settings["strides"], strict=True):
+        kept = 0 if o < s else min(p, o)
+        after.append(p - kept)
+        longer.append(min(o - kept, s - 1))
+        behind.append(o - kept - longer[-1])
+    bias = names[2:] if any(behind) else []
+    found = w.add(
         "ConvTranspose",
-        [w.as_(v, step.out.dtype) for v in step.inputs],
-        strides=list(a["stride"]),
-        pads=pads,
-        output_padding=more if any(more) else None,
-        dilations=list(a["dilation"]),
-        group=int(a["groups"]),
+        names[:2] if bias else names,
+        pads=[*padding, *after],
+        output_padding=longer if any(longer) else None,
+        **settings,
     )
+    found = w.pad(found, ((0, 0), (0, 0), *((0, n) for n in behind)))
+    return w.add("Add", [found, w.unsqueeze(bias[0], range(1, len(more) + 1))]) if bias else found
 
 
 @row("det", "logabsdet", "det_sign")

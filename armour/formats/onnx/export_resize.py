@@ -8,6 +8,7 @@ import numpy as np
 
 from armour.errors import UnsupportedError
 from armour.formats.onnx.export_expand import expand
+from armour.formats.onnx.export_linear import transposed
 from armour.formats.onnx.export_rules import layer
 from armour.formats.onnx.export_values import Size, Step
 from armour.formats.onnx.export_writer import Writer
@@ -36,7 +37,8 @@ def _upsample(w: Writer, step: Step) -> str:
     factors = given if isinstance(given, tuple) else (given,) * (x.ndim - 2)
     scales = np.asarray([1.0, 1.0, *factors], np.float32)
     lengths = [math.floor(n.plus * float(s)) for n, s in zip(x.sizes[2:], scales[2:], strict=True)]
-    if lengths != [size.plus for size in step.out.sizes[2:]]:
+    # Runtimes copy an image that keeps its size, whatever the factors.
+    if lengths != [size.plus for size in step.out.sizes[2:]] or step.out.sizes == x.sizes:
         return expand(w, step)
     return w.add("Resize", [name, "", w.const(scales)], **settings)
 
@@ -98,12 +100,6 @@ def _fold(w: Writer, step: Step) -> str:
         )
     ]
     kernel = np.tile(np.eye(places, dtype=dtype).reshape(places, 1, *own.kernel_size), (c, 1, 1, 1))
-    return w.add(
-        "ConvTranspose",
-        [w.reshape(step.x.name, image, step.x.sizes), w.const(kernel)],
-        strides=list(own.stride),
-        pads=[*own.padding, *own.padding],
-        output_padding=more if any(more) else None,
-        dilations=list(own.dilation),
-        group=c,
-    )
+    names = [w.reshape(step.x.name, image, step.x.sizes), w.const(kernel)]
+    settings = {"strides": list(own.stride), "dilations": list(own.dilation), "group": c}
+    return transposed(w, names, own.padding, more, settings)
