@@ -81,12 +81,13 @@ def test_networks_come_back(tmp_path: Path, arch: str, shape: tuple[int, ...], c
     assert tuple(again.bounds) == (-1, 2)
     assert kinds(again) == kinds(model)
     there = Elsewhere(onnx.load(tmp_path / "m.onnx"))
-    for n in (1, 3):
+    for n in (3, 1):
         x = rng.uniform(-1, 2, (n, *shape)).astype(np.float32)
-        close(again.logits(x), model.logits(x))
-        close(there(x)[0], model.logits(x))
-    y = rng.integers(0, classes, 2)
-    ours, theirs = (m.loss_gradient(x[:2], y)[1] for m in (again, model))
+        expected = model.logits(x)
+        close(again.logits(x), expected)
+        close(there(x)[0], expected)
+    y = rng.integers(0, classes, 1)
+    ours, theirs = (m.loss_gradient(x, y)[1] for m in (again, model))
     close(ours, theirs, 1e-4)
     weights = again.state_dict()
     assert {key: weights[key].shape for key in net.state_dict()} == {

@@ -37,7 +37,8 @@ def _parse(index: Any, sizes: tuple[Size, ...]) -> _Index:
     dots = [i for i, item in enumerate(items) if isinstance(item, EllipsisType)]
     place = dots[0] if dots else len(items)
     # Three dots part arrays of places even where they stand for no axis.
-    items[place : place + 1] = [slice(None)] * (ndim - taken) or [...]
+    whole_axes: list[Any] = [slice(None)] * (ndim - taken)
+    items[place : place + 1] = whole_axes or [...]
     found, numbers, axis, groups, inside = _Index(), dict[int, int](), 0, 0, False
     for item in items:
         if isinstance(item, EllipsisType):
