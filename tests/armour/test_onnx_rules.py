@@ -283,6 +283,7 @@ def test_a_function_keeps_its_own_opset_inside_its_loops() -> None:
         ([node("RoiAlign", "x r i", "y")], {"r": np.float32([[0, 0, 1, 1]]), "i": np.array([7])}),
         ([node("LSTM", "x w r", "y", hidden_size=2)],
          {"w": np.zeros((1, 8, 99), np.float32), "r": np.zeros((1, 8, 2), np.float32)}),
+        ([node("Split", "x", "y", num_outputs=1 << 40)], {}),
         ([node("Attention", "x x x", "y", q_num_heads=3, kv_num_heads=3)], {}),
         ([node("QuantizeLinear", "x s", "q", axis=9), node("DequantizeLinear", "q s", "y", axis=9)],
          {"s": np.ones(4, np.float32)}),

@@ -101,7 +101,9 @@ def split(c: Call) -> list[Tensor]:
     x, axis = c.x(), int(c.attr("axis", 0)) % c.x().ndim
     sizes = (c.ints(1) if c.has(1) else None) if c.opset >= 13 else c.attr("split", None)
     if not sizes:
-        parts = int(c.attr("num_outputs", c.outputs)) or 1
+        parts = int(c.attr("num_outputs", c.outputs))
+        if not 0 < parts <= c.outputs:
+            raise c.damaged(f"splits into {parts} parts for {c.outputs} outputs")
         size = -(-x.shape[axis] // parts)
         sizes = [max(0, min(size, x.shape[axis] - i * size)) for i in range(parts)]
     if sum(sizes) != x.shape[axis]:
