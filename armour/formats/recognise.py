@@ -73,6 +73,7 @@ def recognise(entries: Entries, input_shape: Shape | None) -> Found | None:
         recognise_mlp,
         recognise_resnet,
         recognise_vgg,
+        recognise_vit,
     )
 
     if not entries.arrays or any(array.size == 0 for array in entries.arrays.values()):

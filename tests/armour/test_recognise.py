@@ -207,6 +207,37 @@ def test_a_resnet_of_mindspore_is_padded_as_there() -> None:
         recognise(prepare(arrays, {}), (3, 50, 50))
 
 
+def transformer(width: int = 64, depth: int = 2, tokens: int = 4) -> Arrays:
+    """A small vision transformer with timm's names, for images (1, 8, 8)."""
+    rng = np.random.default_rng(0)
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, width), "pos_embed": (1, tokens + 1, width),
+        "patch_embed.proj.weight": (width, 1, 4, 4), "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,), "norm.bias": (width,), "head.weight": (3, width), "head.bias": (3,),
+    }  # fmt: skip
+    for i in range(depth):
+        for name, out, given in (("attn.qkv", 3 * width, width), ("attn.proj", width, width),
+                                 ("mlp.fc1", 20, width), ("mlp.fc2", width, 20)):  # fmt: skip
+            shapes |= {f"blocks.{i}.{name}.weight": (out, given), f"blocks.{i}.{name}.bias": (out,)}
+        for name in ("norm1", "norm2"):
+            shapes |= {f"blocks.{i}.{name}.weight": (width,), f"blocks.{i}.{name}.bias": (width,)}
+    return {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_a_vision_transformer_is_a_network_like_any_other(tmp_path: Path) -> None:
+    """It is saved, comes back, and what it answers for a sample does not depend on the others."""
+    model = load(tmp_path / "m", transformer())
+    assert model.name == "vit of 2 blocks" and model.input_shape == (1, 8, 8) and model.num_classes == 3
+    assert model.provenance["assumed"][0].startswith("1 heads of 64 features, exact GELU")
+    x = np.random.default_rng(1).random((5, 1, 8, 8), dtype=np.float32)
+    logits = model.logits(x)
+    np.testing.assert_allclose(model.logits(x[3:4]), logits[3:4], rtol=1e-5, atol=1e-6)
+    armour.save(model, tmp_path / "m.ckpt")
+    armour.save(model, tmp_path / "m.onnx")
+    for name in ("m.ckpt", "m.onnx"):
+        np.testing.assert_allclose(armour.load(tmp_path / name).logits(x), logits, rtol=1e-5, atol=1e-5)
+
+
 # -- what is not recognised --------------------------------------------------------------------------------
 
 
@@ -239,6 +270,14 @@ UNKNOWN: dict[str, tuple[Any, str]] = {
     "a ResNet of other shapes": (
         lambda: _zoo("resnet8") | {"bn1.weight": np.ones(9, np.float32)}, r"'bn1.weight' of shape \(9,\)"
     ),
+    "heads of other sizes": (lambda: transformer(width=96), "number of heads is not in the shapes of its 96"),
+    "patches in no square": (lambda: transformer(tokens=5), "its parts are not known"),
+    "another transformer": (
+        lambda: transformer() | layers(("blocks.0.ls1", (64, 1))), "'blocks.0.ls1.bias' of shape .64,. be"
+    ),
+    "a transformer without a block": (
+        lambda: _without(transformer(), "blocks.1.mlp.fc2.bias"), "'blocks.1.fc2.bias' is missing"
+    ),
     "another AlexNet": (
         lambda: layers(
             ("c1", (96, 3, 11, 11)), ("c2", (256, 96, 5, 5)), ("c3", (384, 256, 3, 3)),
@@ -260,7 +299,7 @@ def test_what_is_not_recognised(tmp_path: Path, name: str) -> None:
 
 def test_every_family_is_registered() -> None:
     assert recognise(prepare({}, {}), None) is None
-    assert FAMILIES.names() == ["alexnet", "lenet5", "mlp", "resnet", "vgg"]
+    assert FAMILIES.names() == ["alexnet", "lenet5", "mlp", "resnet", "vgg", "vit"]
 
 
 # -- names -------------------------------------------------------------------------------------------------

@@ -59,6 +59,95 @@ def vgg(norm: bool, dense: list[int], channels: int = 3) -> nn.Module:
     return nn.Sequential(*layers)
 
 
+class Attention(nn.Module):
+    """As timm names it: one linear map to queries, keys and values."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = width // 64
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Any) -> Any:
+        n, tokens, width = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, 64).permute(2, 0, 3, 1, 4)
+        found = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.proj(found.transpose(1, 2).reshape(n, tokens, width))
+
+
+class Block(nn.Module):
+    """A block of timm's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width, 1e-6), nn.LayerNorm(width, 1e-6)
+        self.attn = Attention(width)
+        self.mlp = nn.Sequential()
+        self.mlp.add_module("fc1", nn.Linear(width, 3 * width))
+        self.mlp.add_module("act", nn.GELU())
+        self.mlp.add_module("fc2", nn.Linear(3 * width, width))
+
+    def forward(self, x: Any) -> Any:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Encoder(nn.Module):
+    """A block of torchvision's."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(width, 1e-6), nn.LayerNorm(width, 1e-6)
+        self.self_attention = nn.MultiheadAttention(width, width // 64, batch_first=True)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 100), nn.GELU(), nn.Dropout(), nn.Linear(100, width), nn.Dropout()
+        )
+
+    def forward(self, x: Any) -> Any:
+        y = self.ln_1(x)
+        x = x + self.self_attention(y, y, y, need_weights=False)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class Timm(nn.Module):
+    """A vision transformer with timm's names."""
+
+    def __init__(self, width: int = 128, patch: int = 8, tokens: int = 16) -> None:
+        super().__init__()
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, width, patch, patch)
+        self.cls_token = nn.Parameter(torch.randn(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.randn(1, tokens + 1, width))
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(3)))
+        self.norm, self.head = nn.LayerNorm(width, 1e-6), nn.Linear(width, 10)
+
+    def forward(self, x: Any) -> Any:
+        x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        return self.head(self.norm(self.blocks(x))[:, 0])
+
+
+class Torchvision(nn.Module):
+    """A vision transformer with torchvision's names."""
+
+    def __init__(self, width: int = 64, patch: int = 4, tokens: int = 49) -> None:
+        super().__init__()
+        self.conv_proj = nn.Conv2d(1, width, patch, patch)
+        self.class_token = nn.Parameter(torch.randn(1, 1, width))
+        self.encoder = nn.Module()
+        self.encoder.pos_embedding = nn.Parameter(torch.randn(1, tokens + 1, width))
+        self.encoder.layers = nn.Sequential()
+        for i in range(12):
+            self.encoder.layers.add_module(f"encoder_layer_{i}", Encoder(width))
+        self.encoder.ln = nn.LayerNorm(width, 1e-6)
+        self.heads = nn.Sequential()
+        self.heads.add_module("head", nn.Linear(width, 5))
+
+    def forward(self, x: Any) -> Any:
+        x = self.conv_proj(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1) + self.encoder.pos_embedding
+        return self.heads(self.encoder.ln(self.encoder.layers(x))[:, 0])
+
+
 # Name -> (the network in PyTorch, its input, what of the input must be stated, what it is taken for).
 CASES: dict[str, tuple[Callable[[], Any], tuple[int, int, int], bool, str]] = {
     "mlp": (mlp, (1, 28, 28), False, "mlp"),
@@ -72,6 +161,8 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, int, int], bool, str]] = {
     ),
     "resnet18 at 224": (lambda: torch_resnet((2, 2, 2, 2), False, 3, 10), (3, 224, 224), False, "resnet18"),
     "resnet50": (lambda: torch_resnet((3, 4, 6, 3), True, 3, 10), (3, 32, 32), True, "resnet50"),
+    "vit of timm": (Timm, (3, 32, 32), False, "vit of 3 blocks"),
+    "vit of torchvision": (Torchvision, (1, 28, 28), False, "vit of 12 blocks"),
     "alexnet": (lambda: torch_alexnet(3, 10), (3, 224, 224), False, "alexnet"),
     "vgg11": (lambda: vgg(False, [512, 10]), (3, 32, 32), False, "vgg11"),
     "vgg11_bn": (lambda: vgg(True, [512, 512, 10], 1), (1, 32, 32), False, "vgg11_bn"),
