@@ -12,3 +12,4 @@ from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD
+from armour.attacks.square import Square as Square

@@ -51,6 +51,7 @@ from armour.subset import stratified_order
 @click.option("--steps", type=int, default=None, help="Steps of an iterative attack.")
 @click.option("--step-size", type=float, default=None, help="Length of a step, as a fraction of epsilon.")
 @click.option("--restarts", type=int, default=None, help="Runs from new random points.")
+@click.option("--queries", type=int, default=None, help="Most questions for each sample, without gradients.")
 @click.option("--loss", default=None, help="Loss to climb: cross-entropy, margin or dlr.")
 @click.option(
     "-n",
@@ -76,6 +77,7 @@ def attack(
     steps: int | None,
     step_size: float | None,
     restarts: int | None,
+    queries: int | None,
     loss: str | None,
     samples: int,
     data: str | None,
@@ -93,7 +95,8 @@ def attack(
     of the data set that MODEL records, or of --data; all samples of a file. If the attack is interrupted, or
     a server stops answering, what is finished goes into OUTPUT.incomplete.npz.
     """
-    settings = {"norm": norm, "steps": steps, "step_size": step_size, "restarts": restarts, "loss": loss}
+    settings = {"norm": norm, "steps": steps, "step_size": step_size, "restarts": restarts}
+    settings |= {"queries": queries, "loss": loss}
     chosen = build(name, {key: value for key, value in settings.items() if value is not None})
     if isinstance(chosen, FixedBudgetAttack) and not epsilons:
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")

@@ -61,7 +61,13 @@ def test_serving_attacking_and_fuzzing_from_the_command_line(
         assert said == {"url": url, "name": "net", "model": str(checkpoint), "private": True}
         attack = start("attack", url, "--attack", "pgd", "--epsilon", "0.1")
         _, errors = attack.communicate(timeout=60)
-        assert attack.returncode == 2 and "needs gradients" in errors and errors.count("\n") == 1
+        assert attack.returncode == 2 and "use square" in errors and errors.count("\n") == 1
+        words = ("--attack", "square", "--queries", 20, "--epsilon", "0.2", "-n", 60, "--json")
+        attack = start("attack", url, *words)
+        output, errors = attack.communicate(timeout=60)
+        assert attack.returncode == 0, errors
+        found = json.loads(output)
+        assert found["results"][0]["broken"] > 0 and found["gradients"] == 0 and found["queries"] > 120
         folder = tmp_path / "corpus"
         fuzz = start("fuzz", url, "--executions", 256, "-n", 60, "--corpus", folder, "--json")
         output, errors = fuzz.communicate(timeout=60)
