@@ -17,6 +17,7 @@ from armour.formats.onnx.capture import Entry, capture, entry_dtype
 from armour.formats.onnx.head import find_head
 from armour.formats.onnx.interpreter import Interpreter, needed, refuse_unknown
 from armour.formats.onnx.proto import OnnxModel, read
+from armour.formats.onnx.spelled import joined
 from armour.model import Model, ModuleModel
 from armour.options import LoadOptions
 from armour.preprocessing import Preprocessing
@@ -93,7 +94,7 @@ def _model(path: Path, parsed: OnnxModel, options: LoadOptions, bounds: Bounds) 
             'with reduce="last", "mean" or "max"'
         )
     with limited(MAX_MEMORY, MAX_SECONDS):
-        network = capture(parsed, entry, head, fixed, _range(bounds, steps))
+        network = capture(joined(parsed), entry, head, fixed, _range(bounds, steps))
         provenance: dict[str, Any] = {
             "format": "onnx",
             "file": path.name,
