@@ -60,6 +60,8 @@ def conv2d_input_grad(
 ) -> Array:
     """g (n, o, oh, ow), w (o, c / groups, kh, kw) -> (n, c, *size)."""
     o, cg, kh, kw = w.shape
+    if not (g.size and w.size and all(n > 0 for n in size)):
+        return xp.zeros((g.shape[0], groups * cg, *size), g.dtype)
     if 1 < groups == o and cg == 1:
         return depthwise.conv2d_input_grad(xp, g, w, size, stride, padding, dilation)
     plain = groups == 1 and stride == dilation == (1, 1)

@@ -263,6 +263,19 @@ def test_a_function_keeps_its_own_opset_inside_its_loops() -> None:
     )
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_nothing_transposed_is_zeros_or_refused(axes: int) -> None:
+    raw = model([node("ConvTranspose", "x w", "y")], "x w", "y")
+    x, w = np.zeros((2, 3, *(4, 5, 0)[-axes:])), np.ones((3, 2, *(2, 3, 3)[-axes:]))
+    inputs = [a.astype(np.float32) for a in (x, w)]
+    try:
+        (got,) = run_model(raw, inputs)
+    except CheckpointError as error:
+        assert "at least one element" in str(error)
+    else:
+        assert got.shape == (2, 2, *(5, 7, 2)[-axes:]) and not got.any()
+
+
 # -- what is refused ----------------
 
 

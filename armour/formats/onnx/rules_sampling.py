@@ -84,10 +84,11 @@ def roi_align(c: Call) -> Tensor:
     spans = spans if half else np.maximum(spans, 1.0)
     ratio = int(c.attr("sampling_ratio", 0))
     check_size(c, len(owner), x.shape[1], height, width)
-    found = []
+    found, samples = [], 0
     for box, span, i in zip(edges, spans, owner, strict=True):
         counts = [ratio if ratio > 0 else math.ceil(span[1 - a] / n) for a, n in enumerate((height, width))]
-        check_size(c, x.shape[1], height, width, max(counts[0], 1), max(counts[1], 1))
+        samples += x.shape[1] * height * width * max(counts[0], 1) * max(counts[1], 1)
+        check_size(c, 4, samples)  # each is made of four elements
         rows, columns = (
             _lines(box[1 - a], span[1 - a], n, k)
             for a, (n, k) in enumerate(zip((height, width), counts, strict=True))
