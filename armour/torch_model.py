@@ -128,7 +128,7 @@ class TorchModel(Model):
             seen = self.preprocessing.apply(leaf)
         with self._evaluating(), torch.enable_grad():
             given = self._given(seen.data).requires_grad_(True)
-            out = _only_tensor(self.module(given.clone()))  # which may be changed in place
+            out = self._call(given.clone())  # which may be changed in place
             raw = Tensor(_array(out), requires_grad=True)
             with np.errstate(all="ignore"):
                 logits = self.outputs.logits(raw)
@@ -150,7 +150,21 @@ class TorchModel(Model):
         import torch
 
         with self._evaluating(), torch.no_grad():
-            return _array(_only_tensor(self.module(self._given(given))))
+            return _array(self._call(self._given(given)))
+
+    def _call(self, given: Any) -> Any:
+        """The module's own output; InvalidArgument, in one line, if it cannot take such inputs."""
+        import torch
+
+        try:
+            return _only_tensor(self.module(given))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InvalidArgument(
+                f"{self.name} cannot run inputs of shape {tuple(given.shape)}, {given.dtype}: {reason}"
+            ) from error
 
     def _given(self, x: np.ndarray) -> Any:
         """A tensor of its own, where the module is."""
@@ -178,7 +192,7 @@ class TorchModel(Model):
             with self._evaluating(), torch.enable_grad():
                 # What made the output is known only of what has a gradient.
                 given = given.requires_grad_(given.is_floating_point())
-                out = _only_tensor(self.module(given.clone()))
+                out = self._call(given.clone())
         finally:
             for handle in handles:
                 handle.remove()
