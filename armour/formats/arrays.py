@@ -170,4 +170,7 @@ def _provenance(
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    return hashlib.sha256(safetensors.dump(arrays)).hexdigest()
+    digest = hashlib.sha256()
+    for chunk in safetensors.chunks(arrays):
+        digest.update(chunk)
+    return digest.hexdigest()

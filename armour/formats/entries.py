@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,12 @@ class Entries:
     origin: dict[str, str]
     leftovers: dict[str, str]
 
+    @property
+    def ordered(self) -> bool:
+        """False if the file lists its arrays by name, so that their order says nothing about the network."""
+        names = list(self.origin.values())
+        return names != sorted(names)
+
 
 def prepare(arrays: Mapping[str, np.ndarray], others: Mapping[str, str]) -> Entries:
     """The weights among the arrays of a file; CheckpointError if two would have the same name."""
@@ -70,6 +76,11 @@ def shape_text(array: np.ndarray) -> str:
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts layer2 before layer10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d{1,9})", name)]
+
+
+def numbered(names: Iterable[str]) -> bool:
+    """True if the names differ in their numbers only, so that these tell their order: dense, dense_1, ..."""
+    return len({re.sub(r"_?\d+", "", name) for name in names}) == 1
 
 
 def _one_group(

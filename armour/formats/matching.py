@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from armour.errors import CheckpointError
-from armour.formats.entries import ROLES, Entries, shape_text
+from armour.formats.entries import ROLES, Entries, natural, numbered, shape_text
 from armour.tensor import nn
 
 # Names of other libraries for parts of networks that ours call as PyTorch does.
@@ -91,6 +91,14 @@ def _by_shape(
             "several vectors of one length have no names that say which is which; "
             "rename the arrays as the network names its weights"
         )
+    if not entries.ordered:
+        for names in given.values():
+            if len(names) > 1 and not numbered(names):
+                raise CheckpointError(
+                    f"arrays of one shape ({', '.join(sorted(names))[:120]}) could belong in any order, "
+                    "which the file does not keep; rename the arrays as the network names its weights"
+                )
+            names.sort(key=natural)
     return {name: array for k, names in wanted.items() for name, array in zip(names, given[k], strict=True)}
 
 

@@ -8,13 +8,13 @@ to assume: activations, paddings and pooling are not in the shapes. Nothing is g
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from armour.errors import CheckpointError
-from armour.formats.entries import ROLES, Entries, natural
+from armour.formats.entries import ROLES, Entries, natural, numbered
 from armour.registry import Registry
 from armour.tensor import nn
 
@@ -97,12 +97,27 @@ def parts(entries: Entries) -> list[Part]:
     return [Part(name, arrays) for name, arrays in layers.items()]
 
 
-def orders(layers: list[Part]) -> Iterator[list[Part]]:
-    """The order of the file, and then that of the names."""
-    yield layers
+def arranged(entries: Entries, fits: Callable[[list[Part]], bool]) -> list[Part] | None:
+    """The layers in an order that fits: that of the file, if it means something, or else that of their names.
+
+    Raises CheckpointError if the order of names fits, but others of layers of one shape would as well.
+    """
+    layers = parts(entries)
+    if entries.ordered and fits(layers):
+        return layers
     by_name = sorted(layers, key=lambda part: natural(part.name))
-    if by_name != layers:
-        yield by_name
+    if not fits(by_name):
+        return None
+    alike: dict[tuple[str, Shape], list[str]] = {}
+    for part in layers:
+        alike.setdefault((part.kind, part.shape), []).append(part.name)
+    for (kind, _), names in alike.items():
+        if kind in ("conv", "dense", "norm") and not numbered(names):
+            raise CheckpointError(
+                f"layers of one shape ({', '.join(sorted(names))[:120]}) could stand in any order, which the "
+                "file does not keep; number their names, name the network with arch=, or export it as ONNX"
+            )
+    return by_name
 
 
 def chained(layers: list[Part]) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from armour.formats.entries import Entries
-from armour.formats.recognise import FAMILIES, Found, Shape, chained, orders, parts, refuse
+from armour.formats.recognise import FAMILIES, Found, Part, Shape, arranged, chained, parts, refuse
 from armour.tensor import zoo
 
 _CONVOLUTIONS = [(64, 11), (192, 5), (384, 3), (256, 3), (256, 3)]
 _FEATURES = 256 * 6 * 6
 _LAYERS = [f"features.{i}" for i in (0, 3, 6, 8, 10)] + [f"classifier.{i}" for i in (1, 4, 6)]
+
+
+def _ends_in_dense(order: list[Part]) -> bool:
+    return [part.kind for part in order] == ["conv"] * 5 + ["dense"] * 3 and chained(order)
 
 
 @FAMILIES.register("alexnet")
@@ -20,7 +24,7 @@ def alexnet(entries: Entries, input_shape: Shape | None) -> Found | None:
     layers = parts(entries)
     if sorted(part.kind for part in layers) != ["conv"] * 5 + ["dense"] * 3:
         return None
-    chain = next((order for order in orders(layers) if chained(order)), None)
+    chain = arranged(entries, _ends_in_dense)
     if chain is None:
         return None
     kernels = [(part.shape[0], part.shape[2]) for part in chain[:5]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from armour.formats.entries import Entries
-from armour.formats.recognise import FAMILIES, Found, Shape, Stack, chained, image, orders, parts
+from armour.formats.recognise import FAMILIES, Found, Shape, Stack, arranged, chained, image, parts
 from armour.tensor import nn
 
 # Features that the first dense layer takes -> height of the input -> padding of the first convolution.
@@ -19,9 +19,7 @@ def lenet5(entries: Entries, input_shape: Shape | None) -> Found | None:
     layers = parts(entries)
     if sorted(part.kind for part in layers) != ["conv"] * 2 + ["dense"] * 3:
         return None
-    chain = next(
-        (order for order in orders(layers) if _is_lenet([p.shape for p in order]) and chained(order)), None
-    )
+    chain = arranged(entries, lambda order: _is_lenet([part.shape for part in order]) and chained(order))
     if chain is None or chain[2].shape[1] not in _SIZES:
         return None
     first, second, *dense = chain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from armour.formats.entries import Entries
-from armour.formats.recognise import FAMILIES, Found, Shape, Stack, chained, orders, parts, refuse
+from armour.formats.recognise import FAMILIES, Found, Shape, Stack, arranged, chained, parts, refuse
 from armour.tensor import nn
 
 # Sizes of a first layer that stand for images of one well-known shape.
@@ -18,7 +18,7 @@ def mlp(entries: Entries, input_shape: Shape | None) -> Found | None:
     layers = parts(entries)
     if any(part.kind != "dense" for part in layers):
         return None
-    chain = next((order for order in orders(layers) if chained(order)), None)
+    chain = arranged(entries, chained)
     if chain is None or chain[-1].shape[0] < 2:
         return None
     size = chain[0].shape[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from armour.formats.entries import Entries
-from armour.formats.recognise import FAMILIES, Found, Part, Shape, Stack, chained, image, orders, parts
+from armour.formats.recognise import FAMILIES, Found, Part, Shape, Stack, arranged, chained, image, parts
 from armour.tensor import nn
 
 _WIDTHS = (64, 128, 256, 512)
@@ -23,20 +23,25 @@ def vgg(entries: Entries, input_shape: Shape | None) -> Found | None:
 
     Simonyan and Zisserman, 2015, https://arxiv.org/abs/1409.1556.
     """
-    layers = parts(entries)
-    if {part.kind for part in layers} - {"conv", "dense", "norm"}:
+    if {part.kind for part in parts(entries)} - {"conv", "dense", "norm"}:
         return None
-    for order in orders(layers):
-        convolutions, norms, dense = (
-            [part for part in order if part.kind == kind] for kind in ("conv", "norm", "dense")
-        )
-        depth = _depth(convolutions)
-        if depth is None or not 1 <= len(dense) <= 3 or not chained([*convolutions, *dense]):
-            continue
-        if norms and not _fit(convolutions, norms):
-            continue
-        return _build(depth, convolutions, norms, dense, input_shape)
-    return None
+    order = arranged(entries, _is_vgg)
+    if order is None:
+        return None
+    convolutions, norms, dense = _sorted(order)
+    depth = _depth(convolutions)
+    return None if depth is None else _build(depth, convolutions, norms, dense, input_shape)
+
+
+def _sorted(order: list[Part]) -> list[list[Part]]:
+    """Convolutions, normalisation and dense layers, each in the given order."""
+    return [[part for part in order if part.kind == kind] for kind in ("conv", "norm", "dense")]
+
+
+def _is_vgg(order: list[Part]) -> bool:
+    convolutions, norms, dense = _sorted(order)
+    chains = _depth(convolutions) is not None and 1 <= len(dense) <= 3 and chained([*convolutions, *dense])
+    return chains and (not norms or _fit(convolutions, norms))
 
 
 def _depth(convolutions: list[Part]) -> tuple[int, ...] | None:

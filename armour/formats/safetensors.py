@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,12 @@ _LENGTH = struct.Struct("<Q")
 
 def dump(arrays: Mapping[str, np.ndarray]) -> bytes:
     """The bytes of a file that holds these arrays, sorted by name; equal arrays give equal bytes."""
+    return b"".join(chunks(arrays))
+
+
+def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes]:
+    """The bytes that `dump` gives, an array at a time."""
     header: dict[str, Any] = {}
-    parts: list[bytes] = []
     offset = 0
     for name, array in sorted(arrays.items()):
         dtype = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
@@ -38,13 +42,14 @@ def dump(arrays: Mapping[str, np.ndarray]) -> bytes:
             raise CheckpointError(
                 f"array {name!r} has dtype {array.dtype}, which safetensors cannot hold; convert it"
             )
-        parts.append(np.ascontiguousarray(array, dtype).tobytes())
-        end = offset + len(parts[-1])
+        end = offset + array.nbytes
         header[name] = {"dtype": _NAMES[dtype], "shape": list(array.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
     text += b" " * (-len(text) % 8)  # so that the data is aligned
-    return b"".join([_LENGTH.pack(len(text)), text, *parts])
+    yield _LENGTH.pack(len(text)) + text
+    for _, array in sorted(arrays.items()):
+        yield np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
 
 
 def parse(raw: bytes, source: str) -> dict[str, np.ndarray]:

@@ -140,6 +140,33 @@ def test_dense_layers_in_any_order_of_names(tmp_path: Path) -> None:
     assert model.name == "mlp" and model.num_classes == 15
 
 
+def test_layers_of_one_shape_need_an_order(tmp_path: Path) -> None:
+    """In a file sorted by name, numbers in the names decide, read as numbers; other names decide nothing."""
+    shapes = [("fc1", (6, 4)), *((f"fc{i}", (6, 6)) for i in range(2, 12)), ("fc12", (3, 6))]
+    arrays = layers(*shapes)
+    x = np.random.default_rng(0).random((4, 1, 2, 2), dtype=np.float32)
+    y = x.reshape(4, 4).astype(np.float64)
+    for i in range(1, 13):
+        y = y @ arrays[f"fc{i}.weight"].T + arrays[f"fc{i}.bias"]
+        y = np.maximum(y, 0) if i < 12 else y
+    np.testing.assert_allclose(
+        load(tmp_path / "m", arrays, input_shape=(1, 2, 2)).logits(x), y, rtol=1e-5, atol=1e-6
+    )
+    named = layers(("first", (6, 4)), ("second", (6, 6)), ("other", (6, 6)), ("zlast", (3, 6)))
+    with pytest.raises(
+        CheckpointError, match=r"layers of one shape \(other, second\) could stand in any order"
+    ):
+        load(tmp_path / "m", named, input_shape=(1, 2, 2))
+    path = tmp_path / "m.pt"  # PyTorch keeps the order of the network
+    path.write_bytes(torch_made.zipped(torch_made.tensors(named)))
+    model = armour.load(path, input_shape=(1, 2, 2), **STATED)
+    y = x.reshape(4, 4).astype(np.float64)
+    for name in ("first", "second", "other", "zlast"):
+        y = y @ named[f"{name}.weight"].T + named[f"{name}.bias"]
+        y = y if name == "zlast" else np.maximum(y, 0)
+    np.testing.assert_allclose(model.logits(x), y, rtol=1e-5, atol=1e-6)
+
+
 def test_a_linear_classifier(tmp_path: Path) -> None:
     arrays = layers(("fc", (10, 784)))
     model = load(tmp_path / "m", arrays)
@@ -344,6 +371,12 @@ def test_by_shape_only_where_it_is_clear(tmp_path: Path) -> None:
             arch=net,
             input_shape=(1, 2, 2),
         )
+    other = {
+        f"{'ba'[i]}.{role}": a for i in range(2) for role, a in (("weight", np.eye(4)), ("bias", np.ones(4)))
+    }
+    same = nn.Sequential(nn.Flatten(), nn.Linear(4, 4, rng=0), nn.Linear(4, 4, rng=0))
+    with pytest.raises(CheckpointError, match=r"arrays of one shape \(a\.bias, b\.bias\)"):
+        load(tmp_path / "m", other, arch=same, input_shape=(1, 2, 2))
     nameless = {f"{i}": array for i, array in enumerate(arrays.values())}
     with pytest.raises(CheckpointError, match="several vectors of one length"):
         load(tmp_path / "m", nameless, arch=net, input_shape=(1, 2, 2))
