@@ -13,7 +13,7 @@ import numpy as np
 
 from armour.black_box import CallableModel
 from armour.checks import count, describe
-from armour.errors import BackendUnavailable, CheckpointError, InvalidArgument
+from armour.errors import ArmourError, BackendUnavailable, CheckpointError, InvalidArgument
 from armour.files import sha256_file
 from armour.preprocessing import DTYPES, Preprocessing, joined
 
@@ -72,7 +72,7 @@ class OnnxRuntimeModel(CallableModel):
                 "dtype": self._dtypes[self.input],
                 "output": self.output,
             },
-        }
+        } | _said(self.path)
 
     @property
     def fingerprint(self) -> str:
@@ -231,6 +231,21 @@ def _value(name: str, value: np.ndarray, shape: list[Any], dtype: str, n: int) -
             )
         value = np.broadcast_to(value, sides)
     return np.ascontiguousarray(value, dtype=dtype)
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What the file says of itself: producer, opset, operators with counts, licence."""
+    from armour.formats.onnx import metadata
+    from armour.formats.onnx.proto import read
+
+    try:
+        parsed = read(path)
+    except ArmourError:
+        return {}  # it is onnxruntime that has to take the file
+    found: dict[str, Any] = {"producer": parsed.producer, "opset": parsed.opsets.get("", 1)}
+    found["operators"] = {name: n for (_, name), n in parsed.operators().most_common()}
+    licence = metadata.licence(parsed)
+    return found | ({"licence": licence} if licence else {})
 
 
 def _beside(path: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from armour.cli.model_facts import describe
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import json_option, print_json
 from armour.cli.remote import MODEL, remote_options
+from armour.preprocessing import Preprocessing
 from armour.tensor.layers import LAYERS
 
 _SHOWN = 20  # class names in the text
@@ -72,11 +73,14 @@ def render(facts: dict[str, Any]) -> str:
     if "layers" in facts:
         mean, std = (", ".join(f"{v:g}" for v in facts[key]) for key in ("mean", "std"))
         lines.append(("normalised", f"mean {mean}; standard deviation {std}"))
-    if facts["preprocessing"]["text"] != "none":
+    if facts["preprocessing"]["text"] != "none" and not ("layers" in facts and _normalises(facts)):
         lines.append(("prepared", facts["preprocessing"]["text"]))
     if "layers" in facts:
         lines.append(("parameters", f"{facts['parameters']:,} (and {facts['buffers']:,} in buffers)"))
         lines.append(("operators", _counted(facts["operators"])))
+    own = facts["provenance"].get("operators")
+    if isinstance(own, dict) and all(isinstance(n, int) for n in own.values()):
+        lines.append(("in the file", _plain(_counted(own))))
     lines += _provenance(facts)
     lines.append(("licence", _plain(facts["licence"] or "not stated")))
     lines.append(("export", "; ".join(_export(*item) for item in facts["exportable"].items())))
@@ -89,6 +93,12 @@ def render(facts: dict[str, Any]) -> str:
         lines.append(("answers", f"sha256 {facts['fingerprint']} (what the model is known by)"))
     text = "\n".join([f"{key:<11} {value}" for key, value in lines] + matched.lines(facts["provenance"]))
     return text + ("\n\n" + _table(facts["layers"]) if "layers" in facts else "")
+
+
+def _normalises(facts: dict[str, Any]) -> bool:
+    """True if the inputs are normalised and nothing else is done to them."""
+    plain = Preprocessing().to_dict() | {"mean": facts["mean"], "std": facts["std"]}
+    return {key: v for key, v in facts["preprocessing"].items() if key != "text"} == plain
 
 
 def _taken(takes: dict[str, Any]) -> str:

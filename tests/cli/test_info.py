@@ -64,6 +64,13 @@ def test_a_network_with_preprocessing(tmp_path: Path) -> None:
     assert lines["kind"] == "network, with gradients"
 
 
+def test_a_network_that_is_only_normalised_says_so_once(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    armour.save(ModuleModel(module, mean=0.5, std=0.25, input_shape=(3, 2, 2)), tmp_path / "m.ckpt")
+    lines = shown(tmp_path / "m.ckpt")
+    assert lines["normalised"] == "mean 0.5; standard deviation 0.25" and "prepared" not in lines
+
+
 def test_what_is_not_stated_is_said_so(tmp_path: Path) -> None:
     path = tmp_path / "m.ckpt"
     armour.save(small_models.centroids(*small_models.digits(50)), path)
@@ -105,6 +112,8 @@ def test_an_onnx_file_as_a_black_box(tmp_path: Path) -> None:
     assert found["takes"]["dtype"] == "float32" and found["takes"]["name"]
     assert found["class_names"] == list("abcdefghij") and found["num_classes"] == 10
     assert found["provenance"]["runtime"].startswith("onnxruntime ")
+    assert found["provenance"]["operators"] == {"Gemm": 2, "Flatten": 1, "Relu": 1}
+    assert lines["in the file"] == "Gemm 2, Flatten 1, Relu 1"
     assert lines["file"] == f"sha256 {found['file_sha256']}"
     other = armour.load(path, runtime="onnxruntime", bounds=(0, 1))
     x = np.random.default_rng(0).random((9, 1, 8, 8), dtype=np.float32)
