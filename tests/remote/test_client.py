@@ -41,7 +41,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def model(fake: Fake, *, remote: dict[str, Any] | None = None, **options: Any) -> RemoteModel:
     options.setdefault("bounds", (0, 1))
-    return RemoteModel(fake.url, remote=RemoteOptions(**{"timeout": 2.0, **(remote or {})}), **options)
+    return RemoteModel(fake.url, remote=RemoteOptions(**{"timeout": 10.0, **(remote or {})}), **options)
 
 
 # -- retries, pace and budget ----------------------------------------------------------------------------

@@ -29,8 +29,11 @@ def _no_hanging() -> Iterator[None]:
 
 
 def model(fake: Fake, **options: Any) -> RemoteModel:
-    options = {"timeout": 0.3, "retries": 2, "backoff": 0.01, "max_bytes": 100_000} | options
-    return RemoteModel(fake.url, bounds=(0, 1), remote=RemoteOptions(**options))
+    """A model whose metadata are read with patience; only then the timeout holds."""
+    options = {"timeout": 10.0, "retries": 2, "backoff": 0.01, "max_bytes": 100_000} | options
+    asked = RemoteModel(fake.url, bounds=(0, 1), remote=RemoteOptions(**options | {"timeout": 10.0}))
+    asked.client.options = RemoteOptions(**options)
+    return asked
 
 
 def failure(infer: Callable[[Request], Reply], **options: Any) -> tuple[RemoteError, int]:
@@ -142,7 +145,7 @@ def test_wrong_binary_answers(answer: bytes, expected: str) -> None:
 def test_timeouts_are_retried_and_end() -> None:
     with Fake() as fake:
         fake.infer = lambda request: fake.hang()
-        asked = model(fake)
+        asked = model(fake, timeout=0.2)
         with pytest.raises(RemoteError, match=r"timed out; asked 3 times, 0 samples.*--timeout") as caught:
             asked.logits(X)
     assert (caught.value.attempts, caught.value.status) == (3, 0)
@@ -164,7 +167,7 @@ def test_a_server_that_drips_is_timed_out(start: bytes, piece: bytes) -> None:
     with Fake() as fake:
         fake.infer = lambda request: fake.drip(start, piece, 0.005)
         with pytest.raises(RemoteError, match=r"timed out|100 headers"):
-            model(fake, retries=0).logits(X)
+            model(fake, timeout=0.3, retries=0).logits(X)
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -36,7 +36,7 @@ def model() -> ModuleModel:
 
 @pytest.fixture(scope="module")
 def server(model: ModuleModel) -> Iterator[Server]:
-    with Server(model, limits=Limits(batch=32, body=60_000, wait=0.5, transfer=0.5)) as running:
+    with Server(model, limits=Limits(batch=32, body=60_000, wait=20, transfer=20)) as running:
         yield running
 
 

@@ -130,7 +130,7 @@ def test_connections_beyond_the_limit_are_told_to_come_later() -> None:
 )
 def test_slow_clients_are_let_go(start: bytes) -> None:
     """A byte at a time keeps no connection: the time is for the whole request."""
-    with Server(MODEL, limits=Limits(wait=0.3, transfer=0.3)) as server, connect(server) as slow:
+    with Server(MODEL, limits=Limits(wait=1.0, transfer=1.0)) as server, connect(server) as slow:
         slow.sendall(start)
         ended = False
         for _ in range(200):
