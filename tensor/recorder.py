@@ -76,6 +76,7 @@ class _Recorder:
         self.weights = {id(t.data): (name, t) for name, t in module.named_tensors()}
         self.used: dict[str, Any] = {}
         self.names: set[str] = {name for name, _ in module.named_tensors()}
+        self.times: dict[str, int] = {}
         self.tensors: dict[int, str] = {}
         self.arrays: dict[int, str] = {}
         self.keep: list[Any] = []  # ids stay unique as long as their objects live
@@ -193,10 +194,11 @@ class _Recorder:
         return name
 
     def _unique(self, name: str) -> str:
-        candidate, times = name, 1
+        candidate, times = name, self.times.get(name, 1)
         while candidate in self.names:
             times += 1
             candidate = f"{name}_{times}"
+        self.times[name] = times  # the search goes on from here: a long network has thousands of one kind
         self.names.add(candidate)
         return candidate
 

@@ -17,7 +17,7 @@ from armour.tensor.recorder import record
 
 from .head import Head
 from .module import OnnxModule
-from .proto import OnnxModel
+from .proto import Excess, OnnxModel
 from .tail import agree, logarithmic
 from .values import dtype_of
 
@@ -61,6 +61,8 @@ def capture(
     try:
         network = _batched(model, entry, head, fixed, bounds)
         differs = _dependent(network, entry, bounds)
+    except Excess:
+        raise
     except (CheckpointError, UnsupportedError) as error:
         if isinstance(error, UnsupportedError) and "operators that" in str(error):
             raise

@@ -18,12 +18,14 @@ from armour.tensor.module import skip_init
 from armour.tensor.tape import state
 from armour.tensor.watch import STATE
 
-from .proto import OnnxGraph, OnnxModel, OnnxNode, Unreadable
+from .proto import Excess, OnnxGraph, OnnxModel, OnnxNode, Unreadable
 from .rules import RULES, Call, Value, load_rules
 from .rules_quantise import carry_twins
 from .twins import Twins
 
-MAX_RUNS = 200_000  # operators carried out in one run: a loop or nested functions could ask for any number
+# Operators carried out in one run, for which loops and nested functions could ask in any number; a network of
+# the engine may have no more nodes.
+MAX_RUNS, MAX_BUILT = 50_000, 20_000
 MAX_FILLED = 640 << 20  # bytes of one layer's weights that are a single number in the file
 MAX_FOLDED = 256 << 20  # bytes of arrays computed from the weights while the model is read
 ADVICE = (
@@ -112,10 +114,9 @@ class Interpreter:
 
     def _node(self, node: OnnxNode, opsets: Mapping[str, int]) -> list[Value | None]:
         self.runs += 1
-        if self.runs > MAX_RUNS:
-            raise CheckpointError(
-                f"the model asks for more than {MAX_RUNS:,} operators in one run; it is refused"
-            )
+        most = MAX_BUILT if self.building else MAX_RUNS
+        if self.runs > most:
+            raise Excess(f"the model asks for more than {most:,} operators in one run; it is refused")
         inputs = [self._value(name, node) if name else None for name in node.inputs]
         function = self.model.functions.get((node.domain, node.op))
         if function is not None:
@@ -129,7 +130,7 @@ class Interpreter:
             folded = [asnumpy(v.data) if isinstance(v, Tensor) else v for v in found]
             self.folded += sum(v.nbytes for v in folded if v is not None and v.base is None)
             if self.folded > MAX_FOLDED:
-                raise CheckpointError(
+                raise Excess(
                     f"the model computes more than {MAX_FOLDED >> 20} MiB from its weights; it is refused"
                 )
             return list(folded)

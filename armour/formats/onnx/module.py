@@ -48,6 +48,7 @@ class OnnxModule(Module):
         self.whole, self.exported_for_one = whole, exported_for_one
         self._members: dict[str, Any] = {}
         self._taken = {"input"}
+        self._times: dict[str, int] = {}
         self._calls: list[tuple[str, dict[str, Any], Layer]] = []
         self._shared: dict[Any, Layer] = {}
         self._weights: dict[str, list[Parameter | Buffer]] = {}
@@ -128,10 +129,11 @@ class OnnxModule(Module):
 
     def _unique(self, name: str, inner: list[str] | None = None) -> str:
         """The name, or one made of it, that neither it nor its weights share with another."""
-        candidate, times = name, 1
+        candidate, times = name, self._times.get(name, 1)
         while any(part in self._taken for part in _names(candidate, inner)):
             times += 1
             candidate = f"{name}_{times}"
+        self._times[name] = times
         self._taken.update(_names(candidate, inner))
         return candidate
 

@@ -25,6 +25,10 @@ _SIMPLE = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
 _TENSOR, _TENSORS = 4, 9
 
 
+class Excess(CheckpointError):
+    """A file asks for more than any honest model does: there is no second try."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OnnxNode:
     """One operator call. inputs, outputs: names of values, "" for one that is left out."""
