@@ -19,16 +19,16 @@ from armour.errors import ArmourError, CheckpointError, UnsupportedError
 from armour.formats.onnx import wire
 from armour.formats.onnx_import import run_model
 
-LIMIT_S = 10.0
+LIMIT_S = 10.0  # of processor time, so that a busy machine changes nothing
 LIMIT_KIB = 1 << 20
 
 
 def refused(path: Path, kind: type[ArmourError] = CheckpointError, match: str = ".") -> str:
     """Loading ends in this error, in one line, within the limits on time and memory."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(kind, match=match) as caught:
         armour.load(path, bounds=(0, 1))
-    assert time.monotonic() - start < LIMIT_S
+    assert time.process_time() - start < LIMIT_S
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < LIMIT_KIB
     text = str(caught.value)
     assert "\n" not in text and len(text) < 1500 and text.isprintable()

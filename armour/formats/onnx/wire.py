@@ -11,7 +11,7 @@ from typing import Any
 
 from armour.errors import CheckpointError
 
-MAX_FIELDS = 1_500_000  # occurrences of fields, each about 100 bytes once parsed
+MAX_FIELDS = 1_000_000  # occurrences of fields, each about 100 bytes once parsed
 MAX_PACKED = 64 << 20  # bytes of packed whole numbers, each of which becomes 8
 MAX_DEPTH = 40  # messages inside messages
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
