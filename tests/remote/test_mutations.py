@@ -25,7 +25,7 @@ from armour.serving.limits import Limits
 from armour.serving.service import Refused, Service
 
 CASES = 10_000
-X = np.linspace(0, 1, 3 * 64, dtype=np.float32).reshape(3, 1, 8, 8)
+X = np.linspace(0, 1, 3 * 4, dtype=np.float32).reshape(3, 1, 2, 2)
 VALUES: list[Any] = [
     *(None, True, -1, 0, 1, 2.5, 1 << 40, 10**30, 1e308, "", "FP32", "INT64", "BOOL", "x" * 99, [], {}),
     *([1], [[1, 2], [3]], {"binary_data_size": 4}, [-1, 3], [3, 0], [0], float("nan"), float("inf")),
@@ -106,10 +106,10 @@ def test_answers(binary: bool) -> None:
 @pytest.mark.parametrize("binary", [False, True])
 def test_requests(binary: bool) -> None:
     # A model that takes no time: what is tested stands in front of it.
-    shape = {"input_shape": (1, 8, 8), "num_classes": 10, "outputs": "logits"}
+    shape = {"input_shape": (1, 2, 2), "num_classes": 10, "outputs": "logits"}
     model = CallableModel(lambda x: np.zeros((len(x), 10), np.float32), **shape)
     service = Service(model, "m", Limits(batch=4), "0")
-    entry: dict[str, Any] = {"name": "input", "shape": [3, 1, 8, 8], "datatype": "FP32"}
+    entry: dict[str, Any] = {"name": "input", "shape": [3, 1, 2, 2], "datatype": "FP32"}
     entry |= {"parameters": {"binary_data_size": X.nbytes}} if binary else {"data": X.tolist()}
     text = json.dumps({"id": "1", "inputs": [entry], "outputs": [{"name": "logits"}]}).encode()
 
