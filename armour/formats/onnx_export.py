@@ -46,9 +46,10 @@ def export_onnx(
 ) -> None:
     """Write a network as an ONNX file, atomically: from inputs in the model's bounds to its logits.
 
-    opset: 17 to 22. batch: a fixed number of samples; any number by default, as the axis "n". Raises
-    UnsupportedError, before anything is written, for a black box, for more than 2 GiB of weights, and with
-    all layers and operations that ONNX cannot express; InvalidArgument for a place that cannot be written.
+    opset: 17 to 22. batch: a fixed number of samples; any number by default, as the axis "n", unless the
+    network itself takes one sample at a time. Raises UnsupportedError, before anything is written, for a
+    black box, for more than 2 GiB of weights, and with all layers and operations that ONNX cannot express;
+    InvalidArgument for a place that cannot be written.
     """
     if not isinstance(model, ModuleModel):
         raise UnsupportedError(f"{model.name} is a black box; only networks can be written as ONNX")
@@ -108,7 +109,7 @@ def graph_to_onnx(
     """
     if opset not in IR_VERSIONS:
         raise InvalidArgument(f"expected opset from 17 to 22, got {describe('opset', opset)}")
-    batch = None if batch is None else count("batch", batch)
+    batch = _batch(graph, None if batch is None else count("batch", batch))
     total = sum(array.nbytes for array in state.values())
     if total > MAX_BYTES:
         raise UnsupportedError(
@@ -126,6 +127,17 @@ def graph_to_onnx(
     proto = _model(writer, given, _made(writer, out), name)
     _check(proto)
     return proto
+
+
+def _batch(graph: Graph, wanted: int | None) -> int | None:
+    """The size of the batch: of a graph that fixes it, its own."""
+    lengths = {v.shape[0] for v in graph.inputs if v.shape}
+    if None in lengths or len(lengths) != 1:
+        return wanted
+    (own,) = lengths
+    if wanted not in (None, own):
+        raise InvalidArgument(f"the network takes batches of {own} alone, got batch={wanted}")
+    return own
 
 
 def _emit(

@@ -236,6 +236,22 @@ def test_all_refused_rows_are_counted_at_once() -> None:
     assert "op relu_grad (a step of backward passes alone), 1 node" in text
 
 
+def test_a_network_that_takes_one_sample_at_a_time() -> None:
+    def graph(name: str, shape: tuple[int | None, ...]) -> Graph:
+        node = Node(name=name, kind="op", type="multiply", inputs=("x", 2.0))
+        return Graph(inputs=(Input(name="x", shape=shape),), nodes=(node,), outputs=(name,))
+
+    proto = graph_to_onnx(graph("y", (1, 3)), {}, front=graph("front", (None, 3)))
+    dims = [
+        [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*proto.graph.input, *proto.graph.output)
+    ]
+    assert dims == [[1, 3], [1, 3]]
+    x = np.ones((1, 3), np.float32)
+    close(Elsewhere(proto)(x)[0], x * 4)
+    with pytest.raises(InvalidArgument, match="batches of 1 alone"):
+        graph_to_onnx(graph("y", (1, 3)), {}, batch=2)
+
+
 # -- preprocessing ----------------
 
 
