@@ -19,7 +19,7 @@ from armour.tensor.tape import state
 from armour.tensor.watch import STATE
 
 from .proto import Excess, OnnxGraph, OnnxModel, OnnxNode, Unreadable
-from .rules import RULES, Call, Value, load_rules
+from .rules import RULES, Call, Listed, Value, is_known, load_rules
 from .rules_quantise import carry_twins
 from .twins import Twins
 
@@ -69,7 +69,10 @@ class Interpreter:
         wanted = graph.outputs if outputs is None else outputs
         nodes = needed(graph, wanted)
         refuse_unknown(self.model, nodes)
-        return self.graph(graph, dict(inputs), self.model.opsets, nodes, wanted)
+        found = self.graph(graph, dict(inputs), self.model.opsets, nodes, wanted)
+        if any(isinstance(v, Listed) for v in found):
+            raise UnsupportedError("an output of the model is a list of tensors; name a tensor as its output")
+        return found
 
     def graph(
         self,
@@ -123,17 +126,17 @@ class Interpreter:
             return self._function(node, inputs, function)
         call = Call(node, inputs, opsets, self)
         rule = RULES[node.domain, node.op]
-        if all(not isinstance(v, Tensor) for v in inputs) and not _has_graph(node):
+        if all(map(is_known, inputs)) and not _has_graph(node):
             with self._quietly():
                 call.folding = True
                 found = self._carry_out(rule, call)
-            folded = [asnumpy(v.data) if isinstance(v, Tensor) else v for v in found]
-            self.folded += sum(v.nbytes for v in folded if v is not None and v.base is None)
+            folded = [_folded(v) for v in found]
+            self.folded += sum(v.nbytes for v in folded if isinstance(v, np.ndarray) and v.base is None)
             if self.folded > MAX_FOLDED:
                 raise Excess(
                     f"the model computes more than {MAX_FOLDED >> 20} MiB from its weights; it is refused"
                 )
-            return list(folded)
+            return folded
         found = self._carry_out(rule, call)
         if self.twins:
             carry_twins(call, rule, found)
@@ -265,6 +268,12 @@ def _last_uses(nodes: tuple[OnnxNode, ...], outputs: tuple[str, ...]) -> dict[in
         if name not in outputs:
             free.setdefault(index, []).append(name)
     return free
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, Listed):
+        return Listed(_folded(v) for v in value.values)
+    return asnumpy(value.data) if isinstance(value, Tensor) else value
 
 
 def _has_graph(node: OnnxNode) -> bool:

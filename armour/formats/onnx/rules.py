@@ -7,7 +7,7 @@ the model's input are tensors; all others are NumPy arrays, known when the model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from .interpreter import Interpreter
 
 Value: TypeAlias = Tensor | np.ndarray
+
+
+class Listed:
+    """A list of tensors and arrays, which only the operators of rules_sequence.py take."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self.values = tuple(values)
+
+
+def is_known(value: Any) -> bool:
+    """True for what is known when the model is read."""
+    return not any(isinstance(v, Tensor) for v in (value.values if isinstance(value, Listed) else (value,)))
+
+
 Rule: TypeAlias = Callable[["Call"], Any]
 RULES: dict[tuple[str, str], Rule] = {}
 """Rules by (domain, operator); ONNX's own domain is ""."""
@@ -194,6 +210,7 @@ def load_rules() -> None:
         rules_reduce,
         rules_resize,
         rules_sampling,
+        rules_sequence,
         rules_shape,
         rules_signal,
     )
