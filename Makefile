@@ -17,7 +17,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-record parity conformance clients clean
+.PHONY: help demo test lint format bench bench-record parity conformance clients clients-bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ conformance: $(DEV)/.stamp $(ONNX_TESTS)/.stamp  ## run ONNX's backend tests; do
 
 clients: $(CLIENTS)/.stamp  ## trained models from other people's packages, against onnxruntime
 	$(ONE_THREAD) $(CLIENTS)/bin/python -m pytest -n $(WORKERS) -q tests/clients $(ARGS)
+
+clients-bench: $(CLIENTS)/.stamp  ## speed of those models against onnxruntime, one thread
+	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests/clients $(CLIENTS)/bin/python -m measure $(ARGS)
 
 clean:  ## remove environments and everything built
 	rm -rf $(VENV) $(DEV) $(PARITY) $(CLIENTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

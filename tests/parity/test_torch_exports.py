@@ -19,6 +19,7 @@ import armour
 from armour.attacks import PGD
 
 SHAPES = {"lenet5": (1, 28, 28), "resnet8": (3, 28, 28)}
+STEPS = {"lenet5": 400, "resnet8": 100}
 EPSILONS = {"lenet5": 0.05, "resnet8": 0.01}
 MEAN, STD = 0.3, 0.4
 
@@ -33,13 +34,13 @@ def digits(channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def trained(arch: str) -> Any:
-    """The network after 120 steps on the digits, in evaluation mode."""
+    """The network after some steps on the digits, in evaluation mode."""
     torch.manual_seed(0)
     net = peers.build(arch, SHAPES[arch], 10).train().requires_grad_(True)
     x, y = digits(SHAPES[arch][0])
     images, labels = (torch.from_numpy(x) - MEAN) / STD, torch.from_numpy(y)
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
-    for step in range(120):
+    for step in range(STEPS[arch]):
         rows = torch.arange(step * 64, step * 64 + 64) % 1500
         optimiser.zero_grad()
         nn.functional.cross_entropy(net(images[rows]), labels[rows]).backward()
