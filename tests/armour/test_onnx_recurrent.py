@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_models
 import pytest
 
+import armour
 from armour.errors import CheckpointError, UnsupportedError
 from armour.formats.onnx_import import run_model
 from armour.tensor import Tensor, grad
@@ -158,6 +161,17 @@ def test_activations_take_their_numbers_in_order() -> None:
     gates = [x[0] @ weights["w"][d].T + weights["b"][d][:2] + weights["b"][d][2:] for d in range(2)]
     np.testing.assert_allclose(y[0, 0], 2 * gates[0] - 1, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(y[0, 1], np.where(gates[1] > 0, gates[1], gates[1] / 2), rtol=1e-5, atol=1e-6)
+
+
+def test_long_sequences_are_refused_before_they_become_a_network(tmp_path: Path) -> None:
+    w = {"w": np.zeros((1, 8, 1), np.float32), "r": np.zeros((1, 8, 2), np.float32)}
+    call = onnx_models.node("LSTM", ["x", "w", "r"], ["", "", "out"], hidden_size=2, layout=1)
+    end = onnx_models.node("Flatten", ["out"], ["scores"])
+    proto = onnx_models.make([call, end], {"x": ("n", 5_000, 1)}, {"scores": ("n", 2)}, w)
+    path = onnx_models.write(proto, tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedError, match="LSTM over 5000 steps with options that no layer has"):
+        armour.load(path, bounds=(0, 1))
+    assert np.isfinite(run_model(path, [np.zeros((1, 5_000, 1), np.float32)])[0]).all()
 
 
 def test_what_does_not_fit_is_told() -> None:

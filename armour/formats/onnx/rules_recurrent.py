@@ -16,7 +16,7 @@ from armour.tensor.core import Tensor
 from .recurrent_steps import Direction, activations_of
 from .rules import Call, rule
 
-MAX_STEPS = 20_000
+MAX_STEPS, MAX_UNROLLED = 20_000, 1_000  # of a sequence; of one that becomes nodes of a network
 ORDERS = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}  # PyTorch's gates, as places in ONNX's
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 
@@ -38,6 +38,7 @@ def recurrent(c: Call) -> list[Any]:
         c.shape(2) != (len(backwards), gates * hidden, hidden)
     ):  # fmt: skip
         raise c.damaged(f"has weights {c.shape(1)} and {c.shape(2)} for {x.shape[2]} features")
+    c.run.runs += x.shape[0]  # each step is as much work as an operator
     y, *last = _by_layer(c, x, backwards) if _usual(c, x) else _unrolled(c, x, backwards)
     if turned:
         y = T.transpose(y, (2, 0, 1, 3))
@@ -91,6 +92,8 @@ def _by_layer(c: Call, x: Tensor, backwards: tuple[bool, ...]) -> list[Tensor]:
 
 def _unrolled(c: Call, x: Tensor, backwards: tuple[bool, ...]) -> list[Tensor]:
     kind = c.node.op
+    if c.run.building and not c.folding and x.shape[0] > MAX_UNROLLED:
+        raise c.unsupported(f"{kind} over {x.shape[0]} steps with options that no layer has")
     functions = activations_of(c, DEFAULTS[kind], len(backwards))
     outputs, ends = [], []
     for i, back in enumerate(backwards):
