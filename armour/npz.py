@@ -18,7 +18,8 @@ _MAX_HEADER = 10_000  # bytes of text; NumPy's own limit
 # The header is a Python dictionary as text. Its three entries are looked for; nothing is evaluated.
 _DESCR = re.compile(r"'descr'\s*:\s*'?([^,'}]*)")
 _ORDER = re.compile(r"'fortran_order'\s*:\s*(True|False)")
-_SHAPE = re.compile(r"'shape'\s*:\s*\(((?:\s*\d{1,18}\s*,?){0,32})\s*\)")
+_SHAPE = re.compile(r"'shape'\s*:\s*\(([\d\s,]*)\)")  # no repeats inside repeats: those take for ever
+_MAX_AXES, _MAX_DIGITS = 32, 18
 _PLAIN = re.compile(r"[<>|=]?(?:f[248]|[iu][1248]|b1|\?|U\d{1,6})")
 
 
@@ -70,11 +71,14 @@ def parse_array(raw: bytes, path: Path, name: str, error: type[FormatError]) -> 
     if found is None or not all(found):
         raise error(f"{path}: {name!r} is no .npy array; write it with numpy.savez")
     descr, order, sizes = (match[1] for match in found if match)
+    lengths = [part.strip() for part in sizes.split(",") if part.strip()]
+    if len(lengths) > _MAX_AXES or not all(n.isdecimal() and len(n) <= _MAX_DIGITS for n in lengths):
+        raise error(f"{path}: {name!r} has a shape that no array has; write it with numpy.savez")
     if not _PLAIN.fullmatch(descr):
         objects = descr.endswith("O")
         what = "Python objects (a pickle), which are never read" if objects else f"dtype {descr[:40]!r}"
         raise error(f"{path}: {name!r} holds {what}; save plain numbers")
-    dtype, shape = np.dtype(descr), tuple(int(part) for part in sizes.split(",") if part.strip())
+    dtype, shape = np.dtype(descr), tuple(map(int, lengths))
     if not holdable(shape, dtype.itemsize) or math.prod(shape) * dtype.itemsize != len(body):
         raise error(f"{path}: {name!r} states shape {shape} of {dtype}, but holds {len(body):,} bytes")
     flat = np.frombuffer(body, dtype).astype(dtype.newbyteorder("="))

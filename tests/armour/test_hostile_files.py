@@ -32,7 +32,7 @@ from armour.cli.main import main
 from armour.formats import kinds, safetensors
 from armour.tensor import nn
 
-CASES = 1_400  # of each kind, so that all together are above 10,000
+CASES = 1_500  # of each kind, so that all together are above 10,000
 STATED = {"bounds": [0, 1], "mean": 0, "std": 1}
 
 

@@ -146,7 +146,26 @@ def test_objects_are_not_written() -> None:
 
 def test_huge_axes_beside_an_empty_one(tmp_path: Path) -> None:
     """NumPy cannot hold them, although the array has no elements."""
-    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387903, 0), }\n"
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999999999, 999999999999999999, 0), }\n"
     path = packed(tmp_path / "a.npz", {"a.npy": member(header, b"")})
     with pytest.raises(DataError, match="but holds 0 bytes"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("9" * 5000, "shape that no array has"),
+        ("1," * 40, "shape that no array has"),
+        (f"{'9' * 40}, {'9' * 40}, 1", "shape that no array has"),
+        ("1 " * 3000 + "x", "no .npy array"),
+        ("1 2,", "shape that no array has"),
+    ],
+    ids=["digits", "axes", "numbers", "never ends", "two in one"],
+)
+def test_shapes_that_once_took_for_ever(tmp_path: Path, shape: str, message: str) -> None:
+    """A pattern that repeats inside a repeat looks at such headers for hours."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n"
+    path = packed(tmp_path / "a.npz", {"a.npy": member(header, bytes(4))})
+    with pytest.raises(DataError, match=message):
         read(path)

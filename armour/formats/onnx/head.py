@@ -65,6 +65,8 @@ def _reduced(rows: Tensor, how: str) -> Tensor:
 
 def find_head(graph: OnnxGraph, output: str | None, reduce: str | None, input: str) -> Head:
     """The head for an output of the graph (the first one if it is not named)."""
+    if not output and not graph.outputs:
+        raise CheckpointError("the graph has no outputs; export the network again")
     name = output or graph.outputs[0]
     makers = {made: node for node in graph.nodes for made in node.outputs if made}
     if name not in makers:
