@@ -146,7 +146,9 @@ def test_objects_are_not_written() -> None:
 
 def test_huge_axes_beside_an_empty_one(tmp_path: Path) -> None:
     """NumPy cannot hold them, although the array has no elements."""
-    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999999999, 999999999999999999, 0), }\n"
+    header = (
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999999999, 999999999999999999, 0), }\n"
+    )
     path = packed(tmp_path / "a.npz", {"a.npy": member(header, b"")})
     with pytest.raises(DataError, match="but holds 0 bytes"):
         read(path)
