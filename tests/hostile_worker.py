@@ -1,7 +1,7 @@
 """Loads thousands of mutations of a valid model file, in a process of its own; says what came of it as JSON.
 
 `python tests/hostile_worker.py FILE COUNT SEED OPTIONS`: nothing may be printed, run, or started; every file
-either loads or ends in an ArmourError of one line, in less than ten seconds and with less than 1 GiB.
+either loads or ends in an ArmourError of one line, in less than ten seconds of work and with less than 1 GiB.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import armour
 from armour.errors import ArmourError
 from armour.preprocessing import Preprocessing
 
-SECONDS = 10
+SECONDS = 10  # of processor time: others may be at work on the machine
 GIB = 1 << 30
 # What nothing that reads a file has any business doing. Imports of our own modules are done before.
 FORBIDDEN = (
@@ -40,7 +40,7 @@ class Slow(BaseException):
 
 def outcome(path: Path, options: dict[str, Any]) -> str:
     """ "loaded", the class of the error, or what was wrong, after "!"."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         armour.load(path, **options)
         return "loaded"
@@ -54,7 +54,7 @@ def outcome(path: Path, options: dict[str, Any]) -> str:
     except BaseException as error:
         return f"!{type(error).__name__}: {ascii(str(error))[:200]}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
         raise Slow
 
     target = original.with_name(f"mutated{original.suffix}")
-    signal.signal(signal.SIGALRM, alarm)
+    signal.signal(signal.SIGPROF, alarm)
     keep, output = os.dup(1), original.with_name("printed.txt").open("wb")
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
@@ -93,9 +93,9 @@ def main() -> None:
     for i in range(count):
         changed, how = mutated(raw, rng)
         target.write_bytes(changed)
-        start = time.perf_counter()
+        start = time.process_time()
         result = outcome(target, options)
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
         outcomes[result.partition(" ")[0]] += 1
         if result.startswith("!") or seen:
             faults.append(f"case {i} ({how}): {result} {'; '.join(seen)}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import hostile
+import hostile_worker
 import keras_made
 import mindspore_made
 import numpy as np
@@ -29,6 +30,7 @@ from onnx import TensorProto, helper
 
 import armour
 from armour.cli.main import main
+from armour.errors import CheckpointError
 from armour.formats import kinds, safetensors
 from armour.tensor import nn
 
@@ -180,6 +182,29 @@ def test_the_command_line_ends_in_one_line(
         assert done.stdout == "" and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
         assert message in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["m.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (CheckpointError("m: damaged; get it again"), "CheckpointError"),
+        (CheckpointError("damaged"), "!message"),  # of which file?
+        (CheckpointError("m: two\nlines"), "!message"),
+        (CheckpointError("m: \x1b[2J"), "!message"),
+        (CheckpointError("m: " + "x" * 2000), "!message"),
+        (ValueError("what"), "!ValueError"),
+        (MemoryError(), "!MemoryError"),
+        (SystemExit(3), "!SystemExit"),
+        (RuntimeWarning("invalid value"), "!RuntimeWarning"),
+    ],
+    ids=str,
+)
+def test_the_watch_notices(raised: BaseException, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(armour, "load", load)
+    assert hostile_worker.outcome(Path("m"), {}).startswith(expected)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
