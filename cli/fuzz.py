@@ -30,8 +30,8 @@ from armour.environment import cores
 from armour.errors import ArmourError, GateFailed, InvalidArgument
 from armour.files import writable_folder
 from armour.fuzz import Corpus, FuzzConfig, Fuzzer, FuzzResult
+from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
-from armour.fuzz.mutators import names_for
 from armour.fuzz.replay import model_path
 from armour.fuzz.replay import replay as replay_corpus
 from armour.fuzz.schedule import SCHEDULES
@@ -40,6 +40,7 @@ from armour.report_build import data_info
 
 PAGE, RESULT = "report.html", "report.json"
 INTERRUPTED = 130
+_CONFIG = ("schedule", "validity", "inputs", "baseline")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 
 
@@ -85,6 +86,13 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     help="How seeds are chosen.",
 )
 @click.option(
+    "--inputs",
+    type=click.Choice(["auto", *KINDS.names()]),
+    default="auto",
+    show_default=True,
+    help="What the inputs are: images, arrays, or whole numbers such as bytes. auto: by shape and model.",
+)
+@click.option(
     "--no-baseline", is_flag=True, help="Leave out the stacked random search beside the guided one."
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if a failure was found.")
@@ -113,6 +121,7 @@ def fuzz(
     samples: int,
     validity: str,
     schedule: str,
+    inputs: str,
     no_baseline: bool,
     fail_on_finding: bool,
     jobs: int | None,
@@ -133,7 +142,7 @@ def fuzz(
     """
     folder = corpus or default_folder(model, resume)
     settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
-    settings |= {"schedule": schedule, "baseline": not no_baseline}
+    settings |= {"schedule": schedule, "inputs": inputs, "baseline": not no_baseline}
     if resume:
         settings |= _recorded(context, folder)
         model_options = _stated_before(folder) | model_options
@@ -151,10 +160,11 @@ def fuzz(
         }
         settings["model_options"] = model_options
         if not quiet and not as_json and settings["data"] is None:
+            what = "images" if chosen.x.ndim == 4 else "samples"
             click.echo(
-                f"seeds: {len(at)} of the test images of {chosen.name}, which {model} records", err=True
+                f"seeds: {len(at)} of the test {what} of {chosen.name}, which {model} records", err=True
             )
-        config = FuzzConfig(**{name: settings[name] for name in ("schedule", "validity", "baseline")})
+        config = FuzzConfig(**{name: settings[name] for name in _CONFIG})
         fuzzer = Fuzzer(target, chosen.x, chosen.y, corpus=folder, config=config, source=source)
         try:
             result = fuzzer.run(
@@ -283,7 +293,8 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     source = manifest.get("source", {})
     known = {**(source if isinstance(source, dict) else {}), **manifest["config"]}
-    names = {"samples": int, "data": str, "seed": int, "validity": str, "schedule": str, "baseline": bool}
+    names: dict[str, type] = dict.fromkeys(("data", "validity", "schedule", "inputs"), str)
+    names |= {"samples": int, "seed": int, "baseline": bool}
     given = {name: context.get_parameter_source(name) != ParameterSource.DEFAULT for name in names}
     given["baseline"] = context.get_parameter_source("no_baseline") != ParameterSource.DEFAULT
     return {
@@ -327,7 +338,7 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
     parts += ["--executions", str(result.executions), "-n", str(settings["samples"])]
     if settings["data"] is not None:
         parts += ["--data", settings["data"]]
-    for name, default in (("validity", "V2"), ("schedule", "niche")):
+    for name, default in (("validity", "V2"), ("schedule", "niche"), ("inputs", "auto")):
         if settings[name] != default:
             parts += [f"--{name}", settings[name]]
     if not settings["baseline"]:
@@ -341,7 +352,7 @@ def _report(result: FuzzResult, model: Model, chosen: Any, folder: Path, command
         result,
         model,
         data=data_info(chosen, f"test part, stratified by class, chosen by seed {result.seed}"),
-        mutators=tuple(names_for(chosen.x.shape[1:])),
+        mutators=result.mutators,
         provenance=Provenance(command=command, seed=result.seed, reproduce=(replayed, command)),
         title=f"Fuzzing of {model.name}",
     )

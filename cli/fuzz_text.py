@@ -33,6 +33,8 @@ def figures(result: FuzzResult, page: Path, command: str) -> dict[str, Any]:
         "failures": result.guided.failures,
         "classes": result.classes,
         "validity": result.validity,
+        "inputs": result.inputs,
+        "validator": result.validator,
         "valid": round(result.guided.valid / max(result.executions, 1), 4),
         **{name: guided[name] for name in ("pairs", "distinct", "roots", "levels", "failing", "coverage")},
         "stored": len(result.failures),

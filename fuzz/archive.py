@@ -12,11 +12,14 @@ import numpy as np
 
 from armour.bounds import Bounds
 
+from .kinds import Kind, of_shape
+from .partners import Partners
 from .recipe import Recipe, Step, apply_steps
 from .roots import Roots
 
 _NEVER = np.iinfo(np.int64).max
 _REBUILT = 256  # inputs rebuilt from their recipes at once
+_HELD = 1 << 26  # values of inputs, and of references, that are held; the rest is rebuilt when asked for
 
 
 class Archive:
@@ -28,9 +31,13 @@ class Archive:
     itself.
     """
 
-    def __init__(self, roots: Roots, delta: int) -> None:
+    def __init__(
+        self, roots: Roots, delta: int, kind: Kind | None = None, bounds: Bounds | None = None
+    ) -> None:
         count, classes = roots.gaps.shape
         self.roots = roots
+        self.bounds = bounds or Bounds(0, 1)
+        self.kind = kind or of_shape(roots.x.shape[1:])
         self.delta = max(1, delta)
         self.gaps = roots.gaps.copy()
         self.picks = np.zeros((count, classes))
@@ -43,16 +50,21 @@ class Archive:
         self._ref = roots.x[:0].copy()
         self._steps: list[tuple[Step, ...]] = []
         self._texts: list[str] = []  # of the steps, made when they are first asked for
+        self._most = max(1, _HELD // max(1, roots.x[:1].size))  # places that hold their inputs
 
     def parents(
         self, root: np.ndarray, label: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, list[tuple[Step, ...]]]:
-        """Images, references and steps of the holders of niches (root, label), each (n,)."""
+        """Inputs, references and steps of the holders of niches (root, label), each (n,)."""
         place = self.holder[root, label]
         x, ref = self.roots.x[root], self.roots.x[root]
-        held = place >= 0
+        steps = [self._steps[p] if p >= 0 else () for p in place.tolist()]
+        held = (place >= 0) & (place < self._most)
         x[held], ref[held] = self._x[place[held]], self._ref[place[held]]
-        return x, ref, [self._steps[p] if p >= 0 else () for p in place.tolist()]
+        rest = np.flatnonzero(place >= self._most)
+        if len(rest):
+            x[rest], ref[rest] = self._rebuild(root[rest], [steps[i] for i in rest.tolist()], self.bounds)
+        return x, ref, steps
 
     def improve(
         self,
@@ -136,11 +148,17 @@ class Archive:
         self._texts = []
         for start in range(0, len(recipes), _REBUILT):
             part = recipes[start : start + _REBUILT]
-            origin = self.roots.x[[recipe.root for recipe in part]]
-            x, ref = apply_steps(origin, origin, [recipe.steps for recipe in part], bounds)
-            places = self._store(x, ref, [recipe.steps for recipe in part])
+            root, own = np.array([recipe.root for recipe in part], np.int64), [r.steps for r in part]
+            x, ref = self._rebuild(root, own, bounds)
+            places = self._store(x, ref, own)
             self._uses[places] = 1
         self._uses = np.bincount(self.holder[self.holder >= 0], minlength=len(self._uses))
+
+    def _rebuild(
+        self, root: np.ndarray, steps: Sequence[tuple[Step, ...]], bounds: Bounds
+    ) -> tuple[np.ndarray, np.ndarray]:
+        origin, partners = self.roots.x[root], Partners(self.roots, root)
+        return apply_steps(origin, origin, steps, bounds, kind=self.kind, partners=partners)
 
     def _store(self, x: np.ndarray, ref: np.ndarray, steps: Sequence[tuple[Step, ...]]) -> np.ndarray:
         free = np.flatnonzero(self._uses == 0)[: len(x)]
@@ -148,12 +166,15 @@ class Archive:
         if missing > 0:
             size = len(self._uses)
             grown = max(64, size + missing, 2 * size)
-            self._x, self._ref = _grow(self._x, grown), _grow(self._ref, grown)
+            if len(self._x) < min(grown, self._most):
+                held = min(grown, self._most)
+                self._x, self._ref = _grow(self._x, held), _grow(self._ref, held)
             self._uses = _grow(self._uses, grown)
             self._steps.extend([()] * (grown - size))
             self._texts.extend([""] * (grown - size))
             free = np.flatnonzero(self._uses == 0)[: len(x)]
-        self._x[free], self._ref[free] = x, ref
+        fits = free < self._most
+        self._x[free[fits]], self._ref[free[fits]] = x[fits], ref[fits]
         for place, own in zip(free.tolist(), steps, strict=True):
             self._steps[place], self._texts[place] = own, ""
         return free

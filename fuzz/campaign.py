@@ -22,6 +22,7 @@ from .ledger import Ledger
 from .mutation import Mutants, mutate
 from .mutators import names_for
 from .oracles import ORACLES, in_order
+from .partners import has_partners
 from .recipe import Recipe
 from .result import CampaignResult, GrowthPoint
 from .roots import Roots
@@ -65,9 +66,12 @@ class Campaign:
         self.setup = setup
         self.name = schedule
         self.stream = stream
-        self.mutators = names_for(setup.roots.x.shape[1:])
+        self.mutators = names_for(
+            setup.roots.x.shape[1:], setup.validity.kind, paired=has_partners(setup.roots)
+        )
         self.number = {name: i for i, name in enumerate(self.mutators)}
-        self.schedule = SCHEDULES.get(schedule)(setup.roots, len(self.mutators))
+        kind, bounds = setup.validity.kind, setup.validity.bounds
+        self.schedule = SCHEDULES.get(schedule)(setup.roots, len(self.mutators), kind, bounds)
         self.coverage = SectionMap(setup.profile, setup.sections)
         self.counters = Counters()
         self.triage = Triage(setup.executor, setup.roots, setup.validity, self.counters, shrink)
@@ -83,7 +87,9 @@ class Campaign:
         # Small rounds first, so that short runs learn as well.
         planned = min(self.setup.round, _FIRST_ROUND << min(self.counters.rounds, 20))
         size = planned if limit is None else min(limit, planned)
-        mutants, parents = self._plan(planned)
+        # What a budget cuts off is not made either, but for the rest of a batch, whose shape is fixed.
+        batch = self.setup.executor.batch
+        mutants, parents = self._plan(planned, min(planned, -(-size // batch) * batch))
         outcome = self.setup.executor.run(mutants.x)[:size]
         number, self.counters.rounds = self.counters.rounds, self.counters.rounds + 1
         start, self.counters.executions = self.counters.executions, self.counters.executions + size
@@ -108,7 +114,8 @@ class Campaign:
         self._grow()
         return Round(number, self.counters.executions, parents.root.tolist(), found, survivors, self.state)
 
-    def _plan(self, size: int) -> tuple[Mutants, Parents]:
+    def _plan(self, size: int, made: int) -> tuple[Mutants, Parents]:
+        """Plan `size` mutants and make the first `made` of them."""
         setup = self.setup
         bits = np.random.Philox(key=[setup.seed, self.stream], counter=[0, 0, 0, self.counters.rounds])
         rng = np.random.Generator(bits)
@@ -127,7 +134,10 @@ class Campaign:
         )
         depth = 1 + (streams.child(1).uniform((_DEPTH,)) < 0.5).sum(axis=1)
         steps = draw_steps(names, streams.child(2))
-        return mutate(parents, steps, depth, setup.validity, setup.required), parents
+        parents = parents[:made]
+        return mutate(
+            parents, steps[:made], depth[:made], setup.validity, setup.required, setup.roots
+        ), parents
 
     def _count(self, level: np.ndarray, hit: np.ndarray, undone: int) -> None:
         counters = self.counters

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from armour import checks
 from armour.errors import InvalidArgument
 
+from .kinds import KINDS
 from .rounds import LEVELS
 from .schedule import SCHEDULES
 
@@ -17,8 +18,11 @@ class FuzzConfig:
 
     schedule: "niche" or "random". validity: level a mutant must reach for a wrong label to count, "V0" to
     "V2". baseline: also run stacked random search, for comparison. sections: bins inside each neuron's
-    profile. batch: rows of a forward pass. round: inputs planned and judged at a time, once a run has got
-    going; by default 1024, 512 for inputs of more than 1024 values, or 32 for a remote model.
+    profile. batch: rows of a forward pass, at most 16 of inputs of more than 16,384 values. round: inputs
+    planned and judged at a time, once a run has got going; by default 1024, 512 for inputs of more than 1024
+    values, fewer for large ones, or 32 for a remote model. inputs: "image", "array" or "whole" (whole numbers
+    such as bytes), which mutators and validity levels depend on; "auto": images for (c, h, w), whole numbers
+    where the model declares an integer input, arrays otherwise.
     """
 
     schedule: str = "niche"
@@ -27,6 +31,7 @@ class FuzzConfig:
     sections: int = 10
     batch: int = 128
     round: int | None = None
+    inputs: str = "auto"
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -34,6 +39,7 @@ class FuzzConfig:
                 f"unknown schedule {self.schedule!r}{checks.suggest(self.schedule, SCHEDULES.names())}"
             )
         checks.one_of("validity", self.validity, LEVELS[1:])
+        checks.one_of("inputs", self.inputs, ("auto", *KINDS.names()))
         checks.count("sections", self.sections)
         checks.count("batch", self.batch)
         if self.round is not None:

@@ -14,7 +14,7 @@ _VARIANCE = 0.95  # share of the variance that the components explain, if 64 of 
 _PERCENTILE = 99.75  # for each of the two distances, so that about 99.5 % of clean data pass both
 _LEAST = 20  # below this many clean inputs nothing is known of their spread, and nothing is refused
 _FITTED = 1024  # clean inputs that the components are fitted to, at most
-_VALUES = 1 << 26  # and the values in them: fewer inputs if they are large
+_VALUES = 1 << 24  # and the values in them: fewer inputs if they are large
 _BLOCK = 64  # rows of each product: a fixed shape, so that a row's bits do not depend on their number
 
 
@@ -34,19 +34,14 @@ class Density:
 
     @classmethod
     def fit(cls, x_clean: np.ndarray, bounds: Bounds) -> Density:
-        """Fit the components to one half of (n, c, h, w) and the limits to the other; deterministic."""
+        """Fit the components to one half of (n, ...) and the limits to the other; deterministic."""
         n, size = len(x_clean), x_clean[0].size
+        if n < _LEAST:
+            return cls.unknown(size, x_clean.reshape(n, size).astype(np.float64).mean(axis=0))
         order = np.random.default_rng(0).permutation(n)
         half = order[: min((n + 1) // 2, _FITTED, max(_LEAST, _VALUES // size))]
         rows = x_clean[half].reshape(len(half), size).astype(np.float64)
         mean = rows.mean(axis=0)
-        if n < _LEAST:
-            return cls(
-                mean=mean.astype(np.float32),
-                axes=np.zeros((size, 0), dtype=np.float32),
-                scale=np.zeros(0, dtype=np.float32),
-                limits=np.full(2, np.inf, dtype=np.float32),
-            )
         variance, axes = _components(rows - mean)
         # A floor, so that a direction in which clean data do not vary does not make every mutant infinitely
         # far.
@@ -61,8 +56,20 @@ class Density:
         limits = np.percentile(inside, _PERCENTILE) + 1e-3, np.percentile(outside, _PERCENTILE) + size * floor
         return replace(fitted, limits=np.array(limits, dtype=np.float32))
 
+    @classmethod
+    def unknown(cls, size: int, mean: np.ndarray | None = None) -> Density:
+        """One that refuses nothing, for inputs of `size` values: nothing is known of their spread."""
+        return cls(
+            mean=np.zeros(size, np.float32) if mean is None else mean.astype(np.float32),
+            axes=np.zeros((size, 0), dtype=np.float32),
+            scale=np.zeros(0, dtype=np.float32),
+            limits=np.full(2, np.inf, dtype=np.float32),
+        )
+
     def distance(self, x: np.ndarray) -> np.ndarray:
         """(n,) float32: the larger of the two distances, in units of its limit; within the data up to 1."""
+        if np.isinf(self.limits).all():  # nothing is far from what is not known
+            return np.zeros(len(x), dtype=np.float32)
         inside, outside = self._parts(x)
         distance: np.ndarray = np.sqrt(np.maximum(inside / self.limits[0], outside / self.limits[1]))
         return distance

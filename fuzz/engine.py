@@ -17,6 +17,7 @@ from armour.model import Model
 from armour.rng import generator
 
 from .config import FuzzConfig
+from .kinds import choose
 from .lockstep import Lockstep
 from .machine import stopping
 from .result import FuzzResult
@@ -25,7 +26,7 @@ EXECUTIONS = 20_000  # the budget if none is given
 
 
 class Fuzzer:
-    """Fuzzes one model from seeds x (n, c, h, w) with labels y (n,).
+    """Fuzzes one model from seeds x (n, *shape) with labels y (n,): images (c, h, w), or any other arrays.
 
     corpus: folder for what is found, made if it is not there; None keeps everything in memory. source: plain
     JSON values that say where model and seeds come from, stored in the manifest.
@@ -44,11 +45,10 @@ class Fuzzer:
     ) -> None:
         self.model = model
         self.x = model.check_input(x)
-        if self.x.ndim != 4:
-            raise InvalidArgument(f"expected images (n, c, h, w) as seeds, got shape {self.x.shape}")
         self.y = model.check_labels(y, len(self.x))
         self.corpus = None if corpus is None else Path(corpus)
         self.config = config or FuzzConfig()
+        self.kind = choose(model, self.x, self.config.inputs)
         self.source = dict(source or {})
 
     def run(

@@ -6,17 +6,21 @@ of its first row) and no decision rests on less than UNIT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from armour.model import Model
 
-from .sections import distinct_layers, neurons
+from .sections import by_sample, columns, distinct_layers
 
 UNIT = 1e-4  # margins are rounded to this before they are compared
 _STEP = 16  # small batches are padded to a multiple of this
+_LARGE = 1 << 14  # values of an input above which it is large
+_SMALL = 1 << 12  # and up to which the first batch is run before its layers are measured
+_WHOLE = 256 << 20  # bytes of layers that a batch may have and still be looked at as a whole
+_PART = 32 << 20  # and those of each part of it otherwise: such memory is lent, not copied
 _LIMIT = 2**40  # gaps beyond are cut off, so that keys built from them fit 64 bits
 
 
@@ -51,11 +55,17 @@ class Outcome:
             return np.asarray(shifted.max(axis=1) / shifted.sum(axis=1))
 
 
+def fitting(batch: int, size: int) -> int:
+    """Rows of a batch of inputs of `size` values: `batch`, or 16 of large ones."""
+    return batch if size <= _LARGE else min(batch, _STEP)
+
+
 class Executor:
     """Runs inputs and taps the layers; one forward pass for each batch.
 
     batch: rows of a full batch. layers: names of the tapped layers, those whose output is not merely a
-    reshape of the layer before (found on the first run). executions counts rows without padding.
+    reshape of the layer before (found on the first run). Layers are reduced to their neurons a few rows at a
+    time where those of a batch would take much memory. executions counts rows without padding.
     """
 
     def __init__(self, model: Model, batch: int) -> None:
@@ -63,9 +73,10 @@ class Executor:
         self.batch = batch
         self.layers: Sequence[str] | None = None
         self.executions = 0
+        self._rows: int | None = None  # whose layers are looked at together; not yet known
 
     def run(self, x: np.ndarray, *, taps: bool = True) -> Outcome:
-        """The outcome of x (n, c, h, w), in batches of `batch`; the last one padded to a multiple of 16.
+        """The outcome of x (n, *shape), in batches of `batch`; the last one padded to a multiple of 16.
 
         A remote model's batches are not padded: each row has its price.
 
@@ -82,21 +93,57 @@ class Executor:
 
     def _batch(self, x: np.ndarray, taps: bool) -> Outcome:
         n = len(x)
-        padded = n if self.model.remote else min(self.batch, -(-n // _STEP) * _STEP)
+        step = min(_STEP, self._rows or _STEP)
+        padded = n if self.model.remote else min(self.batch, -(-n // step) * step)
         if padded > n:
             x = np.concatenate([x, np.repeat(x[:1], padded - n, axis=0)])
-        values = np.zeros((len(x), 0), np.float32)
         if taps:
-            logits, layers = self.model.tapped(x)
-            if self.layers is None:
-                self.layers = distinct_layers(layers, x)
-            if self.layers:
-                with np.errstate(invalid="ignore", over="ignore"):
-                    values = neurons({name: layers[name] for name in self.layers})
+            logits, values = self._tapped(x)
         else:
-            logits = self.model.logits(x)
+            logits, values = self.model.logits(x), np.zeros((len(x), 0), np.float32)
         sound = np.isfinite(logits).all(axis=1)
         # A mean is finite only if all it was taken over is (or overflows, which is a finding as well).
         finite = sound & np.isfinite(values).all(axis=1)
         predicted = np.where(sound, logits.argmax(axis=1), -1)
         return Outcome(logits, values, finite, predicted)[:n]
+
+    def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (n, k) and neurons (n, N) of a padded batch."""
+        if self._rows is None and x[0].size > _SMALL and self.model.can_grad:
+            few = x[: 1 if x[0].size > _LARGE or self.model.batch_size == 1 else 8]
+            self._settle(self.model.tapped(few)[1], len(few))
+        rows = self._rows or len(x)
+        found = [self._part(x[start : start + rows]) for start in range(0, len(x), rows)]
+        if self.layers is None:
+            self.layers = [name for name in found[0][1] if any(name in own for _, _, own in found)]
+        logits = np.concatenate([out for out, _, _ in found]) if len(found) > 1 else found[0][0]
+        if not self.layers:
+            return logits, np.zeros((len(x), 0), np.float32)
+        values = [np.concatenate([layers[name] for name in self.layers], axis=1) for _, layers, _ in found]
+        return logits, np.concatenate(values) if len(values) > 1 else values[0]
+
+    def _part(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
+        """Logits, neurons by layer, and the names of the distinct layers if they are not known yet."""
+        logits, given = self.model.tapped(x)
+        if self._rows is None:
+            self._settle(given, len(x))
+        layers = by_sample(given, len(x), alone=self.model.batch_size == 1)
+        own: list[str] = []
+        if self.layers is None:
+            own = distinct_layers(layers, x)
+        else:
+            layers = {name: layers[name] for name in self.layers}
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = columns(layers)
+        if len(x) < self.batch:
+            # Only what is small is kept: the model lends its memory again once nobody holds it.
+            found = {name: np.array(values) for name, values in found.items()}
+            logits = np.array(logits)
+        return logits, found, own
+
+    def _settle(self, layers: Mapping[str, np.ndarray], n: int) -> None:
+        """Choose how many rows' layers to look at together: a batch's, or a power of two of them."""
+        each = sum(np.asarray(values).nbytes for values in layers.values()) // n
+        self._rows = self.batch
+        if each * self.batch > _WHOLE:
+            self._rows = min(self.batch, 1 << (max(1, _PART // each).bit_length() - 1))

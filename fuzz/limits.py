@@ -1,7 +1,7 @@
-"""How much of an image a mutation may change.
+"""How much of an input a mutation may change.
 
 DeepHunter's rule (Xie et al. 2019, doi:10.1145/3293882.3330579): at most 2 % of the pixels may change without
-limit, or any number of them by at most 20 % of the span.
+limit, or any number of them by at most 20 % of the span. Of what is no image the values are counted instead.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ DENSE = 0.20
 _ROUNDING = 1e-5  # relative slack of the 20 %, for differences taken in float32
 
 
-def changed_share(x: Array, ref: Array) -> Array:
-    """(n,) float32: the share of pixels at which any channel of x differs from ref, both (n, c, h, w)."""
+def changed_share(x: Array, ref: Array, *, pixels: bool = True) -> Array:
+    """(n,) float32: the share of pixels at which any channel of x differs from ref, both (n, c, h, w).
+
+    pixels: without, the share of all values of (n, ...).
+    """
     xp = get_xp(x)
     differs = x != ref
-    differs = differs[:, 0] if x.shape[1] == 1 else differs.any(axis=1)
-    count = xp.count_nonzero(differs.reshape(len(x), -1), axis=1)
-    return (count / (x.shape[2] * x.shape[3])).astype(xp.float32)
+    if pixels:
+        differs = differs[:, 0] if x.shape[1] == 1 else differs.any(axis=1)
+    differs = differs.reshape(len(x), -1)
+    return (xp.count_nonzero(differs, axis=1) / differs.shape[1]).astype(xp.float32)
 
 
 def within_rule(share: Array, largest: Array) -> Array:
@@ -28,7 +32,12 @@ def within_rule(share: Array, largest: Array) -> Array:
     return (share <= SPARSE) | (largest <= DENSE * (1 + _ROUNDING))
 
 
-def hold_back(x: Array, ref: Array, bounds: Bounds) -> Array:
+def few_changed(share: Array, most: float, size: int) -> Array:
+    """(n,) bool: at most the share `most` of an input's `size` values changed, or one value."""
+    return share <= max(most, 1 / size) * (1 + _ROUNDING)
+
+
+def hold_back(x: Array, ref: Array, bounds: Bounds, *, pixels: bool = True) -> Array:
     """x (written to), with the items that break the rule clipped to within 20 % of the span about ref."""
     xp = get_xp(x)
     reach = DENSE * bounds.span
@@ -37,6 +46,6 @@ def hold_back(x: Array, ref: Array, bounds: Bounds) -> Array:
     xp.maximum(held, ref - reach, out=held)
     over = xp.nonzero((held != x).reshape(len(x), -1).any(axis=1))[0]
     if len(over):
-        dense = over[changed_share(x[over], ref[over]) > SPARSE]
+        dense = over[changed_share(x[over], ref[over], pixels=pixels) > SPARSE]
         x[dense] = held[dense]
     return x

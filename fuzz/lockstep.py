@@ -19,7 +19,7 @@ from armour.npz import read_arrays
 
 from .beside import Beside, InTurn, beside
 from .campaign import Campaign, Setup
-from .execution import Executor
+from .execution import Executor, fitting
 from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
 from .reading import Corpus
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SNAPSHOT_SECONDS = 5.0  # between states on disk; what is lost by a kill, and nothing else depends on it
+_ROUND_VALUES, _LEAST_ROUND = 1 << 24, 16  # values in a round of large inputs, and inputs at least
 SNAPSHOT_SHARE = 0.05  # of the time may go into writing states
-VALIDATOR = "V1: DeepHunter rule and affine limits; V2: SSIM >= 0.5 and density within 99.5 % of the seeds"
 
 
 class Lockstep:
@@ -47,12 +47,13 @@ class Lockstep:
         self.fuzzer, self.config, self.seed, self.on_event = fuzzer, fuzzer.config, seed, on_event
         self.data = digest(fuzzer.x, fuzzer.y)
         emit(on_event, "seeds", 0, len(fuzzer.x), "reading the seeds")
-        executor = Executor(fuzzer.model, self.config.batch)
+        size = int(np.prod(fuzzer.x.shape[1:]))
+        executor = Executor(fuzzer.model, fitting(self.config.batch, size))
         self.roots, outcome = select(executor, fuzzer.x, fuzzer.y)
         setup = Setup(
             executor=executor,
             roots=self.roots,
-            validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds),
+            validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds, fuzzer.kind),
             profile=Profile.fit(outcome.neurons),
             seed=seed,
             round=self.config.round or _round(fuzzer),
@@ -183,7 +184,7 @@ class Lockstep:
         if not fresh:
             check_same(folder, read_manifest(folder), manifest)
         low, high = self.fuzzer.model.bounds
-        store = Store(folder, (low, high))
+        store = Store(folder, (low, high), self.fuzzer.kind)
         try:
             if fresh or not (folder / "state.npz").is_file():
                 store.begin(manifest, self.roots, setup.profile, setup.validity)
@@ -203,7 +204,7 @@ class Lockstep:
             if self.random is not None:
                 self.random.restore(_part(arrays, "baseline."))
             counters = self.guided.counters
-            self.expected = store.resume(lengths, counters.survivors, counters.executions)
+            self.expected = store.resume(lengths, counters.survivors, counters.executions, self.roots)
         except FormatError:
             raise
         except (ArmourError, KeyError, ValueError, TypeError, IndexError) as error:
@@ -255,7 +256,7 @@ class Lockstep:
             guided=guided,
             baseline=None if self.baseline is None else self.baseline.result(share),
             validity=self.config.validity,
-            validator=VALIDATOR,
+            validator=self.fuzzer.kind.validator,
             seeds=len(self.fuzzer.x),
             roots=len(self.roots),
             skipped=len(self.fuzzer.x) - len(self.roots),
@@ -263,6 +264,8 @@ class Lockstep:
             corpus=self.fuzzer.corpus,
             data_sha256=self.data,
             fingerprint=self.fuzzer.model.fingerprint,
+            inputs=self.fuzzer.kind.name,
+            mutators=tuple(self.guided.mutators),
             interrupted=interrupted,
             notes=tuple(self.notes),
         )
@@ -272,7 +275,10 @@ def _round(fuzzer: Fuzzer) -> int:
     """Inputs of a round. A remote model may stop answering in the middle of one, which is then lost."""
     if fuzzer.model.remote:
         return 32
-    return 1024 if fuzzer.x[0].size <= 1024 else 512
+    size = fuzzer.x[0].size
+    # Powers of two, so that what a round plans of large inputs stays below 64 MiB.
+    fit = 1 << (max(1, _ROUND_VALUES // size).bit_length() - 1)
+    return 1024 if size <= 1024 else max(_LEAST_ROUND, min(512, fit))
 
 
 def _seconds(path: Path) -> float:

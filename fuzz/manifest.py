@@ -22,7 +22,10 @@ _MAX_JSON = 1 << 20
 
 
 def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Sequence[str]) -> dict[str, Any]:
-    """The manifest of a run; data: sha256 of its seeds and labels."""
+    """The manifest of a run; data: sha256 of its seeds and labels.
+
+    inputs: their kind, "image", "array" or "whole", and validator: what that makes the levels ask.
+    """
     model = fuzzer.model
     return {
         "kind": KIND,
@@ -38,6 +41,8 @@ def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Seque
         "data": {"sha256": data, "seeds": len(fuzzer.x), "roots": len(roots)},
         "config": {**asdict(fuzzer.config), "seed": seed},
         "mutators": list(mutators),
+        "inputs": fuzzer.kind.name,
+        "validator": fuzzer.kind.validator,
         "source": fuzzer.source,
         "environment": environment(),
     }
@@ -60,6 +65,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         not isinstance(model, dict)
         or not isinstance(config, dict)
         or not isinstance(shape, list)
+        or not 0 < len(shape) <= 8
         or not all(isinstance(side, int) and 0 < side < 1 << 20 for side in shape)
         or not isinstance(model.get("num_classes"), int)
         or not isinstance(model.get("fingerprint"), str)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .execution import Executor
 from .oracles import ORACLES
+from .partners import Partners
 from .recipe import Recipe, Step, apply_steps
 from .roots import Roots
 from .validity import ValidityModel
@@ -20,7 +21,8 @@ from .validity import ValidityModel
 _WAYS = 8  # sections of each round of the search along a parameter
 _ROUNDS = 2
 _GRID = 7  # blocks per side when pixels are put back
-_LOCAL = frozenset({"noise", "occlusion", "weather"})  # families that change pixels here and there
+# Families that change pixels or values here and there.
+_LOCAL = frozenset({"noise", "occlusion", "weather", "extreme", "element", "order", "block", "splice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Case:
     """A failure to minimise.
 
     recipe: what made it. label: its root's. oracle, predicted, level: what must stay (the validity level may
-    rise). x, ref: (c, h, w) image and reference.
+    rise). x, ref: input and reference, (c, h, w) or of any other shape.
     """
 
     recipe: Recipe
@@ -106,10 +108,11 @@ class Minimiser:
         return cases
 
     def pixels(self, cases: Sequence[Case]) -> list[Case]:
-        """Each image of a noise, occlusion or weather recipe with the blocks put back that need not change.
+        """Each input of a noise, occlusion or like recipe, with the blocks put back that need not change.
 
-        Blocks are a grid of 7 by 7: first as many as can be put back together, the least changed first, then
-        those of the others that can go alone. The result is no longer what its recipe gives.
+        Blocks are a grid of 7 by 7, or 49 pieces of what is no image: first as many as can be put back
+        together, the least changed first, then those of the others that can go alone. The result is no longer
+        what its recipe gives.
         """
         cases = list(cases)
         for i, case in enumerate(cases):
@@ -140,7 +143,9 @@ class Minimiser:
     ) -> tuple[list[int], np.ndarray]:
         if not groups:
             return [], case.x[None]
-        masks = np.stack([np.isin(blocks, group) for group in groups])[:, None]
+        masks = np.stack([np.isin(blocks, group) for group in groups])
+        if case.x.ndim > blocks.ndim:  # all channels of a pixel
+            masks = masks[:, None]
         x = np.where(masks, case.ref, case.x)
         ref = np.broadcast_to(case.ref, x.shape)
         size = self.executor.batch
@@ -161,8 +166,10 @@ class Minimiser:
         for start in range(0, len(trials), size):
             part = trials[start : start + size]
             owners, steps = [cases[i] for i, _ in part], [own for _, own in part]
-            origin = self.roots.x[[case.recipe.root for case in owners]]
-            x, ref = apply_steps(origin, origin, steps, self.validity.bounds)
+            root = np.array([case.recipe.root for case in owners], np.int64)
+            origin, partners = self.roots.x[root], Partners(self.roots, root)
+            kind, bounds = self.validity.kind, self.validity.bounds
+            x, ref = apply_steps(origin, origin, steps, bounds, kind=kind, partners=partners)
             for j in np.flatnonzero(self._holds(owners, x, ref, steps)).tolist():
                 recipe = Recipe(owners[j].recipe.root, tuple(steps[j]))
                 case = replace(owners[j], recipe=recipe, x=x[j], ref=ref[j])
@@ -192,9 +199,20 @@ def _without(case: Case, numbers: Sequence[int]) -> list[Step]:
 
 
 def _changed(case: Case) -> tuple[list[int], np.ndarray]:
-    """Numbers of the blocks that changed, the least first, and (h, w) int64: the block of each pixel."""
+    """Numbers of the blocks that changed, the least first, and int64: the block of each pixel (h, w) of an
+    image, or of each value.
+    """
+    change = np.square(case.x - case.ref)
+    if case.x.ndim != 3:
+        size = case.x.size
+        blocks = (np.arange(size) * min(_GRID * _GRID, size) // size).reshape(case.x.shape)
+        return _order(blocks, change), blocks
     h, w = case.x.shape[1:]
     rows, columns = np.arange(h) * min(_GRID, h) // h, np.arange(w) * min(_GRID, w) // w
     blocks = rows[:, None] * min(_GRID, w) + columns
-    weight = np.bincount(blocks.reshape(-1), np.square(case.x - case.ref).sum(axis=0).reshape(-1))
-    return [b for b in np.argsort(weight, kind="stable").tolist() if weight[b] > 0], blocks
+    return _order(blocks, change.sum(axis=0)), blocks
+
+
+def _order(blocks: np.ndarray, change: np.ndarray) -> list[int]:
+    weight = np.bincount(blocks.reshape(-1), change.reshape(-1))
+    return [b for b in np.argsort(weight, kind="stable").tolist() if weight[b] > 0]

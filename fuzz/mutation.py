@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .partners import Partners
 from .recipe import Step, apply_steps
+from .roots import Roots
 from .schedule import Parents
 from .validity import ValidityModel
 
@@ -21,7 +23,7 @@ _WITHIN: list[Steps] = [()]
 class Mutants:
     """n mutants.
 
-    x, ref: (n, c, h, w). steps: all of them from the root on. added: (n,) int64, how many of these are new.
+    x, ref: (n, *shape). steps: all of them from the root on. added: (n,) int64, how many of these are new.
     level: (n,) int8, validity. undone: mutations taken back in all.
     """
 
@@ -34,11 +36,17 @@ class Mutants:
 
 
 def mutate(
-    parents: Parents, steps: Sequence[Steps], depth: np.ndarray, validity: ValidityModel, required: int
+    parents: Parents,
+    steps: Sequence[Steps],
+    depth: np.ndarray,
+    validity: ValidityModel,
+    required: int,
+    roots: Roots,
 ) -> Mutants:
     """Apply the first depth[i] of steps[i] to each parent, or fewer where these leave the required level."""
+    kind, partners = validity.kind, Partners(roots, parents.root)
     whole = [own[:d] for own, d in zip(steps, depth.tolist(), strict=True)]
-    x, ref = apply_steps(parents.x, parents.ref, whole, validity.bounds)
+    x, ref = apply_steps(parents.x, parents.ref, whole, validity.bounds, kind=kind, partners=partners)
     own = [(*before, *new) for before, new in zip(parents.steps, whole, strict=True)]
     level = validity.level(x, ref, _WITHIN * len(x))
     made = Mutants(x, ref, own, np.array([len(new) for new in whole], np.int64), level, 0)
@@ -49,7 +57,7 @@ def mutate(
     fewer = Parents(
         parents.root[again], parents.x[again], parents.ref[again], [parents.steps[i] for i in rows]
     )
-    careful = _stepwise(fewer, [steps[i] for i in rows], depth[again], validity, required)
+    careful = _stepwise(fewer, [steps[i] for i in rows], depth[again], validity, required, roots)
     x[again], ref[again], level[again] = careful.x, careful.ref, careful.level
     made.added[again] = careful.added
     for i, changed in zip(rows, careful.steps, strict=True):
@@ -58,7 +66,12 @@ def mutate(
 
 
 def _stepwise(
-    parents: Parents, steps: Sequence[Steps], depth: np.ndarray, validity: ValidityModel, required: int
+    parents: Parents,
+    steps: Sequence[Steps],
+    depth: np.ndarray,
+    validity: ValidityModel,
+    required: int,
+    roots: Roots,
 ) -> Mutants:
     """Apply up to depth[i] of steps[i] to each parent, taking back each step after which it is not valid.
 
@@ -76,7 +89,14 @@ def _stepwise(
             break
         rows = active.tolist()
         new = [steps[i][slot] for i in rows]
-        moved, moved_ref = apply_steps(x[active], ref[active], [(step,) for step in new], validity.bounds)
+        moved, moved_ref = apply_steps(
+            x[active],
+            ref[active],
+            [(step,) for step in new],
+            validity.bounds,
+            kind=validity.kind,
+            partners=Partners(roots, parents.root[active]),
+        )
         reached = validity.level(moved, moved_ref, _WITHIN * len(rows))
         good = reached >= required
         kept = active[good]

@@ -18,8 +18,11 @@ from armour.registry import Registry
 from armour.rng import Streams
 from armour.tensor.backend import Array, get_xp
 
-# x (m, c, h, w) float32, parameters (p, m) float32, one stream for each item, bounds -> the changed x.
-ApplyFn = Callable[[Array, Array, Streams, Bounds], Array]
+from .kinds import IMAGE, Kind
+
+# x (m, *shape) float32, parameters (p, m) float32, one stream for each item, bounds -> the changed x. One
+# that is paired is given the partners too, like x.
+ApplyFn = Callable[..., Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,10 @@ class Param:
 class Mutator:
     """A named change of a batch of inputs.
 
-    family: what failures are grouped by ("light", "noise", "blur", "geometry", ...); geometric: moves pixels,
-    so that the reference image must move too; min_channels: images of fewer channels are not changed by it.
+    family: what failures are grouped by ("light", "noise", "blur", "geometry", ...); geometric: moves pixels
+    or values, so that the reference must move too; min_channels: images of fewer channels are not changed by
+    it. inputs: the kinds of inputs it is for, by name ("image", "array", "whole"). paired: it mixes an input
+    with another seed of its class.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Mutator:
     function: ApplyFn
     geometric: bool = False
     min_channels: int = 1
+    inputs: tuple[str, ...] = (IMAGE.name,)
+    paired: bool = False
 
     @property
     def identity(self) -> tuple[float, ...]:
@@ -62,24 +69,36 @@ class Mutator:
         unit = streams.uniform((len(self.params),))
         return np.clip(unit * (high - low) + low, low, high).astype(np.float32)
 
-    def apply(self, x: Array, params: Array, streams: Streams, bounds: Bounds) -> Array:
-        """The changed batch: a new array like x (m, c, h, w), inside bounds, each item by itself alone.
+    def apply(
+        self, x: Array, params: Array, streams: Streams, bounds: Bounds, partners: Array | None = None
+    ) -> Array:
+        """The changed batch: a new array like x (m, *shape), inside bounds, each item by itself alone.
 
-        params: (m, p) float32; streams: m of them, not advanced.
+        params: (m, p) float32; streams: m of them, not advanced. partners: for a paired mutator, another seed
+        for each item, like x; an item without one is mixed with what `own_partner` makes of it.
         """
         if len(x) == 0:
             return x.copy()
         # Each parameter in one run of memory: on strided arrays some functions take another path and round
         # otherwise.
         columns = get_xp(x).ascontiguousarray(params.T)
-        return self.function(x, columns, Streams(streams.keys, streams.offset), bounds)
+        own = Streams(streams.keys, streams.offset)
+        if self.paired:
+            return self.function(x, columns, own, bounds, own_partner(x) if partners is None else partners)
+        return self.function(x, columns, own, bounds)
 
 
 MUTATORS: Registry[Mutator] = Registry("mutator")
 
 
 def mutator(
-    name: str, family: str, *params: Param, geometric: bool = False, min_channels: int = 1
+    name: str,
+    family: str,
+    *params: Param,
+    geometric: bool = False,
+    min_channels: int = 1,
+    inputs: tuple[str, ...] = (IMAGE.name,),
+    paired: bool = False,
 ) -> Callable[[ApplyFn], ApplyFn]:
     """Decorator: register the function as a mutator."""
 
@@ -92,11 +111,18 @@ def mutator(
                 function=function,
                 geometric=geometric,
                 min_channels=min_channels,
+                inputs=inputs,
+                paired=paired,
             )
         )
         return function
 
     return add
+
+
+def own_partner(x: Array) -> Array:
+    """What an input (m, ..., length) is mixed with whose class has no other seed: itself, turned by half."""
+    return get_xp(x).roll(x, x.shape[-1] // 2, axis=-1)
 
 
 def side(x: Array) -> int:
@@ -110,6 +136,15 @@ def get(name: str) -> Mutator:
     return MUTATORS.get(name)
 
 
-def names_for(shape: Sequence[int]) -> list[str]:
-    """Names of the mutators that can change an input of `shape` (c, h, w), sorted."""
-    return [name for name, row in MUTATORS.items() if shape[0] >= row.min_channels]
+def names_for(shape: Sequence[int], kind: Kind = IMAGE, *, paired: bool = True) -> list[str]:
+    """Names of the mutators that can change an input of `shape`, (c, h, w) of images, and kind, sorted.
+
+    paired: some class has two seeds, so that they can be mixed.
+    """
+    return [
+        name
+        for name, row in MUTATORS.items()
+        if kind.name in row.inputs
+        and (not kind.pixels or shape[0] >= row.min_channels)
+        and (paired or not row.paired)
+    ]

@@ -1,4 +1,7 @@
-"""The contact strip of a failure: root, mutant, minimised mutant and their differences, as a PNG."""
+"""The contact strip of a failure: root, mutant, minimised mutant and their differences, as a PNG.
+
+Images are shown as they are. What is no image is drawn as a plot of its values in memory order.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,22 @@ import numpy as np
 
 _SIDE = 84  # pixels that small images are enlarged to, at least
 _GAP = 4
+_WIDTH = 252  # columns of a plot, at most
 
 
 def strip(root: np.ndarray, mutant: np.ndarray, minimised: np.ndarray, bounds: tuple[float, float]) -> bytes:
     """PNG bytes: root | mutant | mutant - root | minimised | minimised - root, each from (c, h, w) in bounds.
 
     Differences are grey where nothing changed, lighter where a value rose. Three channels are colours, of any
-    other number the mean is shown in grey.
+    other number the mean is shown in grey. Inputs of any other shape are plots: from left to right all values
+    in memory order, from the low bound at the bottom to the high one at the top; where a column stands for
+    many, it reaches from the least to the greatest. No change is the middle line.
     """
     low, high = bounds
     span = high - low
     panels = [(root - low) / span, (mutant - low) / span, (mutant - root) / (2 * span) + 0.5]
     panels += [(minimised - low) / span, (minimised - root) / (2 * span) + 0.5]
-    tiles = [_pixels(panel) for panel in panels]
+    tiles = [_pixels(panel) if root.ndim == 3 else _plot(panel) for panel in panels]
     gap = np.full((tiles[0].shape[0], _GAP, tiles[0].shape[2]), 255, np.uint8)
     row = [part for tile in tiles for part in (tile, gap)][:-1]
     return _png(np.concatenate(row, axis=1))
@@ -35,6 +41,19 @@ def _pixels(image: np.ndarray) -> np.ndarray:
     times = max(1, _SIDE // max(pixels.shape[:2]))
     enlarged: np.ndarray = pixels.repeat(times, axis=0).repeat(times, axis=1)
     return enlarged
+
+
+def _plot(values: np.ndarray) -> np.ndarray:
+    """(h, w, 1) uint8: unit values in their order as a dark line or band on white, at most _WIDTH columns."""
+    flat = np.clip(np.nan_to_num(values.reshape(-1).astype(np.float64)), 0, 1)
+    columns = min(flat.size, _WIDTH)
+    starts = np.arange(columns) * flat.size // columns
+    rows = np.arange(_SIDE)[::-1, None]
+    # A flat stretch is a line of one row.
+    bottom = np.rint(np.minimum.reduceat(flat, starts) * (_SIDE - 1))
+    top = np.rint(np.maximum.reduceat(flat, starts) * (_SIDE - 1))
+    shown = np.where((rows >= bottom) & (rows <= top), 0, 255).astype(np.uint8)
+    return np.asarray(shown.repeat(max(1, _SIDE // columns), axis=1)[..., None])
 
 
 def _png(pixels: np.ndarray) -> bytes:

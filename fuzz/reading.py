@@ -17,8 +17,10 @@ from armour.bounds import Bounds
 from armour.errors import ArmourError, FormatError
 from armour.npz import read_arrays
 
+from .kinds import IMAGE, KINDS, Kind
 from .ledger import sha256
 from .manifest import read_json, read_manifest
+from .partners import Partners
 from .recipe import Recipe, rebuild
 from .result import Failure
 from .roots import Roots
@@ -30,7 +32,7 @@ _MAX_ROOTS = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A corpus as read: folder, manifest, roots x (R, c, h, w) with labels and source (R,)."""
+    """A corpus as read: folder, manifest, roots x (R, *shape) with labels and source (R,)."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -61,6 +63,16 @@ class Corpus:
         """The model's bounds."""
         return Bounds.of(self.manifest["model"]["bounds"])
 
+    @property
+    def kind(self) -> Kind:
+        """The kind of its inputs; corpora of older versions are all of images."""
+        name = self.manifest.get("inputs", IMAGE.name)
+        if name not in KINDS:
+            raise FormatError(
+                f"{self.folder / 'manifest.json'}: inputs {str(name)[:40]!r} are none that are known"
+            )
+        return KINDS.get(name)
+
     def records(self) -> list[dict[str, Any]]:
         """The lines of failures/index.jsonl, each checked."""
         path = self.folder / "failures" / "index.jsonl"
@@ -74,10 +86,11 @@ class Corpus:
     def failure(self, record: Mapping[str, Any]) -> Failure:
         """The stored failure of a record of failures/index.jsonl."""
         folder = self.folder / "failures" / record["class"] / record["id"]
+        root = record["root"]
         meta = read_json(folder / "meta.json")
         shape = self.roots.x.shape[1:]
-        images = {name: read_image(folder / f"{name}.npy", shape) for name in ("input", "ref", "min")}
-        if sha256(images["input"]) != record["sha256"]:
+        arrays = {name: read_image(folder / f"{name}.npy", shape) for name in ("input", "ref", "min")}
+        if sha256(arrays["input"]) != record["sha256"]:
             raise FormatError(
                 f"{folder / 'input.npy'}: its sha256 is not the one in failures/index.jsonl; it was changed"
             )
@@ -102,11 +115,18 @@ class Corpus:
             margin=_float(record["margin"]),
             execution=record["execution"],
             root_image=self.roots.x[record["root"]],
-            reference=images["ref"],
-            mutant=images["input"],
-            minimised=images["min"],
-            minimised_reference=rebuild(minimised, self.roots.x[record["root"]], self.bounds)[1],
+            reference=arrays["ref"],
+            mutant=arrays["input"],
+            minimised=arrays["min"],
+            minimised_reference=self._rebuilt(minimised, root),
             replay=f"armour corpus replay {self.folder} --case {record['id']}",
+        )
+
+    def _rebuilt(self, recipe: Recipe, root: int) -> np.ndarray:
+        """The reference of a recipe of that root."""
+        partners = Partners(self.roots, np.array([root]))
+        return np.asarray(
+            rebuild(recipe, self.roots.x[root], self.bounds, kind=self.kind, partners=partners)[1]
         )
 
     def _record(self, path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:

@@ -19,10 +19,13 @@ from armour.errors import InvalidArgument
 from armour.rng import Streams
 from armour.tensor.backend import Array, asnumpy, get_xp
 
+from . import array_mutators as array_mutators  # registers its mutators
 from . import geometric_mutators as geometric_mutators  # registers its mutators
 from . import image_mutators as image_mutators  # registers its mutators
-from .limits import hold_back
+from . import whole_mutators as whole_mutators  # registers its mutators
+from .kinds import Kind, of_shape
 from .mutators import get
+from .partners import Partners
 
 MAX_STEPS = 8
 _MAX_TEXT = 4096  # characters: eight steps with the longest parameter lists stay well below
@@ -107,23 +110,46 @@ class Recipe:
         )
 
 
-def rebuild(recipe: Recipe, root: Array, bounds: Bounds) -> tuple[Array, Array]:
-    """The input of a recipe and its reference, both (c, h, w), from the root image (c, h, w)."""
-    x, ref = apply_steps(root[None], root[None], [recipe.steps], bounds)
+def rebuild(
+    recipe: Recipe,
+    root: Array,
+    bounds: Bounds,
+    *,
+    kind: Kind | None = None,
+    partners: Partners | None = None,
+) -> tuple[Array, Array]:
+    """The input of a recipe and its reference, both like the root, from the root (c, h, w) or of any shape.
+
+    kind: by default images for (c, h, w), arrays otherwise. partners: of this root, for recipes that mix
+    seeds.
+    """
+    x, ref = apply_steps(root[None], root[None], [recipe.steps], bounds, kind=kind, partners=partners)
     return x[0], ref[0]
 
 
-def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: Bounds) -> tuple[Array, Array]:
+def apply_steps(
+    x: Array,
+    ref: Array,
+    steps: Sequence[Sequence[Step]],
+    bounds: Bounds,
+    *,
+    kind: Kind | None = None,
+    partners: Partners | None = None,
+) -> tuple[Array, Array]:
     """Apply to each item its own steps, and to its reference the geometric one alone.
 
-    x, ref: (n, c, h, w) float32, not written to; steps: n sequences. Items whose next step uses the same
-    mutator go through it together; what an item becomes does not depend on which others they are.
+    x, ref: (n, *shape) float32, not written to; steps: n sequences; kind: of the inputs, by default images
+    for (n, c, h, w) and arrays otherwise; partners: the other seeds of each item's class. Items whose next
+    step uses the same mutator go through it together; what an item becomes does not depend on which others
+    they are.
     """
-    if x.dtype != np.float32 or x.ndim != 4 or ref.shape != x.shape or len(steps) != len(x):
+    if x.dtype != np.float32 or x.ndim < 2 or ref.shape != x.shape or len(steps) != len(x):
         raise InvalidArgument(
-            f"expected float32 inputs (n, c, h, w), references alike and n lists of steps, got "
+            f"expected float32 inputs (n, ...), references alike and n lists of steps, got "
             f"{checks.describe('x', x)}, {checks.describe('ref', ref)} and {len(steps)} lists"
         )
+    kind = kind or of_shape(x.shape[1:])
+    _check_fit(steps, x, kind)
     xp = get_xp(x)
     x, ref = x.copy(), ref.copy()
     position = [0] * len(steps)
@@ -146,19 +172,30 @@ def apply_steps(x: Array, ref: Array, steps: Sequence[Sequence[Step]], bounds: B
             before = x[index]
             x[index] = row.apply(before, params, streams, bounds)
             # Where nothing but this step has happened yet, the reference is the same image.
-            apart = xp.nonzero((before != ref[index]).any(axis=(1, 2, 3)))[0]
+            apart = xp.nonzero((before != ref[index]).reshape(len(group), -1).any(axis=1))[0]
             moved = x[index]
             if len(apart):
                 moved[apart] = row.apply(ref[index[apart]], params[apart], streams[asnumpy(apart)], bounds)
-                x[index[apart]] = hold_back(x[index[apart]], moved[apart], bounds)
+                x[index[apart]] = kind.hold(x[index[apart]], moved[apart], bounds)
             ref[index] = moved
         else:
-            x[index] = hold_back(row.apply(x[index], params, streams, bounds), ref[index], bounds)
+            others = partners.of(group, streams) if row.paired and partners is not None else None
+            x[index] = kind.hold(row.apply(x[index], params, streams, bounds, others), ref[index], bounds)
         for item in group:
             position[item] += 1
             if position[item] < len(steps[item]):
                 waiting.setdefault(steps[item][position[item]].mutator, []).append(item)
     return x, ref
+
+
+def _check_fit(steps: Sequence[Sequence[Step]], x: Array, kind: Kind) -> None:
+    """InvalidArgument if a step, which may come from a stranger's recipe, is for other inputs than these."""
+    for name in {step.mutator for own in steps for step in own}:
+        row = get(name)
+        if kind.name not in row.inputs or ("image" in row.inputs and x.ndim != 4):
+            raise InvalidArgument(
+                f"expected mutators of {kind.name} inputs, got {name}, which is for {', '.join(row.inputs)}"
+            )
 
 
 def _float32(value: float) -> float:

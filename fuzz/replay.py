@@ -16,9 +16,10 @@ from armour.model import Model
 from armour.npz import read_arrays
 from armour.remote import is_url
 
-from .execution import Executor, Outcome
+from .execution import Executor, Outcome, fitting
 from .ledger import sha256
 from .oracles import ORACLES
+from .partners import Partners
 from .reading import Corpus
 from .recipe import Recipe, apply_steps
 from .rounds import LEVELS
@@ -63,8 +64,11 @@ def replay(corpus: Corpus, model: Model, case: str | None = None, on_event: OnEv
             f"got {model.input_shape}"
         )
     records = _chosen(corpus, case)
-    validity = ValidityModel.from_arrays(read_arrays(corpus.folder / "seeds" / "validity.npz", FormatError))
-    executor = Executor(model, 128)
+    path = corpus.folder / "seeds" / "validity.npz"
+    validity = ValidityModel.from_arrays(read_arrays(path, FormatError))
+    if validity.kind is not corpus.kind or validity.shape != corpus.roots.x.shape[1:]:
+        raise FormatError(f"{path}: of other inputs than manifest.json states; the corpus is damaged")
+    executor = Executor(model, fitting(128, corpus.roots.x[0].size))
     found: list[Replayed] = []
     with threadpool_limits(1):
         for start in range(0, len(records), executor.batch):
@@ -78,9 +82,11 @@ def _replay(
     corpus: Corpus, executor: Executor, validity: ValidityModel, records: list[dict[str, Any]]
 ) -> list[Replayed]:
     recipes = [_recipe(corpus, record) for record in records]
-    origin = corpus.roots.x[[recipe.root for recipe in recipes]]
-    x, ref = apply_steps(origin, origin, [recipe.steps for recipe in recipes], corpus.bounds)
-    outcome, level = executor.run(x), validity.level(x, ref, [recipe.steps for recipe in recipes])
+    root = np.array([recipe.root for recipe in recipes], np.int64)
+    origin, steps = corpus.roots.x[root], [recipe.steps for recipe in recipes]
+    partners = Partners(corpus.roots, root)
+    x, ref = apply_steps(origin, origin, steps, corpus.bounds, kind=validity.kind, partners=partners)
+    outcome, level = executor.run(x), validity.level(x, ref, steps)
     fails = _fails(records, outcome)
     confidence = outcome.confidence()
     small = _minimised(corpus, executor, records)

@@ -18,8 +18,8 @@ class Failure:
     the root. validity: "V2" and so on, for the mutant. pair: its D1 key; key: its D2 key; families: operation
     families after minimisation. confidence: softmax probability of the predicted label; margin: its logit
     less the true label's. execution: inputs executed by then. root_image, reference, mutant, minimised:
-    (c, h, w) float32; reference is the root after the geometric step alone. minimised_reference: the same for
-    the minimised recipe. replay: the command that shows the failure again.
+    float32, (c, h, w) or of another shape; reference is the root after the geometric step alone.
+    minimised_reference: the same for the minimised recipe. replay: the command that shows the failure again.
     """
 
     id: str
@@ -102,6 +102,7 @@ class FuzzResult:
     mutation at equal executions, None if it was switched off. seconds: of the whole run, both campaigns, and
     of earlier runs of a resumed corpus. validity: the level required of a failure, "V2". seeds: inputs given;
     roots: those fuzzed; skipped: those the model misread already. corpus: the folder, None in memory.
+    inputs: the kind of the seeds, "image", "array" or "whole"; mutators: the names of those at work.
     interrupted: True if Ctrl-C or an error ended it. notes: what a reader of the figures should know.
     """
 
@@ -120,5 +121,7 @@ class FuzzResult:
     corpus: Path | None
     data_sha256: str
     fingerprint: str
+    inputs: str = "image"
+    mutators: tuple[str, ...] = ()
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())

@@ -16,7 +16,7 @@ from .execution import Executor, Outcome
 class Roots:
     """R correctly classified seeds.
 
-    x: (R, c, h, w) float32. labels: (R,) int64. source: (R,) int64, each one's index in the data given.
+    x: (R, *shape) float32. labels: (R,) int64. source: (R,) int64, each one's index in the data given.
     gaps: (R, k) int64, logit of the true class less each other's, in units of 1e-4.
     """
 
@@ -38,7 +38,7 @@ class Roots:
 
 
 def select(executor: Executor, x: np.ndarray, y: np.ndarray) -> tuple[Roots, Outcome]:
-    """The seeds of x (n, c, h, w) that are given their label y (n,), and what the model did with those.
+    """The seeds of x (n, *shape) that are given their label y (n,), and what the model did with those.
 
     A seed must be read correctly by at least 1e-4 in the logits, without NaN or infinity in any layer.
     NothingEvaluated if there is none.

@@ -15,13 +15,14 @@ from armour.bounds import Bounds
 from armour.registry import Registry
 
 from .archive import Archive
+from .kinds import Kind
 from .recipe import Step
 from .roots import Roots
 
 
 @dataclass(slots=True)
 class Parents:
-    """What n mutants start from: root (n,) int64, images x and references ref (n, c, h, w), steps so far."""
+    """What n mutants start from: root (n,) int64, inputs x and references ref (n, *shape), steps so far."""
 
     root: np.ndarray
     x: np.ndarray
@@ -31,12 +32,15 @@ class Parents:
     def __len__(self) -> int:
         return len(self.root)
 
+    def __getitem__(self, rows: slice) -> Parents:
+        return Parents(self.root[rows], self.x[rows], self.ref[rows], self.steps[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Children:
     """What became of n mutants.
 
-    root (n,); x, ref (n, c, h, w); steps: all of them from the root on; used (n, m) bool, the mutators of the
+    root (n,); x, ref (n, *shape); steps: all of them from the root on; used (n, m) bool, the mutators of the
     steps that were new; correct (n,) bool: valid and still given the root's label; failed (n,) bool: an
     oracle hit that counts; predicted (n,) int64; gaps (n, k) int64 as in Outcome.gaps.
     """
@@ -53,9 +57,12 @@ class Children:
 
 
 class Schedule(ABC):
-    """Chooses parents and mutators. roots: the seeds; mutators: how many there are to choose from."""
+    """Chooses parents and mutators.
 
-    def __init__(self, roots: Roots, mutators: int) -> None:
+    roots: the seeds, of that kind and in these bounds; mutators: how many there are to choose from.
+    """
+
+    def __init__(self, roots: Roots, mutators: int, kind: Kind, bounds: Bounds) -> None:
         self.roots = roots
         self.mutators = mutators
 
@@ -107,10 +114,10 @@ class MarginNiche(Schedule):
     longest = 4
     thompson_draws = 64
 
-    def __init__(self, roots: Roots, mutators: int) -> None:
-        super().__init__(roots, mutators)
+    def __init__(self, roots: Roots, mutators: int, kind: Kind, bounds: Bounds) -> None:
+        super().__init__(roots, mutators, kind, bounds)
         self.tau = roots.spread / 2
-        self.archive = Archive(roots, round(self.tau / 10))
+        self.archive = Archive(roots, round(self.tau / 10), kind, bounds)
         self.wins = np.zeros(mutators, np.int64)
         self.misses = np.zeros(mutators, np.int64)
 

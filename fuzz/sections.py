@@ -57,6 +57,25 @@ def _columns(name: str, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.matmul(values.reshape(n, channels, area), weights[0]))
 
 
+def by_sample(activations: Values, n: int, *, alone: bool) -> dict[str, np.ndarray]:
+    """The layers that say something of each of n samples, as (n, units) or (n, channels, ...).
+
+    alone: the model runs one sample at a time. Then a layer whose first axis is a sample's steps, (n * steps,
+    channels, ...), becomes (n, channels, steps, ...); otherwise nobody knows which row is whose, and such a
+    layer is left out, as are those without an axis of units.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, given in activations.items():
+        values = np.asarray(given)
+        if values.ndim < 2 or not n or len(values) % n:
+            continue
+        if len(values) == n:
+            found[name] = values
+        elif alone:
+            found[name] = np.swapaxes(values.reshape(n, len(values) // n, *values.shape[1:]), 1, 2)
+    return found
+
+
 def distinct_layers(activations: Values, x: np.ndarray) -> list[str]:
     """Layers whose output is neither the layer before it in another shape nor the scaled input.
 

@@ -17,11 +17,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from armour.bounds import Bounds
 from armour.errors import FormatError
 from armour.files import atomic_write, writable_folder
 from armour.npz import read_arrays, write_arrays
 
+from .kinds import IMAGE, Kind
 from .ledger import sha256
+from .minimize import Case
 from .preview import strip
 from .roots import Roots
 from .rounds import LEVELS, Found, Round, Survivor
@@ -29,6 +32,7 @@ from .sections import Profile
 from .validity import ValidityModel
 
 SHARD = 1024  # survivors in one file
+_SHARD_VALUES = 1 << 24  # and values in it, at most
 GROWING = ("corpus/index.jsonl", "failures/index.jsonl", "journal.jsonl")
 _PLOT = (
     "executions,seconds,failures,distinct,classes,roots,valid,coverage,baseline_distinct,baseline_classes\n"
@@ -36,11 +40,15 @@ _PLOT = (
 
 
 class Store:
-    """Writes one corpus folder. folder: made if it is not there."""
+    """Writes one corpus folder. folder: made if it is not there; kind: of the inputs."""
 
-    def __init__(self, folder: str | os.PathLike[str], bounds: tuple[float, float]) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], bounds: tuple[float, float], kind: Kind = IMAGE
+    ) -> None:
         self.folder = writable_folder(folder)
         self.bounds = bounds
+        self.kind = kind
+        self.shard = SHARD
         self._open: dict[str, IO[bytes]] = {}
         self._shard: list[np.ndarray] = []
         self._shards = 0
@@ -52,6 +60,7 @@ class Store:
     ) -> None:
         """Write what does not change, the manifest first; whatever an earlier start left is removed."""
         self._clean()
+        self.shard = _shard(roots)
         for name in ("seeds", "corpus", "failures", "coverage"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("journal.jsonl", "plot.csv", "stats.json", "state.npz"):
@@ -74,13 +83,16 @@ class Store:
         self._open["plot.csv"] = (self.folder / "plot.csv").open("wb")
         self._open["plot.csv"].write(_PLOT.encode())
 
-    def resume(self, lengths: Mapping[str, int], survivors: int, executions: int) -> dict[int, str]:
+    def resume(
+        self, lengths: Mapping[str, int], survivors: int, executions: int, roots: Roots
+    ) -> dict[int, str]:
         """Cut everything back to the stored state; {round: state} of the rounds that the journal has beyond.
 
         lengths: bytes of the growing files; survivors, executions: how many there were. FormatError if a file
         is shorter than that or a shard is missing.
         """
         self._clean()
+        self.shard = _shard(roots)
         for name in GROWING:
             path, length = self.folder / name, int(lengths[name])
             if not path.is_file() or path.stat().st_size < length:
@@ -96,8 +108,8 @@ class Store:
             self._open[name] = stream
         self._resume_plot(executions)
         self._remove_later_failures()
-        self._shards = survivors // SHARD
-        rest = survivors % SHARD
+        self._shards = survivors // self.shard
+        rest = survivors % self.shard
         for path in (self.folder / "corpus").glob("*.npz"):
             if int(path.stem) > self._shards or (int(path.stem) == self._shards and not rest):
                 path.unlink()
@@ -175,7 +187,7 @@ class Store:
         }
         self._open["corpus/index.jsonl"].write(_line(record))
         self._shard.append(one.x)
-        if len(self._shard) == SHARD:
+        if len(self._shard) == self.shard:
             save_arrays(self.folder / "corpus" / f"{self._shards:05d}.npz", x=np.stack(self._shard))
             self._shard, self._shards = [], self._shards + 1
 
@@ -206,6 +218,7 @@ class Store:
             "l2": norm(one.case.x - one.case.ref),
             "minimised_l2": norm(small.x - small.ref),
             "replay": f"armour corpus replay . --case {one.digest[:12]}",
+            **self._measures(small),
         }
         (building / "meta.json").write_text(_text(meta), encoding="utf-8")
         (building / "preview.png").write_bytes(strip(root, one.case.x, small.x, self.bounds))
@@ -213,6 +226,20 @@ class Store:
         if final.exists():
             shutil.rmtree(final)
         os.replace(building, final)
+
+    def _measures(self, small: Case) -> dict[str, Any]:
+        """What the minimised input was judged by, where that is not what it is for images."""
+        kind = self.kind
+        if kind is IMAGE:
+            return {}
+        x, ref = small.x[None], small.ref[None]
+        likeness = float(kind.likeness(x, ref, Bounds(*self.bounds))[0])
+        return {
+            "inputs": kind.name,
+            "minimised_changed": _number(float(kind.share(x, ref)[0])),
+            "minimised_likeness": _number(likeness),
+            "likeness": kind.compared,
+        }
 
     def _clean(self) -> None:
         """Remove what a killed process was in the middle of writing."""
@@ -263,6 +290,11 @@ class Store:
             if path.is_dir() and not path.is_symlink():
                 with suppress(OSError):
                     path.rmdir()
+
+
+def _shard(roots: Roots) -> int:
+    """Survivors in one file: fewer of large inputs, since they are held in memory until it is full."""
+    return max(1, min(SHARD, _SHARD_VALUES // int(roots.x[0].size)))
 
 
 def failure_record(one: Found, number: int, source: int) -> dict[str, Any]:

@@ -5,6 +5,9 @@ more than 20 % of the span (DeepHunter's rule, Xie et al. 2019, doi:10.1145/3293
 geometric step inside its limits. V2: mean SSIM at least 0.5, and no further from the clean data than the
 99.5th percentile of clean data. All differences are taken to the reference: the root after the geometric step
 alone.
+
+That is the ladder of images. Arrays of other shapes and whole numbers have their own V1 and V2, which
+armour/fuzz/kinds.py states.
 """
 
 from __future__ import annotations
@@ -19,64 +22,70 @@ from armour.bounds import Bounds
 from armour.errors import InvalidArgument
 
 from .density import Density
-from .limits import changed_share, within_rule
+from .kinds import IMAGE, KINDS, Kind
 from .mutators import get
 from .recipe import Step
-from .ssim import ssim
 
-SIMILAR = 0.5  # V2: least mean SSIM
+_MOST_AXES = 8  # of an input that a stored model may state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
     """The verdict on n mutants and what it rests on, each (n,).
 
-    level: int8, -1 (outside V0), 0, 1 or 2; l0: share of the pixels that changed; linf: largest change as a
-    fraction of the span; ssim: mean SSIM to the reference; density: 0 at the centre of the clean data, above
-    1 outside its 99.5th percentile.
+    level: int8, -1 (outside V0), 0, 1 or 2; l0: share of the pixels that changed, or of the values of what is
+    no image; linf: largest change as a fraction of the span; likeness: to the reference, 1 where equal: mean
+    SSIM of images, 1 less the relative distance of arrays, 1 less the changed share of whole numbers;
+    density: 0 at the centre of the clean data, above 1 outside its 99.5th percentile, 0 where nobody asks.
     """
 
     level: np.ndarray
     l0: np.ndarray
     linf: np.ndarray
-    ssim: np.ndarray
+    likeness: np.ndarray
     density: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidityModel:
-    """What valid inputs look like: the bounds, the shape (c, h, w) and the density of the clean data."""
+    """What valid inputs look like: the bounds, the shape, the density of the clean data, and their kind."""
 
     bounds: Bounds
     shape: tuple[int, ...]
     density: Density
+    kind: Kind = IMAGE
 
     @classmethod
-    def fit(cls, x_clean: np.ndarray, bounds: Bounds) -> ValidityModel:
-        """Learn from clean inputs (n, c, h, w); the same data give the same model. Raises InvalidArgument."""
-        if x_clean.ndim != 4 or len(x_clean) == 0 or not np.isfinite(x_clean).all():
-            raise InvalidArgument(
-                f"expected finite clean inputs of shape (n, c, h, w), got shape {x_clean.shape}"
-            )
-        return cls(bounds=bounds, shape=tuple(x_clean.shape[1:]), density=Density.fit(x_clean, bounds))
+    def fit(cls, x_clean: np.ndarray, bounds: Bounds, kind: Kind = IMAGE) -> ValidityModel:
+        """Learn from clean inputs, images (n, c, h, w) unless `kind` says otherwise; the same data give the
+        same model. Raises InvalidArgument.
+        """
+        fits = x_clean.ndim == 4 if kind.pixels else x_clean.ndim >= 2
+        if not fits or x_clean.size == 0 or not np.isfinite(x_clean).all():
+            shape = "(n, c, h, w)" if kind.pixels else "(n, ...)"
+            raise InvalidArgument(f"expected finite clean inputs of shape {shape}, got shape {x_clean.shape}")
+        density = Density.fit(x_clean, bounds) if kind.density else Density.unknown(x_clean[0].size)
+        return cls(bounds=bounds, shape=tuple(x_clean.shape[1:]), density=density, kind=kind)
 
     def assess(self, x: np.ndarray, ref: np.ndarray, steps: Sequence[Sequence[Step]]) -> Validity:
-        """Judge mutants x (n, c, h, w) against their references; steps: the n lists that made them."""
+        """Judge mutants x (n, *shape) against their references; steps: the n lists that made them."""
         n = len(x)
         if tuple(x.shape[1:]) != self.shape or x.dtype != np.float32 or n == 0:
             empty = np.zeros(n, dtype=np.float32)
             return Validity(
-                level=np.full(n, -1, dtype=np.int8), l0=empty, linf=empty, ssim=empty, density=empty
+                level=np.full(n, -1, dtype=np.int8), l0=empty, linf=empty, likeness=empty, density=empty
             )
-        l0 = changed_share(x, ref)
+        l0 = self.kind.share(x, ref)
         linf = np.abs(x - ref).reshape(n, -1).max(axis=1) / np.float32(self.bounds.span)
-        similarity = ssim(x, ref, self.bounds)
+        likeness = self.kind.likeness(x, ref, self.bounds)
         density = self.density.distance(x)
         domain = self._in_domain(x)
-        rule = domain & within_rule(l0, linf) & np.array([within_limits(own) for own in steps], dtype=bool)
-        fidelity = rule & (similarity >= SIMILAR) & (density <= 1)
+        size = math.prod(self.shape)
+        rule = domain & self.kind.rule(l0, linf, size)
+        rule &= np.array([within_limits(own) for own in steps], dtype=bool)
+        fidelity = rule & self.kind.likely(l0, likeness, size) & (density <= 1)
         level = domain.astype(np.int8) + rule.astype(np.int8) + fidelity.astype(np.int8) - np.int8(1)
-        return Validity(level=level.astype(np.int8), l0=l0, linf=linf, ssim=similarity, density=density)
+        return Validity(level=level.astype(np.int8), l0=l0, linf=linf, likeness=likeness, density=density)
 
     def level(self, x: np.ndarray, ref: np.ndarray, steps: Sequence[Sequence[Step]]) -> np.ndarray:
         """(n,) int8: the highest level each mutant reaches, -1 if it is outside V0."""
@@ -88,6 +97,8 @@ class ValidityModel:
             "bounds": np.array(list(self.bounds)),
             "shape": np.array(self.shape, dtype=np.int64),
             **self.density.arrays(),
+            # Images are what a model without it is of, as all were once.
+            **({} if self.kind is IMAGE else {"kind": np.frombuffer(self.kind.name.encode(), np.uint8)}),
         }
 
     @classmethod
@@ -95,20 +106,25 @@ class ValidityModel:
         """The model that arrays() wrote; InvalidArgument if an array is missing or does not fit."""
         try:
             bounds = Bounds(*(float(v) for v in arrays["bounds"].reshape(2)))
-            shape = tuple(int(v) for v in arrays["shape"].reshape(3))
-            if min(shape) < 1:
+            named = arrays.get("kind")
+            kind = IMAGE if named is None else KINDS.get(named.astype(np.uint8).tobytes().decode())
+            shape = tuple(int(v) for v in arrays["shape"].reshape(3 if kind.pixels else -1))
+            if not 0 < len(shape) <= _MOST_AXES or min(shape) < 1:
                 raise ValueError(f"shape {shape}")
         except (KeyError, ValueError) as error:
             raise InvalidArgument(
                 f"expected the arrays of a validity model, got {sorted(arrays)}: {error}"
             ) from None
-        return cls(bounds=bounds, shape=shape, density=Density.from_arrays(arrays, size=math.prod(shape)))
+        density = Density.from_arrays(arrays, size=math.prod(shape))
+        return cls(bounds=bounds, shape=shape, density=density, kind=kind)
 
     def _in_domain(self, x: np.ndarray) -> np.ndarray:
         flat = x.reshape(len(x), -1)
         # A NaN makes the minimum NaN, and then the comparison is false.
         low, high = np.float32(self.bounds.low), np.float32(self.bounds.high)
         inside: np.ndarray = (flat.min(axis=1) >= low) & (flat.max(axis=1) <= high)
+        if self.kind.whole:
+            inside &= (flat == np.rint(flat)).all(axis=1)
         return inside
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from armour.bounds import Bounds
 from armour.fuzz.archive import Archive
+from armour.fuzz.kinds import IMAGE
 from armour.fuzz.recipe import Step, apply_steps
 from armour.fuzz.roots import Roots
 from armour.fuzz.schedule import SCHEDULES, Children, MarginNiche
@@ -98,7 +99,7 @@ def test_stored_and_taken_over_bit_for_bit() -> None:
 
 
 def test_niches_near_failing_are_picked_more() -> None:
-    schedule = MarginNiche(roots([[0, 10, 9000], [9000, 0, 9000]]), mutators=4)
+    schedule = MarginNiche(roots([[0, 10, 9000], [9000, 0, 9000]]), 4, IMAGE, Bounds(0, 1))
     schedule.tau = 1000.0
     parents = schedule.pick(np.random.default_rng(0), 400)
     guided = parents.root[200:]
@@ -114,7 +115,7 @@ def test_niches_near_failing_are_picked_more() -> None:
 
 
 def test_with_every_niche_solved_all_is_random() -> None:
-    schedule = MarginNiche(roots([[0, 10]]), mutators=4)
+    schedule = MarginNiche(roots([[0, 10]]), 4, IMAGE, Bounds(0, 1))
     schedule.archive.solve(np.array([0]), np.array([1]))
     parents = schedule.pick(np.random.default_rng(0), 10)
     assert parents.root.tolist() == [0] * 10 and parents.steps == [()] * 10
@@ -122,7 +123,7 @@ def test_with_every_niche_solved_all_is_random() -> None:
 
 def test_mutators_that_solve_niches_are_drawn_more_but_all_have_a_floor() -> None:
     start = roots([[0, 10, 20]] * 50)
-    schedule = MarginNiche(start, mutators=8)
+    schedule = MarginNiche(start, 8, IMAGE, Bounds(0, 1))
     n = 50
     used = np.zeros((n, 8), bool)
     used[:25, 2], used[25:, 3] = True, True
@@ -145,7 +146,7 @@ def test_mutators_that_solve_niches_are_drawn_more_but_all_have_a_floor() -> Non
 @pytest.mark.parametrize("name", SCHEDULES.names())
 def test_every_schedule_gives_whole_batches_and_keeps_its_state(name: str) -> None:
     start = roots([[0, 500, 900], [700, 0, 800]])
-    one, two = SCHEDULES.get(name)(start, 5), SCHEDULES.get(name)(start, 5)
+    one, two = (SCHEDULES.get(name)(start, 5, IMAGE, Bounds(0, 1)) for _ in range(2))
     for n in (1, 2, 7):
         parents = one.pick(np.random.default_rng(n), n)
         assert len(parents) == n == len(parents.steps) and parents.x.shape == (n, 1, 8, 8)

@@ -113,7 +113,7 @@ def test_mutants_keep_the_required_level_where_they_can(setup: Setup) -> None:
     names = draw_names(streams.child(0), names_for((1, 8, 8)), probability=2.0)
     steps = draw_steps(names, streams.child(1))
     depth = rng.integers(1, 5, n)
-    made = mutate(parents, steps, depth, setup.validity, 2)
+    made = mutate(parents, steps, depth, setup.validity, 2, setup.roots)
     assert (made.level >= 2).mean() > 0.9
     again, ref = apply_steps(x, x, made.steps, setup.validity.bounds)
     assert np.array_equal(again, made.x) and np.array_equal(ref, made.ref)

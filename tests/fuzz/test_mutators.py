@@ -1,5 +1,6 @@
 """The contract of every registered mutator."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from pictures import images, textures
 from armour.bounds import Bounds
 from armour.errors import InvalidArgument
 from armour.fuzz import recipe as recipe  # registers all mutators
+from armour.fuzz.kinds import ARRAY, IMAGE, WHOLE
 from armour.fuzz.mutators import MUTATORS, Param, get, mutator, names_for
 from armour.rng import Streams, generator, per_item
 from tests.tensor import strict
@@ -16,7 +18,20 @@ from tests.tensor import strict
 SHAPES = [(1, 8, 8), (1, 28, 28), (2, 17, 23), (3, 32, 32)]
 BOUNDS = [Bounds(0, 1), Bounds(0, 255), Bounds(-1, 1)]
 ALL = MUTATORS.names()
+VECTORS = [(6,), (53,), (16, 24), (2, 3, 4, 5)]
 CASES = [(name, shape) for shape in SHAPES for name in names_for(shape)]
+CASES += [(name, shape) for kind in (ARRAY, WHOLE) for shape in VECTORS for name in names_for(shape, kind)]
+
+
+def inputs(name, n, shape, bounds=BOUNDS[0]):
+    """Images for mutators of images, signals for those of arrays, whole numbers for the others."""
+    if IMAGE.name in get(name).inputs:
+        return images(n, shape, bounds)
+    rng = np.random.default_rng(3)
+    if ARRAY.name not in get(name).inputs:
+        return rng.integers(bounds.low, bounds.high + 1, (n, *shape)).astype(np.float32)
+    x = np.clip(0.5 + 0.2 * rng.standard_normal((n, *shape)), 0, 1)
+    return (x * bounds.span + bounds.low).astype(np.float32)
 
 
 def drawn(row, n, seed=1):
@@ -28,7 +43,7 @@ def drawn(row, n, seed=1):
 @pytest.mark.parametrize("bounds", BOUNDS, ids=str)
 def test_results_are_like_the_input_and_inside_the_bounds(name, shape, bounds):
     row = get(name)
-    x = images(12, shape, bounds)
+    x = inputs(name, 12, shape, bounds)
     before = x.copy()
     params, streams = drawn(row, 12)
     out = row.apply(x, params, streams, bounds)
@@ -57,7 +72,7 @@ def test_identity_is_exact_alone_and_among_others(name, bounds):
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 def test_an_item_does_not_depend_on_its_batch_mates_to_the_bit(name, shape):
     row = get(name)
-    x = images(37, shape)
+    x = inputs(name, 37, shape)
     params, streams = drawn(row, 37)
     whole = row.apply(x, params, streams, BOUNDS[0])
     assert np.array_equal(whole, row.apply(x, params, streams, BOUNDS[0])), "not deterministic"
@@ -74,7 +89,8 @@ def test_a_group_may_be_empty(name):
     assert params.shape == (0, len(row.params))
     assert row.apply(empty, params, streams, BOUNDS[0]).shape == empty.shape
     columns = np.zeros((len(row.params), 0), dtype=np.float32)
-    assert row.function(empty, columns, streams, BOUNDS[0]).shape == empty.shape
+    others = (empty,) if row.paired else ()
+    assert row.function(empty, columns, streams, BOUNDS[0], *others).shape == empty.shape
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -105,7 +121,11 @@ def test_parameters_are_drawn_inside_their_ranges_whatever_the_batch(name):
 def test_the_effect_grows_with_the_parameters(name):
     row = get(name)
     n = 64
-    x = textures(n)
+    x, bounds = textures(n), BOUNDS[0]
+    if IMAGE.name not in row.inputs:
+        # Long rough signals, so that a hundredth of the length is many values.
+        walk = np.random.default_rng(5).standard_normal((n, 1500)).cumsum(axis=1)
+        x, bounds = np.rint(np.clip(128 + 3 * walk, 0, 255)).astype(np.float32), BOUNDS[1]
     streams = per_item(generator(7), n)
     base = np.float32(row.identity)
     # A direction or a number of cycles says where, not how much: held still while the strength grows.
@@ -117,7 +137,7 @@ def test_the_effect_grows_with_the_parameters(name):
         effect = [0.0]
         for t in (0.25, 0.5, 0.75, 1.0):
             params = np.tile((base + np.float32(t) * reach).astype(np.float32), (n, 1))
-            effect.append(float(np.abs(row.apply(x, params, streams, BOUNDS[0]) - x).mean()))
+            effect.append(float(np.abs(row.apply(x, params, streams, bounds) - x).mean()))
         assert all(a < b for a, b in pairwise(effect)), effect
 
 
@@ -134,7 +154,8 @@ def test_noise_differs_between_keys_and_repeats_for_a_key():
 def test_there_are_enough_and_colour_ones_are_kept_from_grey_images():
     assert len(names_for((1, 28, 28))) >= 18
     assert set(names_for((3, 32, 32))) - set(names_for((1, 28, 28))) == {"saturate", "tint", "channel-drop"}
-    assert {get(name).family for name in ALL} == {
+    pictures = [name for name in ALL if IMAGE.name in get(name).inputs]
+    assert {get(name).family for name in pictures} == {
         "light",
         "colour",
         "noise",
@@ -144,9 +165,67 @@ def test_there_are_enough_and_colour_ones_are_kept_from_grey_images():
         "weather",
         "geometry",
     }
-    assert {name for name in ALL if get(name).geometric} == {
-        name for name in ALL if get(name).family == "geometry"
+    assert {name for name in pictures if get(name).geometric} == {
+        name for name in pictures if get(name).family == "geometry"
     }
+
+
+def test_each_kind_has_mutators_of_its_own():
+    arrays, whole = names_for((2048,), ARRAY), names_for((2048,), WHOLE)
+    assert len(arrays) >= 12 and len(whole) >= 7
+    assert set(arrays) & set(whole) == {"block-copy", "splice"}
+    assert not set(names_for((3, 32, 32))) & {*arrays, *whole}
+    assert set(arrays) - set(names_for((2048,), ARRAY, paired=False)) == {"splice"}
+    assert {name for name in ALL if get(name).geometric and IMAGE.name not in get(name).inputs} == {
+        "shift",
+        "element-insert",
+        "element-delete",
+    }
+
+
+@pytest.mark.parametrize("name", names_for((53,), WHOLE))
+@pytest.mark.parametrize("bounds", [Bounds(0, 256), Bounds(-2, 3), Bounds(-0.5, 9.5)], ids=str)
+def test_whole_numbers_stay_whole(name, bounds):
+    rng = np.random.default_rng(0)
+    low, high = math.ceil(bounds.low), math.floor(bounds.high)
+    x = rng.integers(low, high + 1, (40, 4, 53)).astype(np.float32)
+    params, streams = drawn(get(name), 40)
+    out = get(name).apply(x, params, streams, bounds)
+    assert np.array_equal(out, np.rint(out)) and out.min() >= low and out.max() <= high
+    assert (out != x).any(axis=(1, 2)).mean() > 0.7
+
+
+def strongest(name, x, partners=None):
+    row = get(name)
+    params = np.tile(np.float32([p.high for p in row.params]), (len(x), 1))
+    return row.apply(x, params, per_item(generator(3), len(x)), Bounds(0, 999), partners)
+
+
+def test_what_the_edits_of_whole_numbers_do():
+    x = np.tile(np.arange(100, dtype=np.float32), (30, 1))
+    replaced = strongest("element-replace", x) != x
+    assert set(replaced.sum(axis=1).tolist()) <= {1, 2} and replaced.sum() > 50
+    assert set(abs(strongest("element-step", x) - x).max(axis=1).tolist()) == {1.0}
+    swapped = strongest("element-swap", x)
+    assert np.array_equal(np.sort(swapped, axis=1), x) and (abs(swapped - x).max(axis=1) == 1).all()
+    for row in strongest("element-insert", x):
+        place = int(np.flatnonzero(row != np.arange(100))[0]) if (row != np.arange(100)).any() else 0
+        # Two values came in somewhere; what stood there follows two places later.
+        assert any(np.array_equal(row[k + 2 :], x[0, k:98]) for k in (place, place - 1, place - 2) if k >= 0)
+    for row in strongest("element-delete", x):
+        gone = sorted(set(range(100)) - set(row.astype(int).tolist()))
+        assert len(gone) in (1, 2) and row[-1] == row[-2] == row.max()
+
+
+def test_what_the_pieces_of_arrays_do():
+    x = np.tile(np.arange(100, dtype=np.float32), (30, 2, 1))
+    copied = strongest("block-copy", x)
+    assert ((copied != x).sum(axis=2) <= 10).all() and np.isin(copied, x).all()
+    assert np.array_equal(copied[:, 0], copied[:, 1]), "all lines take the block from the same place"
+    spliced = strongest("splice", x, x + 500)
+    assert ((spliced == x + 500).sum(axis=2) == 10).all() and ((spliced == x).sum(axis=2) == 90).all()
+    shifted = strongest("shift", x)
+    assert np.array_equal(shifted[:, :, 10:], x[:, :, :90]) and (shifted[:, :, :10] == 0).all()
 
 
 def test_names_are_matched_loosely_and_unknown_ones_get_a_suggestion():

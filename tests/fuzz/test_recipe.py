@@ -164,7 +164,7 @@ def test_no_steps_change_nothing_and_inputs_are_not_written_to():
         lambda x: (x.astype(np.float64), x, [()] * 2),
         lambda x: (x, x[:1], [()] * 2),
         lambda x: (x, x, [()]),
-        lambda x: (x[0], x[0], [()]),
+        lambda x: (x[0, 0, 0], x[0, 0, 0], [()] * 8),
     ],
 )
 def test_wrong_batches_are_refused(change):

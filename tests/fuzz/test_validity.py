@@ -102,7 +102,7 @@ def test_v2_asks_for_likeness_and_for_density():
     model = fitted()
     ref = images(60, SHAPE, seed=5)
     clean = model.assess(ref, ref, [()] * 60)
-    assert (clean.level == 2).mean() > 0.95 and clean.ssim == pytest.approx(np.ones(60), abs=1e-5)
+    assert (clean.level == 2).mean() > 0.95 and clean.likeness == pytest.approx(np.ones(60), abs=1e-5)
     # Within 20 % everywhere, but a chessboard: no likeness in the flat parts.
     board = np.where(np.indices((28, 28)).sum(axis=0) % 2, 0.19, 0).astype(np.float32)
     rough = np.minimum(ref + board, 1)
@@ -111,7 +111,7 @@ def test_v2_asks_for_likeness_and_for_density():
     # Like itself, but like none of the data.
     strange = np.random.default_rng(0).uniform(0, 1, ref.shape).astype(np.float32)
     result = model.assess(strange, strange, [()] * 60)
-    assert (result.level == 1).all() and (result.ssim > 0.99).all()
+    assert (result.level == 1).all() and (result.likeness > 0.99).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 8, 8)], ids=str)
@@ -132,7 +132,7 @@ def test_a_verdict_does_not_depend_on_the_batch():
     y = np.clip(x + np.random.default_rng(0).normal(0, 0.06, x.shape), 0, 1).astype(np.float32)
     whole = model.assess(y, x, [()] * 80)
     part = model.assess(y[[70, 3]], x[[70, 3]], [()] * 2)
-    for name in ("level", "l0", "linf", "ssim", "density"):
+    for name in ("level", "l0", "linf", "likeness", "density"):
         assert np.array_equal(getattr(whole, name)[[70, 3]], getattr(part, name))
     assert len(set(whole.level.tolist())) > 1
 

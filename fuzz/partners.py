@@ -1,0 +1,57 @@
+"""The other seeds of a class: what a mutator that mixes two seeds takes its pieces from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from armour.rng import Streams
+from armour.tensor.backend import Array, get_xp
+
+from .mutators import own_partner
+from .roots import Roots
+
+_CHOICE = 7  # label of the child stream that chooses, apart from what a mutator draws
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """Of n items with these root numbers (n,) int64."""
+
+    roots: Roots
+    root: np.ndarray
+
+    def of(self, items: Sequence[int], streams: Streams) -> Array:
+        """Another root of the class for each item, like their inputs (m, *shape), chosen by its stream.
+
+        An item whose class has no other root gets its own root, turned by half along the last axis.
+        """
+        root = self.root[np.asarray(items)]
+        labels = self.roots.labels[root]
+        order, first, count = _by_class(self.roots.labels)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - first[self.roots.labels[order]]
+        others = count[labels] - 1
+        unit = streams.child(_CHOICE).uniform(dtype=np.float64)
+        step = np.minimum(np.floor(unit * others), np.maximum(others - 1, 0)).astype(np.int64)
+        # Counted on from the item itself, around its class.
+        chosen = order[first[labels] + (place[root] + 1 + step) % count[labels]]
+        x = self.roots.x[chosen]
+        alone = np.flatnonzero(others == 0)
+        if len(alone):
+            x[alone] = own_partner(x[alone])
+        return get_xp(x).asarray(x)
+
+
+def has_partners(roots: Roots) -> bool:
+    """Whether some class has two roots."""
+    return len(np.unique(roots.labels)) < len(roots)
+
+
+def _by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Root numbers class by class, and for each class where it begins there and how many it has."""
+    count = np.bincount(labels)
+    first = np.cumsum(count) - count
+    return np.argsort(labels, kind="stable"), first, count
