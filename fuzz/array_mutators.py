@@ -11,8 +11,9 @@ import math
 from armour.bounds import Bounds
 from armour.rng import Streams
 from armour.tensor.backend import Array, get_xp
+from armour.transforms import flat
 
-from .likeness import deviation, flat
+from .likeness import deviation
 from .mutators import Param, mutator
 
 ARRAYS = ("array",)
