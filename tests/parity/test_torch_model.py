@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import model_contract
@@ -20,6 +21,8 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.preprocessing import Preprocessing
 from armour.tensor import nn
 from armour.torch_model import TorchModel
+from tests.parity.test_torch_weights import lenet, trained
+from tests.parity.test_torch_zoo import torch_resnet
 
 SHAPE, K = (3, 8, 8), 5
 NORMAL: dict[str, Any] = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.25)}
@@ -267,3 +270,37 @@ def test_what_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="takes uint8, which has no gradient"):
         model.loss_gradient(model_contract.batch(model, 1), np.zeros(1, np.int64))
     assert isinstance(model, TorchModel)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "epsilons"),
+    [("lenet", (1, 28, 28), [0.001, 0.006]), ("resnet18", (3, 32, 32), [0.0003, 0.002])],
+)
+def test_known_networks_through_torch_and_from_their_file(
+    tmp_path: Path, name: str, shape: tuple[int, int, int], epsilons: list[float]
+) -> None:
+    """The torch wrapper and armour's own network from the .pt file: logits, gradients and an attack."""
+    net = trained(lambda: lenet(2) if name == "lenet" else torch_resnet((2, 2, 2, 2), False, 3, 10))
+    x = np.random.default_rng(2).random((12, *shape), dtype=np.float32)
+    seen = (torch.from_numpy(x) - 0.4) / 0.25
+    with torch.no_grad():  # statistics of these images, and no class that always wins
+        for module in net.modules():
+            if isinstance(module, tnn.BatchNorm2d):
+                module.momentum = 1.0
+        net.train()(seen)
+        net.eval()[-1].bias -= net(seen).mean(0)
+    torch.save(net.state_dict(), tmp_path / "m.pt")
+    ours = armour.load(tmp_path / "m.pt", input_shape=shape, bounds=(0, 1), mean=0.4, std=0.25)
+    theirs = armour.wrap(net, input_shape=shape, mean=0.4, std=0.25)
+    y = ours.predict(x)
+    logits = ours.logits(x)
+    # Twelve images make statistics of little variance, which enlarge float32's rounding in eighteen layers.
+    tolerance = (1e-5 if name == "lenet" else 5e-5) * np.abs(logits).max()
+    np.testing.assert_allclose(theirs.logits(x), logits, rtol=1e-5, atol=tolerance)
+    a, b = (model.loss_gradient(x, y)[1].reshape(12, -1) for model in (theirs, ours))
+    assert (np.linalg.norm(a - b, axis=1) <= 1e-3 * np.linalg.norm(b, axis=1)).mean() > 0.8
+    attack = attacks.PGD(norm="linf", steps=10)
+    found = [attack.attack(model, x, y, epsilons, rng=0) for model in (theirs, ours)]
+    np.testing.assert_array_equal(found[0].success, found[1].success)
+    assert found[1].success.any() and not found[1].success.all()
+    assert (np.abs(found[0].adv - found[1].adv) < 1e-4).mean() > 0.98
