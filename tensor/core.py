@@ -163,6 +163,8 @@ class Tensor(Methods):
         return apply(OPS["divide"], (other, self), {})
 
     def __pow__(self, other: Any) -> Tensor:
+        if type(other) in _PLAIN and other == 2 and self.data.dtype.kind == "f":
+            return apply(OPS["square"], (self,), {})
         return apply(OPS["power"], (self, other), {})
 
     def __rpow__(self, other: Any) -> Tensor:

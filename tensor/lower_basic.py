@@ -24,7 +24,7 @@ UFUNCS = {
     **{name: name for name in ("add", "subtract", "multiply", "divide", "negative", "abs", "exp", "log")},
     **{name: name for name in ("log1p", "expm1", "sqrt", "sin", "cos", "tanh", "maximum", "minimum", "sign")},
     **{name: name for name in ("floor", "less", "less_equal", "greater", "greater_equal", "equal")},
-    "not_equal": "not_equal",
+    **{name: name for name in ("not_equal", "reciprocal", "square")},
 }
 
 

@@ -1,4 +1,4 @@
-"""Plan kernels for padding, joining and casting: copies in the memory order of what is copied."""
+"""Plan kernels for padding, joining, casting and putting back: copies in the order of what is copied."""
 
 from __future__ import annotations
 
@@ -52,6 +52,52 @@ def concat(layout: Layout, step: Step) -> bool:
             layout.copy(out[(*(slice(None),) * axis, slice(start, stop))], array)
         start = stop
     return True
+
+
+@kernel("stack")
+def stack(layout: Layout, step: Step) -> bool:
+    """Each part to its place along the new axis."""
+    if not all(step.out.shape) or any(v.dtype != step.out.dtype for v in step.inputs):
+        return False
+    out = layout.make(step.out, last=False)
+    before = (slice(None),) * (step.attrs["axis"] % len(step.out.shape))
+    for number, value in enumerate(step.inputs):
+        layout.copy(out[(*before, number, ...)], layout.array(value))
+    return True
+
+
+@kernel("getitem_grad")
+def getitem_grad(layout: Layout, step: Step) -> bool:
+    """g where it was taken from, and zeros around."""
+    (g,) = step.inputs
+    index = _basic(step.attrs["index"], len(step.out.shape))
+    if index is None or not all(step.out.shape) or g.dtype != step.out.dtype:
+        return False
+    out = layout.make(step.out, last=channels_last(layout.array(g)) and len(step.out.shape) == 4)
+    inside = [_run(part, n) for part, n in zip(index, step.out.shape, strict=True)]
+    known = tuple(part for part in inside if part is not None)
+    strips = _around(known, step.out.shape) if len(known) == len(inside) else iter([(slice(None),)])
+    for strip in strips:
+        layout.emit(partial(out[strip].fill, 0))
+    if all(g.shape):
+        layout.copy(out[(*index, ...)], layout.array(g))
+    return True
+
+
+def _basic(index: Any, axes: int) -> tuple[int | slice, ...] | None:
+    """Integers and slices for all axes; None for anything else."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(part, bool) or not isinstance(part, (int, slice)) for part in parts):
+        return None
+    return (*parts, *(slice(None),) * (axes - len(parts)))
+
+
+def _run(part: int | slice, length: int) -> slice | None:
+    """The elements that an index takes from an axis, if they lie side by side."""
+    if isinstance(part, int):
+        return slice(part % length, part % length + 1)
+    start, stop, step = part.indices(length)
+    return slice(start, max(start, stop)) if step == 1 else None
 
 
 @kernel("cast")

@@ -145,3 +145,16 @@ def test_first_layers_with_a_stride(size: Any, kernel: int, stride: Any, padding
     for channels in (1, 2, 3):
         w = Tensor(image(5, channels, kernel, kernel))
         agree(lambda x, w=w: T.conv2d(x, w, stride=stride, padding=padding), image(2, channels, *size), 1e-4)
+
+
+def test_parts_and_their_gradients(family: str) -> None:
+    x = image(2, 3, 6, 5)
+    agree(lambda t: T.conv2d(t, W3, padding=1)[:, 1:4, 2:] * 2.0, x, 1e-4)
+    for index in (1, (slice(None), -1), (slice(1, None, 2), 0), (0, slice(None), slice(4, 1)), (1, 2, 3, 4)):
+        agree(lambda t, index=index: t[index] * 3.0, x)  # type: ignore[misc]
+    agree(lambda t: t[..., 1:3] + t[:, :, :2, None, 0][..., :2] * 0.5, image(2, 3, 2, 5)[:, :, :2])
+    agree(lambda t: T.stack([t, t * 2.0, T.relu(t)], axis=-2), image(2, 3))
+
+
+def test_powers(family: str) -> None:
+    agree(lambda t: t**2 + (t + 5.0) ** -1.0 + (t + 5.0) ** 0.5 + T.reciprocal(t + 6.0), image(3, 4))
