@@ -327,6 +327,7 @@ def test_names_do_not_collide():
         ("broadcast_to", {"shape": (2**62, 2**62)}),
         ("conv2d_input_grad", {"size": 3, "stride": None, "padding": 0, "dilation": 1, "groups": 1}),
         ("leaky_relu", {"slope": "steep"}),
+        ("activation_grad", {"kind": "steep"}),
         ("sum", {"axis": ((0,),)}),
     ],
 )
