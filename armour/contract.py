@@ -14,6 +14,7 @@ from armour.bounds import Bounds
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.objective import Objective
 from armour.preprocessing import Preprocessing, joined
+from armour.summaries import units
 from armour.tensor.backend import asnumpy, get_xp, to_device
 from armour.tensor.core import Tensor, backward_pass
 
@@ -126,6 +127,10 @@ class Model(ABC):
     def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return self._forward(x), {}
 
+    def _summaries(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        logits, layers = self._tapped(x)
+        return logits, {name: np.array(units(name, layers[name])) for name in names}
+
     # -- what callers use ------------------------------------------------------------------------------------
 
     def logits(self, x: np.ndarray) -> np.ndarray:
@@ -216,6 +221,22 @@ class Model(ABC):
         if len(parts) == 1:
             return parts[0]
         layers = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
+        return np.concatenate([part[0] for part in parts]), layers
+
+    def summaries(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits (n, k), and of each of these layers the units (n, units) or means of channels (n, channels).
+
+        Layers as in `tapped`, n first; their activations are never held for more than a few samples at a
+        time where the model can do without.
+        """
+        x = self.check_input(x)
+        parts = [self._summaries(x[rows], names) for rows in self._chunks(len(x))]
+        self.counter.add(len(x))
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return self._counted(x, self._forward), {}
+        layers = {name: np.concatenate([part[1][name] for part in parts]) for name in names}
         return np.concatenate([part[0] for part in parts]), layers
 
     def accuracy(self, x: np.ndarray, y: np.ndarray) -> float:

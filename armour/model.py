@@ -20,6 +20,7 @@ from armour.errors import ArmourError, CaptureError, InvalidArgument, Unsupporte
 from armour.outputs import Kind, Outputs
 from armour.planned import Planned
 from armour.preprocessing import Preprocessing, joined
+from armour.summaries import units
 from armour.tensor.backend import asnumpy, to_device
 from armour.tensor.compiled import plans_enabled
 from armour.tensor.core import Tensor, no_grad
@@ -157,6 +158,16 @@ class ModuleModel(Model):
         with self._evaluating():
             out, layers = self._run(lambda plans, at: plans.tapped(at), eager, x)
         return self._check_output(asnumpy(out), len(x)), {k: asnumpy(v) for k, v in layers.items()}
+
+    def _summaries(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        def eager(at: Any) -> tuple[Any, dict[str, Any]]:
+            with no_grad(), capture(self.module) as layers:
+                out = self.forward(Tensor(at)).data
+            return out, {name: units(name, asnumpy(layers[name])) for name in names}
+
+        with self._evaluating():
+            out, found = self._run(lambda plans, at: plans.summaries(at, names), eager, x)
+        return self._check_output(asnumpy(out), len(x)), {k: asnumpy(v) for k, v in found.items()}
 
     def _run(self, planned: Callable[[Planned, Any], T], eager: Callable[[Any], T], x: np.ndarray) -> T:
         """By plans, if they are wanted and the network can be captured; else operation by operation."""

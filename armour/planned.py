@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Planned:
         self._logits = self._tiled(self._run_logits)
         self._taps = self._tiled(self._run_taps)
         self._staged = self._tiled(self._run_staged)
+        self._summaries: dict[tuple[str, ...], Tiled] = {}
         self._objectives: OrderedDict[Any, Tiled | None] = OrderedDict()
 
     def logits(self, x: Array) -> Array:
@@ -47,6 +48,15 @@ class Planned:
         out, *layers = self._taps.lent(x)
         names = self._taps.result(x)[1]
         return out, dict(zip(names, layers, strict=True))
+
+    def summaries(self, x: Array, names: Sequence[str]) -> tuple[Array, dict[str, Array]]:
+        """Logits, and of these layers the units (n, units) or the means of the channels (n, channels)."""
+        key = tuple(names)
+        if key not in self._summaries:
+            self._summaries.clear()  # one choice of layers is in use at a time
+            self._summaries[key] = self._tiled(self._summarised(key))
+        out, *layers = self._summaries[key](x)
+        return out, dict(zip(key, layers, strict=True))
 
     def pullback(self, x: Array, loss: LossFn) -> tuple[Array, Array, Array]:
         """Loss (n,), its gradient like x, and the logits (n, k).
@@ -102,6 +112,15 @@ class Planned:
         with no_grad(), capture(self.module) as layers:
             out = self.forward(x)
         return out, {name: wrap(array) for name, array in layers.items()}
+
+    def _summarised(self, names: tuple[str, ...]) -> Callable[..., Any]:
+        def run(x: Tensor) -> tuple[Tensor, ...]:
+            with no_grad(), capture(self.module) as layers:
+                out = self.forward(x)
+                found = [wrap(layers[name]) for name in names]
+                return out, *(t if t.ndim == 2 else t.mean(axis=tuple(range(2, t.ndim))) for t in found)
+
+        return run
 
     def _run_staged(self, x: Tensor) -> tuple[Tensor, Tensor]:
         leaf = Tensor(x.data, requires_grad=True)

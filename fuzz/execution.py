@@ -73,6 +73,7 @@ class Executor:
         self.batch = batch
         self.layers: Sequence[str] | None = None
         self.executions = 0
+        self._alone = model.batch_size == 1  # one sample at a time
         self._rows: int | None = None  # whose layers are looked at together; not yet known
 
     def run(self, x: np.ndarray, *, taps: bool = True) -> Outcome:
@@ -110,8 +111,12 @@ class Executor:
     def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits (n, k) and neurons (n, N) of a padded batch."""
         if self._rows is None and x[0].size > _SMALL and self.model.can_grad:
-            few = x[: 1 if x[0].size > _LARGE or self.model.batch_size == 1 else 8]
-            self._settle(self.model.tapped(few)[1], len(few))
+            few = x[: 2 if x[0].size > _LARGE else 8]
+            self._settle(self.model.tapped(few)[1], few)
+        if self.layers and self._rows and self._rows < self.batch and not self._alone:
+            with np.errstate(invalid="ignore", over="ignore"):
+                logits, layers = self.model.summaries(x, self.layers)
+            return logits, np.concatenate([layers[name] for name in self.layers], axis=1)
         rows = self._rows or len(x)
         found = [self._part(x[start : start + rows]) for start in range(0, len(x), rows)]
         if self.layers is None:
@@ -125,9 +130,7 @@ class Executor:
     def _part(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
         """Logits, neurons by layer, and the names of the distinct layers if they are not known yet."""
         logits, given = self.model.tapped(x)
-        if self._rows is None:
-            self._settle(given, len(x))
-        layers = by_sample(given, len(x), alone=self.model.batch_size == 1)
+        layers = by_sample(given, len(x), alone=self._alone)
         own: list[str] = []
         if self.layers is None:
             own = distinct_layers(layers, x)
@@ -135,15 +138,24 @@ class Executor:
             layers = {name: layers[name] for name in self.layers}
         with np.errstate(invalid="ignore", over="ignore"):
             found = columns(layers)
+        if self._rows is None:
+            self._settle(given, x)
         if len(x) < self.batch:
             # Only what is small is kept: the model lends its memory again once nobody holds it.
             found = {name: np.array(values) for name, values in found.items()}
             logits = np.array(logits)
         return logits, found, own
 
-    def _settle(self, layers: Mapping[str, np.ndarray], n: int) -> None:
-        """Choose how many rows' layers to look at together: a batch's, or a power of two of them."""
-        each = sum(np.asarray(values).nbytes for values in layers.values()) // n
+    def _settle(self, layers: Mapping[str, np.ndarray], x: np.ndarray) -> None:
+        """From the layers of a first x: how many rows' layers may be held together.
+
+        A batch's, or a power of two of them. Then they are reduced inside the model, if it runs several
+        samples at once, and which layers are distinct is found out here.
+        """
+        each = sum(np.asarray(values).nbytes for values in layers.values()) // len(x)
         self._rows = self.batch
-        if each * self.batch > _WHOLE:
-            self._rows = min(self.batch, 1 << (max(1, _PART // each).bit_length() - 1))
+        if each * self.batch <= _WHOLE:
+            return
+        self._rows = min(self.batch, 1 << (max(1, _PART // each).bit_length() - 1))
+        if not self._alone and len(x) < self.batch and self.layers is None:
+            self.layers = distinct_layers(by_sample(layers, len(x), alone=False), x)

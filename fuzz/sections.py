@@ -19,6 +19,7 @@ import numpy as np
 
 from armour import checks
 from armour.errors import InvalidArgument
+from armour.summaries import units
 
 Values: TypeAlias = Mapping[str, Any]
 
@@ -26,8 +27,7 @@ Values: TypeAlias = Mapping[str, Any]
 def neurons(activations: Values) -> np.ndarray:
     """(n, N) float: one column per dense unit or channel, layers in their order; NaN passes through.
 
-    activations: layer -> (n, units) or (n, channels, ...). Means over space are a product with a vector of
-    1/(h*w), which is 17 times faster than mean(axis=(2, 3)).
+    activations: layer -> (n, units) or (n, channels, ...).
     """
     if not activations:
         raise InvalidArgument(
@@ -38,23 +38,7 @@ def neurons(activations: Values) -> np.ndarray:
 
 def columns(activations: Values) -> dict[str, np.ndarray]:
     """Layer -> (n, units or channels): the columns of each layer in `neurons`."""
-    return {name: _columns(name, np.asarray(values)) for name, values in activations.items()}
-
-
-def _columns(name: str, values: np.ndarray) -> np.ndarray:
-    if values.ndim < 2:
-        raise InvalidArgument(
-            f"expected activations (n, units) or (n, channels, ...), got {checks.describe(name, values)}"
-        )
-    if values.ndim == 2:
-        return values
-    n, channels = values.shape[:2]
-    area = int(np.prod(values.shape[2:]))
-    weights = np.full((1, area), 1.0 / max(area, 1), dtype=values.dtype)
-    last = np.moveaxis(values, 1, -1)
-    if last.flags.c_contiguous:  # as convolutions leave them; anything else would be copied first
-        return np.asarray(np.matmul(weights, last.reshape(n, area, channels))[:, 0])
-    return np.asarray(np.matmul(values.reshape(n, channels, area), weights[0]))
+    return {name: units(name, np.asarray(values)) for name, values in activations.items()}
 
 
 def by_sample(activations: Values, n: int, *, alone: bool) -> dict[str, np.ndarray]:

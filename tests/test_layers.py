@@ -23,7 +23,7 @@ _IN_ARMOUR: dict[float, str] = {
         adapters archive black_box blur bounds compression contract criteria data datafiles datasets
         distances download estimator_model fields folders formats geometry idx model noise npz objective
         occlusion onnxruntime_model options outputs planned preprocessing projections regions stats subset
-        tables torch_model training training_state transforms weather
+        summaries tables torch_model training training_state transforms weather
     """,
     # what is said about results
     4: """

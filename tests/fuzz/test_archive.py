@@ -73,7 +73,10 @@ def test_a_solved_niche_stays_closed_and_frees_its_place() -> None:
     assert (archive._uses == 0).all()
 
 
-def test_stored_and_taken_over_bit_for_bit() -> None:
+@pytest.mark.parametrize("held", [1 << 26, 64 * 100, 1])
+def test_stored_and_taken_over_bit_for_bit(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However few inputs are held, the rest is rebuilt from its recipes.
+    monkeypatch.setattr("armour.fuzz.archive._HELD", held)
     rng = np.random.default_rng(3)
     start = roots([[0, *rng.integers(400, 900, 3).tolist()] for _ in range(400)])
     archive, copy = Archive(start, delta=1), Archive(start, delta=1)
@@ -88,6 +91,14 @@ def test_stored_and_taken_over_bit_for_bit() -> None:
     copy.restore(stored, BOUNDS)
     for name, array in copy.arrays().items():
         np.testing.assert_array_equal(array, stored[name])
+    assert len(archive._x) <= max(1, held // 64)
+    where = np.flatnonzero(archive.holder >= 0)[:50]
+    owner, label = np.divmod(where, 4)
+    x, ref, steps = archive.parents(owner, label)
+    for i, own in enumerate(steps):
+        origin = start.x[owner[[i]]]
+        made, still = apply_steps(origin, origin, [own], BOUNDS)
+        assert np.array_equal(x[i], made[0]) and np.array_equal(ref[i], still[0])
     everywhere = np.divmod(np.arange(400 * 4), 4)
     for one, two in zip(archive.parents(*everywhere), copy.parents(*everywhere), strict=True):
         assert np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two

@@ -172,18 +172,21 @@ def test_layers_of_steps_belong_to_their_sample() -> None:
     assert set(by_sample(layers, 2, alone=False)) == {"flat"}
 
 
-def test_large_layers_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_large_layers_are_never_held_for_a_whole_batch(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     x, _, model = vectors()
     whole_batch = Executor(model, 64).run(x[:150])
-    monkeypatch.setattr("armour.fuzz.execution._WHOLE", 1 << 10)
-    monkeypatch.setattr("armour.fuzz.execution._PART", 1 << 11)
-    monkeypatch.setattr("armour.fuzz.execution._SMALL", 1)
+    for name, value in (("_WHOLE", 1 << 10), ("_PART", 1 << 11), ("_SMALL", 1)):
+        monkeypatch.setattr(f"armour.fuzz.execution.{name}", value)
+    model.batch_size = 1 if alone else 256
     seen: list[int] = []
     tapped = model.tapped
     monkeypatch.setattr(model, "tapped", lambda part: seen.append(len(part)) or tapped(part))
     executor = Executor(model, 64)
     parts = executor.run(x[:150])
-    assert max(seen[1:]) <= 8 and parts.neurons.shape == whole_batch.neurons.shape
+    # One look at a few, and then parts of a batch, or the model's own summaries.
+    assert seen[0] == 8 and (max(seen[1:]) <= 8 if alone else seen == [8])
+    assert parts.neurons.shape == whole_batch.neurons.shape
     np.testing.assert_allclose(parts.neurons, whole_batch.neurons, atol=1e-5)
     np.testing.assert_allclose(parts.logits, whole_batch.logits, atol=1e-5)
     assert executor.executions == 150

@@ -71,3 +71,25 @@ def test_an_item_does_not_depend_on_its_batch_mates():
     for group in ([0], [36, 3], list(range(5, 30))):
         assert np.array_equal(ssim(x[group], y[group], UNIT), whole[group])
     assert ssim(x[:0], y[:0], UNIT).shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(1, 80, 90), (3, 96, 70), (1, 5, 100), (2, 100, 7)], ids=str)
+def test_large_images_follow_the_formula_too(shape):
+    x = np.repeat(images(1, shape), 3, axis=0)
+    noise = np.random.default_rng(1).normal(0, 0.1, x.shape)
+    y = np.clip(x + np.float32([0, 0.5, 2])[:, None, None, None] * noise, 0, 1).astype(np.float32)
+    value = ssim(x, y, UNIT)
+    assert value == pytest.approx([naive(a, b) for a, b in zip(x, y, strict=True)], abs=2e-5)
+    assert np.array_equal(ssim(x[[2, 1]], y[[2, 1]], UNIT), value[[2, 1]])
+
+
+def test_a_part_of_the_windows_stands_for_all_of_a_very_large_image():
+    x = images(1, (1, 200, 130))
+    noise = np.random.default_rng(2).normal(0, 0.1, x.shape)
+    y = np.clip(x + noise, 0, 1).astype(np.float32)
+    assert ssim(x, y, UNIT) == pytest.approx([naive(x[0], y[0])], abs=5e-3)
+    # A change anywhere inside shows.
+    for i, j in ((3, 3), (100, 64), (193, 123)):
+        z = x.copy()
+        z[0, 0, i, j] = 1 - np.rint(z[0, 0, i, j])
+        assert ssim(x, z, UNIT) < 1 - 1e-4
