@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,9 @@ def choose(
             test.name,
             test.class_names,
         )
+    if samples.x.shape[1:] == (1, *(model.input_shape or ())) and samples.x.ndim == 4:
+        # Read as grey images, which get a channel axis; this model takes arrays of two axes.
+        samples = replace(samples, x=samples.x[:, 0])
     if not len(samples):
         raise NothingEvaluated(f"{samples.name} has no samples to attack; choose other data with --data")
     try:

@@ -58,3 +58,12 @@ def test_whole_numbers_are_stated_kept_and_gone_on_with(
     again = invoke(monkeypatch, tmp_path, "corpus", "replay", "bytes-fuzz")
     assert again["failures"] == again["rebuilt"] == again["still_fail"]
     assert int(str(again["failures"])) > 0
+
+
+def test_arrays_of_two_axes_are_no_grey_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = small_models.digits(120)
+    armour.save(small_models.centroids(x[:, 0], y), tmp_path / "frames.ckpt")
+    np.savez(tmp_path / "frames.npz", x=x[:, 0], y=y)
+    arguments = ("fuzz", "frames.ckpt", "--data", "frames.npz", "--executions", "150")
+    found = invoke(monkeypatch, tmp_path, *arguments)
+    assert found["inputs"] == "array" and int(str(found["failures"])) > 0
