@@ -91,7 +91,11 @@ def test_run_model_agrees_with_onnxruntime(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.gradient])
 def test_the_input_gradient_passes_a_directional_check(name: str) -> None:
     _, model, x, _ = opened(name)
-    x, y = x[:2], 1 - np.minimum(model.predict(x[:2]), 1)  # of a wrong class, so that the loss is not flat
+    # Equal pixels make ties in max pooling, where there are several gradients: a little noise parts them.
+    low, high = model.bounds
+    dither = np.random.default_rng(1).random(x[:2].shape, np.float32) * ((high - low) / 256)
+    x = np.clip(x[:2] + dither, low, high)
+    y = 1 - np.minimum(model.predict(x), 1)  # a wrong class, so that the loss is not flat
     loss, gradient = model.loss_gradient(x, y)
     exact = copy.deepcopy(model.module).astype("float64")  # the same network, hardly rounded
 
@@ -100,7 +104,8 @@ def test_the_input_gradient_passes_a_directional_check(name: str) -> None:
         return found
 
     rng = np.random.default_rng(0)
-    h = 1e-9 * (model.bounds.high - model.bounds.low)  # few kinks lie so close
+    # Few kinks lie so close; the smaller step has fewer of them, and more rounding.
+    steps = [h * (high - low) for h in (1e-9, 1e-10)]
     for row in range(len(x)):
         at = x[row : row + 1].astype(np.float64)
         leaf = Tensor(at, requires_grad=True)
@@ -113,9 +118,12 @@ def test_the_input_gradient_passes_a_directional_check(name: str) -> None:
         assert np.linalg.norm(gradient[row] - wide[0]) <= 0.02 * np.linalg.norm(wide)
         for _ in range(3):
             v = rng.standard_normal(at.shape)
-            with no_grad():
-                up, down = (losses(Tensor(at + s * h * v), row).numpy()[0] for s in (1, -1))
-            assert abs((up - down) / (2 * h) - (wide * v).sum()) <= 1e-3 * np.linalg.norm(wide), (up, down)
+            along, apart = (wide * v).sum(), []
+            for h in steps:
+                with no_grad():
+                    up, down = (losses(Tensor(at + s * h * v), row).numpy()[0] for s in (1, -1))
+                apart.append(abs((up - down) / (2 * h) - along))
+            assert min(apart) <= 1e-3 * np.linalg.norm(wide), (apart, along)
 
 
 def test_bytes_have_no_gradient_and_say_so() -> None:
