@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from armour.tensor.backend import Array, Namespace
 from armour.tensor.core import Tensor
 from armour.tensor.elementwise import floating
@@ -30,7 +32,8 @@ def _rows(xp: Namespace, x: Array) -> Array:
 def _means(xp: Namespace, block: Array) -> Array:
     # By a matrix product: a reduction along short rows would cost a call for each.
     ones = xp.full(block.shape[1], 1.0 / max(1, block.shape[1]), block.dtype)
-    return xp.matmul(block, ones)[:, None]
+    with np.errstate(invalid="ignore"):  # OpenBLAS was seen to raise the flag on finite numbers, here only
+        return xp.matmul(block, ones)[:, None]
 
 
 def _mean_squares(xp: Namespace, block: Array) -> Array:
