@@ -38,6 +38,10 @@ class CheckpointError(FormatError):
     """A model file is missing, damaged, hostile, or does not fit its own description."""
 
 
+class RangeNotStated(CheckpointError):
+    """A model file does not say the range of its inputs, and nobody else did."""
+
+
 class DataError(FormatError):
     """A data set is missing, damaged, empty, or does not fit the model."""
 

@@ -16,6 +16,7 @@ from armour.cli.model_facts import describe
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import json_option, print_json
 from armour.cli.remote import MODEL, remote_options
+from armour.errors import RangeNotStated
 from armour.preprocessing import Preprocessing
 from armour.tensor.layers import LAYERS
 
@@ -48,7 +49,13 @@ def info(model: Path | str, model_options: dict[str, Any], remote: dict[str, Any
         if listed is not None:
             print_json(listed) if as_json else click.echo(weights.render(listed))
             return
-    facts = describe(load_model(model, model_options, remote=remote), model)
+    stated = True
+    try:
+        loaded = load_model(model, model_options, remote=remote)
+    except RangeNotStated:  # to look at a network is no reason to know its range
+        stated = False
+        loaded = load_model(model, {**model_options, "bounds": (0.0, 1.0)}, remote=remote)
+    facts = describe(loaded, model) | {"bounds_stated": stated}
     if as_json:
         print_json(facts)
     else:
@@ -58,14 +65,13 @@ def info(model: Path | str, model_options: dict[str, Any], remote: dict[str, Any
 def render(facts: dict[str, Any]) -> str:
     """The facts for people."""
     shape = " x ".join(map(str, facts["input_shape"] or ("unknown",)))
-    low, high = facts["bounds"]
     size = "" if facts["bytes"] is None else f", {facts['bytes']:,} bytes"
     names = facts["class_names"]
     shown = ", ".join(_plain(name) for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     lines = [
         ("model", f"{_plain(facts['name'])} ({facts['path']}{size})"),
         ("kind", f"{facts['kind']}, {'with' if facts['can_grad'] else 'without'} gradients"),
-        ("input", f"{shape}, values in ({low:g}, {high:g})"),
+        ("input", f"{shape}, {_range(facts)}"),
         ("network's", _taken(facts["takes"])),
         ("classes", f"{facts['num_classes']}" + (f": {shown}" if names else "")),
     ]
@@ -93,6 +99,13 @@ def render(facts: dict[str, Any]) -> str:
         lines.append(("answers", f"sha256 {facts['fingerprint']} (what the model is known by)"))
     text = "\n".join([f"{key:<11} {value}" for key, value in lines] + matched.lines(facts["provenance"]))
     return text + ("\n\n" + _table(facts["layers"]) if "layers" in facts else "")
+
+
+def _range(facts: dict[str, Any]) -> str:
+    low, high = facts["bounds"]
+    if not facts.get("bounds_stated", True):
+        return "values in a range that the file does not say; other commands need it, as in --bounds 0,1"
+    return f"values in ({low:g}, {high:g})"
 
 
 def _normalises(facts: dict[str, Any]) -> bool:

@@ -26,7 +26,7 @@ PUBLIC = {
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.errors": """
-        AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError DataError
+        AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError RangeNotStated DataError
         FormatError GateFailed Interrupted InvalidArgument NothingEvaluated RemoteError
         UnsoundEvidence UnsupportedError
     """,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from armour.bounds import Bounds
-from armour.errors import CheckpointError, InvalidArgument, UnsupportedError
+from armour.errors import CheckpointError, InvalidArgument, RangeNotStated, UnsupportedError
 from armour.formats.onnx import metadata
 from armour.formats.onnx.capture import Entry, capture, entry_dtype
 from armour.formats.onnx.head import find_head
@@ -64,7 +64,7 @@ def load(path: Path, options: LoadOptions) -> Model:
     parsed = read(path)
     options = metadata.stated(parsed, options)
     if options.bounds is None:
-        raise CheckpointError(
+        raise RangeNotStated(
             f"{path}: an ONNX file does not say the range of its inputs, and a wrong range makes every "
             "epsilon wrong; say it, as in bounds=(0, 1) or --bounds 0,1"
         )

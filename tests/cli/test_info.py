@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_models
 import pytest
 import small_models
 from click.testing import CliRunner
@@ -120,3 +121,13 @@ def test_an_onnx_file_as_a_black_box(tmp_path: Path) -> None:
     np.testing.assert_allclose(other.logits(x), model.logits(x), atol=1e-4)
     result = CliRunner().invoke(main, ["info", str(path), "--runtime", "onnxruntime"])
     assert result.exit_code == 2 and "--bounds" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_network_may_be_looked_at_without_knowing_its_range(tmp_path: Path) -> None:
+    path = onnx_models.write(onnx_models.conv_net(), tmp_path / "net.onnx")
+    found, lines = facts(path), shown(path)
+    assert not found["bounds_stated"] and found["num_classes"] == 5
+    assert "--bounds 0,1" in lines["input"] and "Conv 1" in lines["in the file"]
+    assert facts(path, "--bounds", "0,255")["bounds_stated"]
+    with pytest.raises(armour.errors.RangeNotStated, match="range of its inputs"):
+        armour.load(path)
