@@ -25,6 +25,8 @@ _KNOWN = (
     "operators",
     "outputs",
     "preprocessing",
+    "input",
+    "output",
     "licence",
     "license",
     *matched.KEYS,
@@ -87,6 +89,9 @@ def render(facts: dict[str, Any]) -> str:
     own = facts["provenance"].get("operators")
     if isinstance(own, dict) and all(isinstance(n, int) for n in own.values()):
         lines.append(("in the file", _plain(_counted(own))))
+    ends = [_end(facts["provenance"].get(key), key) for key in ("input", "output")]
+    if all(ends):
+        lines.append(("file's ends", _plain("; ".join(ends))))
     lines += _provenance(facts)
     lines.append(("licence", _plain(facts["licence"] or "not stated")))
     lines.append(("export", "; ".join(_export(*item) for item in facts["exportable"].items())))
@@ -99,6 +104,15 @@ def render(facts: dict[str, Any]) -> str:
         lines.append(("answers", f"sha256 {facts['fingerprint']} (what the model is known by)"))
     text = "\n".join([f"{key:<11} {value}" for key, value in lines] + matched.lines(facts["provenance"]))
     return text + ("\n\n" + _table(facts["layers"]) if "layers" in facts else "")
+
+
+def _end(told: Any, key: str) -> str:
+    """The input or output of the graph in the file, as an import recorded it."""
+    if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+        return ""
+    shape = ", ".join(map(str, told["shape"])) if isinstance(told.get("shape"), list) else ""
+    rest = f" ({shape}) {told.get('dtype', '')}" if shape else f", {told.get('ending', '')}"
+    return f"{key} {told['name']}{rest}"
 
 
 def _range(facts: dict[str, Any]) -> str:
