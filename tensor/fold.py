@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from armour.errors import InvalidArgument
-from armour.tensor.graph import Graph, Node
+from armour.tensor.graph import Node
 from armour.tensor.graph_module import GraphModule
 
 _PAIRS = {("Conv2d", "BatchNorm2d"), ("Linear", "BatchNorm1d")}
@@ -51,15 +51,7 @@ def fold(module: GraphModule) -> GraphModule:
         if node.name not in renamed
     )
     outputs = tuple(renamed.get(name, name) for name in graph.outputs)
-    result = GraphModule(
-        Graph(
-            inputs=graph.inputs,
-            weights=graph.weights,
-            constants=graph.constants,
-            nodes=nodes,
-            outputs=outputs,
-        )
-    )
+    result = GraphModule(replace(graph, nodes=nodes, outputs=outputs))
     result.load_state_dict(state)
     return result.eval()
 

@@ -20,6 +20,17 @@ Step = tuple[Any, dict[str, Any] | None, tuple[int, ...], int, tuple[int, ...]]
 
 _PLANNED = ("_outputs", "_resolved", "_sized", "_steps", "_values")
 
+CANNOT_RUN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What NumPy and Python raise where a node of a file cannot be carried out: the file's fault, not ours."""
+
 
 class GraphModule(Module):
     """The network that a graph describes, rebuilt from the data alone.
@@ -75,15 +86,7 @@ class GraphModule(Module):
             raise InvalidArgument(f"at node {self.graph.nodes[index].name!r}: {error}") from error
         except ArmourError:
             raise
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            MemoryError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as e:
+        except CANNOT_RUN as e:
             node = self.graph.nodes[index]
             raise CheckpointError(f"node {node.name!r} ({node.type}) cannot run as described: {e}") from e
         found = tuple(values[i] for i in self._outputs)

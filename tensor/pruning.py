@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from armour.tensor.graph import Graph
 
 
@@ -11,10 +13,9 @@ def pruned(graph: Graph) -> Graph:
     for node in reversed(graph.nodes):
         if node.name in keep:
             keep.update(v for v in node.inputs if isinstance(v, str))
-    return Graph(
-        inputs=graph.inputs,
+    return replace(
+        graph,
         nodes=tuple(node for node in graph.nodes if node.name in keep),
-        outputs=graph.outputs,
         weights=tuple(w for w in graph.weights if w.name in keep),
         constants=tuple(c for c in graph.constants if c.name in keep),
     )

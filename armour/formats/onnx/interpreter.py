@@ -13,6 +13,7 @@ from armour.errors import ArmourError, CheckpointError, InvalidArgument, Unsuppo
 from armour.tensor import graph as _layers  # noqa: F401  (files every leaf layer in LAYERS)
 from armour.tensor.backend import asnumpy
 from armour.tensor.core import Tensor, no_grad, wrap
+from armour.tensor.graph_module import CANNOT_RUN
 from armour.tensor.layers import LAYERS
 from armour.tensor.module import skip_init
 from armour.tensor.tape import state
@@ -145,23 +146,11 @@ class Interpreter:
     def _carry_out(self, rule: Any, call: Call) -> list[Any]:
         try:
             found = rule(call)
-        except CheckpointError:
-            raise
-        except UnsupportedError:
-            raise
         except InvalidArgument as error:
             raise CheckpointError(f"node {call.node.shown} cannot run as described: {error}") from error
         except ArmourError:
             raise
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            MemoryError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as e:
+        except CANNOT_RUN as e:
             raise CheckpointError(f"node {call.node.shown} cannot run as described: {str(e)[:200]}") from e
         return list(found) if isinstance(found, (tuple, list)) else [found]
 

@@ -43,7 +43,7 @@ def logarithmic(graph: Graph) -> tuple[Graph, str]:
     if {n.name for n in tail} & {n.name for n in graph.nodes}:
         return graph, ""
     opened = _with(graph, node, passed)
-    return replace_nodes(opened, (*opened.nodes, *tail), ("score.both",)), kind
+    return replace(opened, nodes=(*opened.nodes, *tail), outputs=("score.both",)), kind
 
 
 def agree(kind: str, before: np.ndarray, after: np.ndarray) -> bool:
@@ -52,13 +52,6 @@ def agree(kind: str, before: np.ndarray, after: np.ndarray) -> bool:
     found = wide[:, 1:] if kind == "sigmoid" else wide
     return found.shape == before.shape and bool(
         np.allclose(found, before, rtol=1e-3, atol=1e-5, equal_nan=True)
-    )
-
-
-def replace_nodes(graph: Graph, nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> Graph:
-    """The graph with other nodes and outputs."""
-    return Graph(
-        inputs=graph.inputs, nodes=nodes, outputs=outputs, weights=graph.weights, constants=graph.constants
     )
 
 
@@ -78,5 +71,4 @@ def _ending(graph: Graph) -> tuple[str, Node] | None:
 
 
 def _with(graph: Graph, old: Node, new: Node) -> Graph:
-    nodes = tuple(new if node is old else node for node in graph.nodes)
-    return replace_nodes(graph, nodes, graph.outputs)
+    return replace(graph, nodes=tuple(new if node is old else node for node in graph.nodes))

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from armour.errors import CheckpointError
+from armour.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT
 
 MAX_FIELDS = 1_000_000  # occurrences of fields, each about 100 bytes once parsed
 MAX_PACKED = 64 << 20  # bytes of packed whole numbers, each of which becomes 8
 MAX_DEPTH = 40  # messages inside messages
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _INTEGERS = frozenset((3, 4, 5, 8, 13, 14, 17, 18))  # types of protobuf fields that are packed as varints
 
 
@@ -39,9 +39,9 @@ class _Walk:
             if self.fields > MAX_FIELDS:
                 raise self._error(f"it has more than {MAX_FIELDS:,} fields")
             kind = key & 7
-            if kind == _VARINT:
+            if kind == VARINT:
                 _, at = self._varint(at, end)
-            elif kind == _BYTES:
+            elif kind == BYTES:
                 size, at = self._varint(at, end)
                 if size > end - at:
                     raise self._error(f"a part of {size:,} bytes reaches past its end")
@@ -55,9 +55,9 @@ class _Walk:
                             f"it holds more than {MAX_PACKED >> 20} MiB of packed whole numbers"
                         )
                 at += size
-            elif kind == _FIXED64:
+            elif kind == FIXED64:
                 at += 8
-            elif kind == _FIXED32:
+            elif kind == FIXED32:
                 at += 4
             else:
                 raise self._error(f"wire type {kind} is not used by any such file")
