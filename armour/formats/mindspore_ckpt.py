@@ -19,6 +19,7 @@ import numpy as np
 from armour.archive import holdable
 from armour.errors import CheckpointError
 from armour.formats import protobuf
+from armour.formats.bfloat16 import widened
 from armour.formats.protobuf import BYTES, VARINT
 
 _BFLOAT16 = "bfloat16"
@@ -191,7 +192,7 @@ def _array(tag: str, entry: _Entry) -> np.ndarray:
         raise CheckpointError(f"{ascii(tag)[:80]} of shape {shape} {entry.kind} has {len(raw):,} bytes"[:300])
     numbers: np.ndarray
     if code == _BFLOAT16:
-        numbers = (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        numbers = widened(np.frombuffer(raw, "<u2"))
     elif code == "?":
         numbers = np.not_equal(np.frombuffer(raw, np.uint8), 0)
     else:

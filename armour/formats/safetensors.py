@@ -16,6 +16,7 @@ import numpy as np
 
 from armour.archive import holdable
 from armour.errors import CheckpointError
+from armour.formats.bfloat16 import widened
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -110,8 +111,7 @@ def _entry(name: str, entry: Any, refuse: Any) -> tuple[int, int, str, tuple[int
 
 def _array(raw: memoryview, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     if dtype == "BF16":
-        wide = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
-        return wide.view(np.float32).reshape(shape)
+        return widened(np.frombuffer(raw, "<u2")).reshape(shape)
     return np.frombuffer(raw, _DTYPES[dtype]).reshape(shape).copy()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from armour.archive import holdable
 from armour.errors import CheckpointError
 from armour.formats import pickles
+from armour.formats.bfloat16 import widened
 from armour.formats.pickles import Imported
 
 _BFLOAT16 = "bfloat16"
@@ -118,7 +119,7 @@ def _numbers(raw: memoryview, storage: Storage, code: str) -> np.ndarray:
         )
     whole = raw[: len(raw) - len(raw) % itemsize(code)]
     if code == _BFLOAT16:
-        return (np.frombuffer(whole, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return widened(np.frombuffer(whole, "<u2"))
     if code == "?":
         return np.not_equal(np.frombuffer(whole, np.uint8), 0)
     numbers: np.ndarray = np.frombuffer(whole, code)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from armour.errors import CheckpointError, UnsupportedError
+from armour.formats.bfloat16 import widened
 
 DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("float32"),
@@ -77,7 +78,7 @@ def to_array(tensor: Any, folder: Path | None = None) -> np.ndarray:
             "get the file again"
         )
     array = np.frombuffer(raw, stored.newbyteorder("<")).astype(stored, copy=False).reshape(shape)
-    return _widened(array) if code == BFLOAT16 else array
+    return widened(array) if code == BFLOAT16 else array
 
 
 def _typed(tensor: Any, code: int, stored: np.dtype[Any], shape: tuple[int, ...], what: str) -> np.ndarray:
@@ -92,15 +93,10 @@ def _typed(tensor: Any, code: int, stored: np.dtype[Any], shape: tuple[int, ...]
         if size and (bits.min() < 0 or bits.max() > 0xFFFF):
             raise CheckpointError(f"{what} has values beyond 16 bits; get the file again")
         half = bits.astype(np.uint16).reshape(shape)
-        return _widened(half) if code == BFLOAT16 else half.view(np.float16)
+        return widened(half) if code == BFLOAT16 else half.view(np.float16)
     found = np.array(values) if size else np.zeros(0, stored)
     with np.errstate(all="ignore"):
         return found.astype(stored).reshape(shape)
-
-
-def _widened(bits: np.ndarray) -> np.ndarray:
-    """bfloat16 as float32, exactly: the upper half of its bits."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _external(tensor: Any, folder: Path | None, needed: int, what: str) -> bytes:
