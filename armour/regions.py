@@ -43,6 +43,11 @@ class Region:
             self.distance, self.x[index], self.epsilon[index], self.low[index], self.high[index]
         )
 
+    def masked(self, allowed: NDArray[np.bool_]) -> Region:
+        """The part of the region where only the allowed values (n, ...) differ from x."""
+        low, high = np.where(allowed, self.low, self.x), np.where(allowed, self.high, self.x)
+        return type(self)(self.distance, self.x, self.epsilon, low, high)
+
     def start(self, streams: Streams) -> F32:
         """A random point to start from, one from each stream."""
         delta = self.distance.start(streams, math.prod(self.x.shape[1:]), self.epsilon)

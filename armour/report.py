@@ -27,7 +27,7 @@ from armour.report_sections import (
 )
 
 if TYPE_CHECKING:
-    from armour.attacks.base import AttackResult
+    from armour.attacks.result import AttackResult
     from armour.contract import Model
     from armour.fuzz.result import FuzzResult
 

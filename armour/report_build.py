@@ -21,7 +21,7 @@ from armour.report_sections import (
 from armour.thumbnails import difference, picture
 
 if TYPE_CHECKING:
-    from armour.attacks.base import AttackResult
+    from armour.attacks.result import AttackResult
     from armour.contract import Model
     from armour.data import Dataset
 

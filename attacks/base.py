@@ -7,10 +7,11 @@ budget and bounds, and asking the model again. No attack reports its own success
 from __future__ import annotations
 
 import math
+import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
@@ -22,10 +23,15 @@ from armour.contract import Model
 from armour.criteria import Criterion, Misclassified
 from armour.distances import Distance, Norm, distance, parse_epsilon
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
-from armour.events import OnEvent, emit
-from armour.regions import F32, F64
+from armour.events import OnEvent
+from armour.regions import F32, Region
 from armour.registry import Registry
 from armour.rng import Streams, by_content, generator
+
+from .mask import Mask
+from .result import AttackResult
+from .search import Found, Search
+from .state import SearchState
 
 Epsilon: TypeAlias = float | str
 
@@ -42,48 +48,29 @@ def names() -> list[str]:
     return ATTACKS.names()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AttackResult:
-    """What an attack found, for each of k budgets and n inputs; k is at least 1.
-
-    adv: float32 (k, n, ...), inside bounds and budget; where success is False, the attack's best try.
-    success: (k, n), as the model answered when asked again. distance: (k, n) in `norm`. epsilons: (k,) in
-    input units. finished: (n,) True where the attack came to its end: everywhere, but in the `partial` of an
-    error that broke it off; elsewhere adv is the input itself.
-    robust_accuracy: (k,) share of the finished inputs that do not succumb; clean_accuracy: that share of all
-    inputs before the attack. Both are nan without inputs. queries, gradients: forward and backward passes,
-    counted per input. seconds: wall time.
-    attack: the attack with its settings.
-    """
-
-    adv: F32
-    success: NDArray[np.bool_]
-    distance: F64
-    finished: NDArray[np.bool_]
-    epsilons: F64
-    robust_accuracy: F64
-    clean_accuracy: float
-    norm: Norm
-    attack: str
-    queries: int
-    gradients: int
-    seconds: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack(ABC):
     """An attack is its settings: a frozen record. Vary it with dataclasses.replace.
 
     norm: the distance that limits or measures it, one of the class's `norms`.
+    needs_gradient: it takes input gradients. together: it looks at all inputs of a call at once, so that what
+    it finds for one depends on the others.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2", "l1")
     needs_gradient: ClassVar[bool] = True
+    together: ClassVar[bool] = False
 
     norm: Norm = "linf"
 
     def __post_init__(self) -> None:
         one_of("norm", self.norm, self.norms)
+
+    def __str__(self) -> str:
+        """The settings, without those that are None."""
+        settings = ((field.name, getattr(self, field.name)) for field in fields(self))
+        shown = ", ".join(f"{name}={value!r}" for name, value in settings if value is not None)
+        return f"{type(self).__name__}({shown})"
 
     @property
     def distance(self) -> Distance:
@@ -100,16 +87,19 @@ class Attack(ABC):
         *,
         rng: int | np.random.Generator = 0,
         on_event: OnEvent = None,
+        state: str | os.PathLike[str] | None = None,
     ) -> AttackResult:
         """Attack each input within each budget. The model is not changed: interrupt it when you like.
 
         x: (n, ...) inside the model's bounds. y: (n,) labels to get away from, or a Criterion. epsilons: one
-        or more budgets in input units, as numbers or text such as "8/255". rng: seed or Generator; the draws
-        for an input depend on it and on the input alone, neither on its batch nor on its place. An input that
-        already meets the criterion is returned as it is, with success True. Raises InvalidArgument for
-        inputs, labels or budgets that do not fit the model, UnsupportedError if the model has no gradients
-        and the attack needs them. An error or Ctrl-C in the middle has the result of the batches before it
-        as its `partial`, with `finished` False for the rest.
+        or more budgets in input units, as numbers or text such as "8/255"; a minimum-norm attack needs none.
+        rng: seed or Generator; the draws for an input depend on it and on the input alone, neither on its
+        batch nor on its place. state: a file that keeps what is finished, batch by batch; the same call with
+        the same file goes on from there, to the same result. An input that already meets the criterion is
+        returned as it is, with success True. Raises InvalidArgument for inputs, labels or budgets that do not
+        fit the model, or a state of another attack; UnsupportedError if the model has no gradients and the
+        attack needs them. An error or Ctrl-C in the middle has the result of the batches before it as its
+        `partial`, with `finished` False for the rest.
         """
         started = time.perf_counter()
         self.check_model(model)
@@ -120,50 +110,68 @@ class Attack(ABC):
         streams = by_content(generator(rng), x)
         queries, gradients = model.counter.queries, model.counter.gradients
 
-        already = criterion(model.logits(x))
+        search = Search(model, x, criterion, budgets, streams)
         criterion.check(len(x), model.num_classes)  # a wrapped function's number of classes is known only now
-        adv = np.repeat(x[None], len(budgets), axis=0)
-        success = np.repeat(already[None], len(budgets), axis=0)
-        open_rows = np.flatnonzero(~already)
-        done, total = int(already.sum()), len(x)
-        finished = already.copy()
+        parts = self.components(model)
+        kept = None if state is None else SearchState(state, search, parts)
 
-        def result() -> AttackResult:
-            return AttackResult(
-                adv=adv,
-                success=success,
-                distance=np.stack([self.distance.measure(x, row) for row in adv]),
-                finished=finished,
-                epsilons=np.asarray(budgets, dtype=np.float64),
-                robust_accuracy=np.asarray([_share(~row[finished]) for row in success]),
-                clean_accuracy=_share(~already),
-                norm=self.norm,
-                attack=repr(self),
-                queries=model.counter.queries - queries,
-                gradients=model.counter.gradients - gradients,
-                seconds=time.perf_counter() - started,
+        def spent() -> tuple[int, int, float]:
+            before = (0, 0, 0.0) if kept is None else kept.before
+            return (
+                before[0] + model.counter.queries - queries,
+                before[1] + model.counter.gradients - gradients,
+                before[2] + time.perf_counter() - started,
             )
 
-        emit(on_event, "attack", done, total)
+        def result() -> AttackResult:
+            asked, pulled, seconds = spent()
+            finished = search.finished
+            return AttackResult(
+                adv=search.adv,
+                success=search.success,
+                distance=np.stack([self.distance.measure(x, row) for row in search.adv]),
+                finished=finished,
+                epsilons=np.asarray(budgets, dtype=np.float64),
+                robust_accuracy=np.asarray([_share(~row[finished]) for row in search.success]),
+                clean_accuracy=_share(~search.already),
+                norm=self.norm,
+                attack=str(self),
+                queries=asked,
+                gradients=pulled,
+                seconds=seconds,
+                spent=search.spent,
+                broken_by=search.broken_by,
+                components=tuple(str(part) for part in parts),
+            )
+
+        def save() -> None:
+            if kept is not None:
+                kept.save(*spent())
+
         try:
-            for first in range(0, len(open_rows), model.batch_size):
-                rows = open_rows[first : first + model.batch_size]
-                part, goal = x[rows], criterion[rows]
-                found = self._search(model, part, goal, budgets, streams[rows])
-                for k, epsilon in enumerate(budgets):
-                    adv[k, rows] = self.distance.project(part, found[k], epsilon, model.bounds)
-                    success[k, rows] = goal(model.logits(adv[k, rows]))
-                finished[rows] = True
-                done += len(rows)
-                emit(on_event, "attack", done, total, broken=int(success[-1].sum()))
+            search.run(
+                parts,
+                on_event=on_event,
+                until=self._until(),
+                after_batch=None if kept is None else lambda: kept.save_now_and_then(*spent()),
+            )
         except (ArmourError, KeyboardInterrupt) as error:
             # What was found cost queries: it goes with the error, without the batch at hand.
-            adv[:, ~finished], success[:, ~finished] = x[~finished], False
+            save()
             error.partial = result()  # type: ignore[union-attr]
             raise
+        save()
         return result()
 
     __call__ = attack
+
+    def components(self, model: Model) -> tuple[Attack, ...]:
+        """The attacks this one is made of for that model, in order; a simple attack is its own only one."""
+        return (self,)
+
+    def _until(self) -> float | None:
+        """time.monotonic() at which to stop with what is there; None for an attack that runs to its end."""
+        return None
 
     @abstractmethod
     def _budgets(
@@ -172,10 +180,23 @@ class Attack(ABC):
         """The budgets (k,) to attack within, checked; size: values per input."""
 
     @abstractmethod
-    def _search(
-        self, model: Model, x: F32, criterion: Criterion, budgets: tuple[float, ...], rng: Streams
-    ) -> Sequence[F32]:
-        """One array like x for each budget. No x meets the criterion yet, and x is not empty."""
+    def search(
+        self,
+        model: Model,
+        x: F32,
+        criterion: Criterion,
+        budgets: tuple[float, ...],
+        rng: Streams,
+        due: NDArray[np.bool_],
+    ) -> Iterator[Found]:
+        """What is found for the inputs that are due (k, n) within each budget; every input is due in one.
+
+        No input meets the criterion yet, and x (n, ...) is not empty.
+        """
+
+    def repaired(self, model: Model, x: F32, adv: F32, epsilon: float) -> F32:
+        """`adv` (n, ...) inside bounds and budget; what an attack of ours hands back is so already."""
+        return self.distance.project(x, adv, epsilon, model.bounds)
 
     def check_model(self, model: Model) -> None:
         """InvalidArgument for what is no Model; UnsupportedError if it lacks gradients that are needed."""
@@ -194,7 +215,16 @@ class Attack(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedBudgetAttack(Attack):
-    """An attack that is given a budget; it runs once for each."""
+    """An attack that is given a budget; it runs once for each.
+
+    mask: booleans that broadcast to one input, True where it may change; None for everywhere.
+    """
+
+    mask: Mask | None = None
+
+    def __post_init__(self) -> None:
+        Attack.__post_init__(self)
+        object.__setattr__(self, "mask", Mask.of(self.mask))
 
     @abstractmethod
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
@@ -202,6 +232,17 @@ class FixedBudgetAttack(Attack):
 
         Samples are independent; rng has one stream for each. Where the criterion cannot be met, the best try.
         """
+
+    def region(self, model: Model, x: F32, epsilon: float) -> Region:
+        """Where the attack may go: within epsilon of x, inside the bounds, changed where the mask allows."""
+        region = self.distance.region(x, epsilon, model.bounds)
+        return region if self.mask is None else region.masked(self.mask.like(x))
+
+    def counted(
+        self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams
+    ) -> tuple[F32, NDArray[np.int64] | None]:
+        """`run`, and the queries (n,) asked for each input if the attack counts them."""
+        return self.run(model, x, criterion, epsilon, rng=rng), None
 
     @final
     def _budgets(
@@ -211,18 +252,112 @@ class FixedBudgetAttack(Attack):
             raise InvalidArgument(
                 f"expected epsilons for {type(self).__name__}, got None; state a budget: epsilons='8/255'"
             )
-        several = not isinstance(epsilons, (str, float, int)) and np.ndim(epsilons) > 0
-        values: Any = epsilons if several else [epsilons]
-        if len(values) == 0:
-            raise InvalidArgument("expected at least one epsilon, got an empty list")
-        return tuple(check_epsilon(value, self.distance, bounds, size) for value in values)
+        return check_epsilons(epsilons, self.distance, bounds, size)
+
+    def search(
+        self,
+        model: Model,
+        x: F32,
+        criterion: Criterion,
+        budgets: tuple[float, ...],
+        rng: Streams,
+        due: NDArray[np.bool_],
+    ) -> Iterator[Found]:
+        """As Attack.search."""
+        for k, epsilon in enumerate(budgets):
+            at = np.flatnonzero(due[k])
+            if not at.size:
+                continue
+            part, goal = (x, criterion) if at.size == len(x) else (x[at], criterion[at])
+            if epsilon == 0:
+                yield Found(k, at, part)
+                continue
+            # Streams advance as they are drawn from: each budget gets them as they were.
+            yield Found(k, at, *self.counted(model, part, goal, epsilon, rng=rng[at]))
+
+    def repaired(self, model: Model, x: F32, adv: F32, epsilon: float) -> F32:
+        """As Attack.repaired; what the mask forbids is undone too."""
+        if self.mask is not None:
+            adv = np.where(self.mask.like(x), adv, x)
+        return Attack.repaired(self, model, x, adv, epsilon)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinimizationAttack(Attack):
+    """An attack that looks for the nearest input that meets the criterion; it runs once for all budgets.
+
+    Budgets are optional: with them, success is to have found one within each.
+    """
+
+    @abstractmethod
+    def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
+        """The nearest inputs like x (n, ...) found that meet the criterion, inside the model's bounds.
+
+        Samples are independent; rng has one stream for each. Where none was found, the best try.
+        """
+
+    def counted(
+        self, model: Model, x: F32, criterion: Criterion, *, rng: Streams
+    ) -> tuple[F32, NDArray[np.int64] | None]:
+        """`run`, and the queries (n,) asked for each input if the attack counts them."""
+        return self.run(model, x, criterion, rng=rng), None
 
     @final
-    def _search(
-        self, model: Model, x: F32, criterion: Criterion, budgets: tuple[float, ...], rng: Streams
-    ) -> Sequence[F32]:
-        # Streams advance as they are drawn from: each budget gets them as they were.
-        return [self.run(model, x, criterion, epsilon, rng=rng[:]) if epsilon else x for epsilon in budgets]
+    def _budgets(
+        self, epsilons: Epsilon | Sequence[Epsilon] | None, bounds: Bounds, size: int
+    ) -> tuple[float, ...]:
+        return (math.inf,) if epsilons is None else check_epsilons(epsilons, self.distance, bounds, size)
+
+    def search(
+        self,
+        model: Model,
+        x: F32,
+        criterion: Criterion,
+        budgets: tuple[float, ...],
+        rng: Streams,
+        due: NDArray[np.bool_],
+    ) -> Iterator[Found]:
+        """As Attack.search."""
+        adv, spent = self.counted(model, x, criterion, rng=rng[:])
+        for k in range(len(budgets)):
+            at = np.flatnonzero(due[k])
+            if at.size:
+                yield Found(k, at, adv[at], None if spent is None else spent[at])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLimitsAttack(MinimizationAttack):
+    """An attack that its own settings limit (angles, a patch, a file's spare bytes), not a distance.
+
+    The norm only measures what it did. epsilons must be None.
+    """
+
+    def search(
+        self,
+        model: Model,
+        x: F32,
+        criterion: Criterion,
+        budgets: tuple[float, ...],
+        rng: Streams,
+        due: NDArray[np.bool_],
+    ) -> Iterator[Found]:
+        """As Attack.search."""
+        if budgets != (math.inf,):
+            raise InvalidArgument(
+                f"expected no epsilons for {type(self).__name__}, which its own settings limit, got {budgets}"
+            )
+        yield from MinimizationAttack.search(self, model, x, criterion, budgets, rng, due)
+
+
+def check_epsilons(
+    epsilons: Epsilon | Sequence[Epsilon], distance: Distance, bounds: Bounds, size: int
+) -> tuple[float, ...]:
+    """Budgets (k,) as numbers, from one or several; InvalidArgument for none and as check_epsilon."""
+    several = not isinstance(epsilons, (str, float, int)) and np.ndim(epsilons) > 0
+    values: Any = epsilons if several else [epsilons]
+    if len(values) == 0:
+        raise InvalidArgument("expected at least one epsilon, got an empty list")
+    return tuple(check_epsilon(value, distance, bounds, size) for value in values)
 
 
 def check_epsilon(epsilon: Epsilon, distance: Distance, bounds: Bounds, size: int) -> float:

@@ -40,7 +40,7 @@ class FGSM(FixedBudgetAttack):
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
         """As FixedBudgetAttack.run; rng is not used."""
         _, gradient, _ = model.gradient(x, criterion.objective(self.loss))
-        return self.distance.region(x, epsilon, model.bounds).furthest(finite(gradient))
+        return self.region(model, x, epsilon).furthest(finite(gradient))
 
 
 @ATTACKS.register("r-fgsm")
@@ -69,7 +69,7 @@ class RFGSM(FixedBudgetAttack):
 
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
         """As FixedBudgetAttack.run."""
-        region = self.distance.region(x, epsilon, model.bounds)
+        region = self.region(model, x, epsilon)
         signs = np.where(rng.uniform(x.shape[1:]) < 0.5, np.float32(-1), np.float32(1))
         point = region.step(x, signs, self.start)
         _, gradient, _ = model.gradient(point, criterion.objective(self.loss))

@@ -57,7 +57,7 @@ class PGD(FixedBudgetAttack):
 
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
         """As FixedBudgetAttack.run."""
-        region = self.distance.region(x, epsilon, model.bounds)
+        region = self.region(model, x, epsilon)
         best, best_value = x.copy(), np.full(len(x), -np.inf, np.float32)
         left = np.arange(len(x))
         for restart in range(self.restarts):
@@ -101,7 +101,7 @@ class BIM(FixedBudgetAttack):
 
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
         """As FixedBudgetAttack.run; rng is not used."""
-        region = self.distance.region(x, epsilon, model.bounds)
+        region = self.region(model, x, epsilon)
         adv, _, _ = ascend(
             model, region, criterion, x, loss=self.loss, steps=self.steps, step_size=self.step_size
         )

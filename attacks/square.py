@@ -8,16 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from armour.checks import count, fraction
-from armour.contract import Model
-from armour.criteria import Criterion, Loss
+from armour.checks import fraction
 from armour.distances import Norm
 from armour.regions import F32, Region
 from armour.rng import Streams
-from armour.tensor.core import Tensor, no_grad
 
-from .base import ATTACKS, FixedBudgetAttack
-from .fgsm import check_loss
+from .base import ATTACKS
+from .black_box import Asker, ScoreAttack
 
 # Of 10,000 queries, those after which the windows' share of the image is halved.
 _HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -25,7 +22,7 @@ _HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 @ATTACKS.register("square")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Square(FixedBudgetAttack):
+class Square(ScoreAttack):
     """Square attack under an linf budget: random search that needs no gradients.
 
     It starts from vertical stripes at the ends of the budget. Each further query moves one square window of
@@ -34,50 +31,38 @@ class Square(FixedBudgetAttack):
     broken. Inputs that are no images are taken for a column of pixels. Only asks for scores; a model that
     gives labels alone shows it no way.
 
-    queries: most questions for each sample. window: share of the image that the first windows cover, in
-    (0, 1]. start: True begins from the stripes, False from x. loss: "margin", "cross-entropy", "dlr", or a
-    function (logits, labels) -> (n,).
+    queries, loss: as for ScoreAttack. window: share of the image that the first windows cover, in (0, 1].
+    start: True begins from the stripes, False from x.
     Andriushchenko et al., 2020, https://arxiv.org/abs/1912.00049.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
-    needs_gradient: ClassVar[bool] = False
 
-    queries: int = 5000
     window: float = 0.8
     start: bool = True
-    loss: str | Loss = "margin"
 
     def __post_init__(self) -> None:
-        FixedBudgetAttack.__post_init__(self)
-        count("queries", self.queries)
+        ScoreAttack.__post_init__(self)
         fraction("window", self.window)
-        check_loss(self.loss)
 
-    def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
-        """As FixedBudgetAttack.run."""
-        region = self.distance.region(x, epsilon, model.bounds)
+    def find(self, asker: Asker, x: F32, epsilon: float, *, rng: Streams) -> F32:
+        """As ScoreAttack.find."""
+        region = self.region(asker.model, x, epsilon)
         best = _ends(region, _stripes(x, rng.child(0))) if self.start else x.copy()
-        value, met = self._ask(model, best, criterion)
-        left = np.flatnonzero(~met)
+        left = np.arange(len(x))
+        value, met = asker.scores(left, best, self.loss)
+        left = left[~met]
         for query in range(1, self.queries):
             if not left.size:
                 break
             part, streams = region[left], rng[left].child(query)
             tried = best[left].copy()
             self._move(tried, part, streams, query)
-            now, met = self._ask(model, tried, criterion[left])
+            now, met = asker.scores(left, tried, self.loss)
             better = met | (now > value[left])
             best[left[better]], value[left[better]] = tried[better], now[better]
             left = left[~met]
         return best
-
-    def _ask(self, model: Model, x: F32, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
-        """The objective (n,), the lowest value for NaN, and whether the criterion is met (n,)."""
-        logits = model.logits(x)
-        with no_grad(), np.errstate(all="ignore"):
-            value = criterion.objective(self.loss)(Tensor(logits)).numpy()
-        return np.where(np.isnan(value), np.float32(-np.inf), value), criterion(logits)
 
     def _move(self, adv: F32, region: Region, streams: Streams, query: int) -> None:
         """Move one window of each sample; adv (n, ...) is written to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def build(name: str, settings: dict[str, Any]) -> Attack:
     known = [field.name for field in fields(kind)]
     for key in settings:
         if key not in known:
-            options = ", ".join("--" + field.replace("_", "-") for field in known)
+            options = ", ".join("--" + field.replace("_", "-") for field in known if field != "mask")
             raise InvalidArgument(f"{name} has no setting --{key.replace('_', '-')}; it has: {options}")
     return kind(**settings)
 
@@ -220,7 +221,7 @@ def summarise(result: AttackResult, model: Model, samples: Dataset, seed: int) -
         moved = distance[success & (distance > 0)]
         rows.append(
             {
-                "epsilon": float(epsilon),
+                "epsilon": float(epsilon) if math.isfinite(epsilon) else None,
                 "robust_accuracy": left / n,
                 "interval": list(wilson(left, n)),
                 "broken": clean - left,
@@ -260,7 +261,8 @@ def table(summary: dict[str, Any]) -> str:
         left = f"<= {row['robust_accuracy']:.2%}"
         median = "" if row["median_distance"] is None else f"{row['median_distance']:.4g}"
         between = f"{low:.2%} to {high:.2%}"
-        lines.append(f"{row['epsilon']:>10.4g}  {left:>10}  {between:>18}  {row['broken']:>7,}  {median:>15}")
+        budget = "any" if row["epsilon"] is None else f"{row['epsilon']:.4g}"
+        lines.append(f"{budget:>10}  {left:>10}  {between:>18}  {row['broken']:>7,}  {median:>15}")
     lines += [
         "",
         f"{summary['queries']:,} queries, {summary['gradients']:,} gradients, {summary['seconds']:.1f} s",

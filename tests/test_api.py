@@ -17,7 +17,8 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        ATTACKS Attack AttackResult BIM FGSM FixedBudgetAttack PGD RFGSM Square get names
+        ATTACKS Attack AttackResult BIM DecisionAttack FGSM FixedBudgetAttack Mask MinimizationAttack
+        OwnLimitsAttack PGD RFGSM ScoreAttack Square get names
     """,
     "armour.criteria": """
         And Confident Criterion LOSSES Labels Loss Misclassified Targeted

@@ -1,0 +1,45 @@
+"""What an attack hands back, whatever attack it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour.distances import Norm
+from armour.regions import F32, F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AttackResult:
+    """What an attack found, for each of k budgets and n inputs; k is at least 1.
+
+    adv: float32 (k, n, ...), inside bounds and budget; where success is False, the attack's best try.
+    success: (k, n), as the model answered when asked again. distance: (k, n) in `norm`. epsilons: (k,) in
+    input units, infinity for an attack that was given none. finished: (n,) True where the attack came to its
+    end (a row of attacks: its first): everywhere, but in the `partial` of an error that broke it off;
+    elsewhere adv is the input itself.
+    robust_accuracy: (k,) share of the finished inputs that do not succumb; clean_accuracy: that share of all
+    inputs before the attack. Both are nan without inputs. queries, gradients: forward and backward passes of
+    the whole call, counted per input. spent: (k, n) queries that the search asked for each input by itself, 0
+    for attacks that use gradients; the first look at an input and the one that verifies it come on top.
+    broken_by: (k, n) index into `components` of the attack that broke it, -1 where none did or none had to.
+    components: the attacks that ran, in order. seconds: wall time. attack: the attack with its settings.
+    """
+
+    adv: F32
+    success: NDArray[np.bool_]
+    distance: F64
+    finished: NDArray[np.bool_]
+    epsilons: F64
+    robust_accuracy: F64
+    clean_accuracy: float
+    norm: Norm
+    attack: str
+    queries: int
+    gradients: int
+    seconds: float
+    spent: NDArray[np.int64]
+    broken_by: NDArray[np.int16]
+    components: tuple[str, ...]

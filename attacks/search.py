@@ -1,0 +1,121 @@
+"""The state of a search for adversarial inputs, and the loop that takes it on: attack by attack, in batches.
+
+One attack is a search, and so is a row of attacks, each of which goes on with what the ones before it have
+left: a sample that is broken within a budget is not attacked again within it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour.contract import Model
+from armour.criteria import Criterion
+from armour.events import OnEvent, emit
+from armour.regions import F32
+from armour.rng import Streams
+
+if TYPE_CHECKING:
+    from .base import Attack
+
+
+class Found(NamedTuple):
+    """What an attack hands back for one budget.
+
+    budget: its index. at: (m,) places in the batch. adv: (m, ...) inputs. spent: (m,) queries that the attack
+    asked for each of them, or None if it does not count them one by one.
+    """
+
+    budget: int
+    at: NDArray[np.int64]
+    adv: F32
+    spent: NDArray[np.int64] | None = None
+
+
+class Search:
+    """What is known about n inputs within k budgets.
+
+    adv: float32 (k, n, ...); where nothing was found, the first attack's best try. success: (k, n), as the
+    model answered. already: (n,) met before any attack. tried: (k, n) attacks that a sample has behind it.
+    broken_by: (k, n) index of the attack that broke it, -1 if none did. spent: (k, n) queries of the attacks
+    that count them. The draws for a sample depend on its stream alone. Asks the model once for each input.
+    """
+
+    def __init__(
+        self, model: Model, x: F32, criterion: Criterion, budgets: tuple[float, ...], streams: Streams
+    ) -> None:
+        self.model, self.x, self.criterion = model, x, criterion
+        self.budgets, self.streams = budgets, streams
+        shape = (len(budgets), len(x))
+        self.already: NDArray[np.bool_] = criterion(model.logits(x))
+        self.adv = np.repeat(x[None], len(budgets), axis=0)
+        self.success = np.repeat(self.already[None], len(budgets), axis=0)
+        self.tried = np.zeros(shape, np.int16)
+        self.broken_by = np.full(shape, -1, np.int16)
+        self.spent = np.zeros(shape, np.int64)
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """(n,) where at least the first attack has come to its end within every budget."""
+        return self.already | (self.success | (self.tried > 0)).all(axis=0)
+
+    def run(
+        self,
+        attacks: Sequence[Attack],
+        *,
+        on_event: OnEvent = None,
+        until: float | None = None,
+        after_batch: Callable[[], None] | None = None,
+    ) -> bool:
+        """Run the attacks that are still due; True if all came to their end.
+
+        until: time.monotonic() after which no batch is begun. after_batch: called when the arrays of this
+        search hold the result of one more batch. An exception leaves them as they were before its batch.
+        """
+        self._emit(on_event, attacks, "")
+        for number, attack in enumerate(attacks):
+            streams = self.streams.child(number) if number else self.streams
+            due = ~self.success & (self.tried == number)
+            rows = np.flatnonzero(due.any(axis=0))
+            size = max(1, len(rows)) if attack.together else self.model.batch_size
+            for first in range(0, len(rows), size):
+                if until is not None and time.monotonic() > until:
+                    return False
+                at = rows[first : first + size]
+                self._batch(attack, number, at, due[:, at], streams[at])
+                self._emit(on_event, attacks, type(attack).__name__)
+                if after_batch is not None:
+                    after_batch()
+        return True
+
+    def _batch(
+        self, attack: Attack, number: int, at: NDArray[np.int64], due: NDArray[np.bool_], streams: Streams
+    ) -> None:
+        part, goal = self.x[at], self.criterion[at]
+        made = []
+        for found in attack.search(self.model, part, goal, self.budgets, streams, due):
+            adv = attack.repaired(self.model, part[found.at], found.adv, self.budgets[found.budget])
+            made.append((found, adv, goal[found.at](self.model.logits(adv))))
+        # Nothing is kept before all budgets of the batch are through.
+        for (k, place, _, spent), adv, met in made:
+            here = at[place]
+            kept = met | (number == 0)
+            self.adv[k, here[kept]] = adv[kept]
+            self.success[k, here] = met
+            self.broken_by[k, here[met]] = number
+            if spent is not None:
+                self.spent[k, here] += spent
+        for k in range(len(self.budgets)):
+            self.tried[k, at[due[k]]] = number + 1
+
+    def _emit(self, on_event: OnEvent, attacks: Sequence[Attack], text: str) -> None:
+        if on_event is None:
+            return
+        through = np.where(self.success, len(attacks), self.tried).min(axis=0, initial=len(attacks))
+        done, total = int(through.sum()), len(self.x) * len(attacks)
+        text = text if len(attacks) > 1 else ""
+        emit(on_event, "attack", done, total, text, broken=int(self.success[-1].sum()))

@@ -1,0 +1,73 @@
+"""What the contract suites over the registry share: small attacks, a small network, inputs, and the cases."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import linear
+import numpy as np
+import pytest
+
+from armour import attacks
+from armour.attacks import Attack, AttackResult, FixedBudgetAttack, MinimizationAttack, OwnLimitsAttack
+
+BUDGET = {"linf": 0.1, "l2": 0.5, "l1": 2.0, "l0": 5.0}
+# A contract is kept at any length of the search: these make it short.
+SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60}
+# Settings without which an attack cannot run here, or tells nothing, by its name.
+NEEDED: dict[str, dict[str, Any]] = {}
+CASES = [(name, norm) for name, kind in attacks.ATTACKS.items() for norm in kind.norms]
+
+
+def cases(kind: type[Attack] = Attack, without: type[Attack] | None = None) -> pytest.MarkDecorator:
+    """Every registered attack of that kind, in every norm it knows, as `name` and `norm`."""
+    chosen = [
+        (name, norm)
+        for name, norm in CASES
+        if issubclass(attacks.get(name), kind) and not (without and issubclass(attacks.get(name), without))
+    ]
+    return pytest.mark.parametrize(("name", "norm"), chosen, ids=[f"{a}-{n}" for a, n in chosen])
+
+
+every = cases()
+fixed_budget = cases(FixedBudgetAttack)
+minimum_norm = cases(MinimizationAttack, without=OwnLimitsAttack)
+
+
+def make(name: str, norm: str) -> Any:
+    """The attack of that name, made short."""
+    attack = attacks.get(name)(norm=norm, **NEEDED.get(name, {}))
+    known = {field.name for field in fields(attack)} - NEEDED.get(name, {}).keys()
+    return replace(attack, **{key: value for key, value in SHORT.items() if key in known})
+
+
+def budget(attack: Attack) -> float | None:
+    """What to give it as epsilons."""
+    return BUDGET[attack.norm] if isinstance(attack, FixedBudgetAttack) else None
+
+
+def go(attack: Any, model: Any, x: np.ndarray, y: Any, **options: Any) -> AttackResult:
+    """The attack with its budget."""
+    return attack.attack(model, x, y, budget(attack), **options)
+
+
+def length(norm: str, x: np.ndarray, adv: np.ndarray) -> np.ndarray:
+    """Distances (n,) by NumPy's own means."""
+    difference = np.abs(adv.astype(np.float64) - x).reshape(len(x), -1)
+    of = {
+        "linf": lambda d: d.max(axis=1),
+        "l2": lambda d: np.sqrt((d**2).sum(axis=1)),
+        "l1": lambda d: d.sum(axis=1),
+        "l0": lambda d: (d > 0).sum(axis=1).astype(float),
+    }
+    return of[norm](difference)
+
+
+def small() -> tuple[linear.OneByOne, np.ndarray, np.ndarray]:
+    """A network, inputs, and its own answers as labels, but wrong for every fifth input."""
+    model = linear.small_network()
+    x = linear.inputs(model, 24)
+    labels = model.predict(x)
+    labels[::5] = (labels[::5] + 1) % 4
+    return model, x, labels

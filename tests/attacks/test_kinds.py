@@ -1,0 +1,144 @@
+"""What attacks of one kind must keep beyond the contract of all: budgets, masks, queries, minimum norms."""
+
+from __future__ import annotations
+
+import math
+
+import attack_contract as contract
+import linear
+import numpy as np
+import pytest
+from attack_contract import BUDGET, fixed_budget, go, make, minimum_norm
+
+from armour import criteria
+from armour.attacks import Mask, OwnLimitsAttack, get
+from armour.errors import InvalidArgument
+from armour.rng import by_content
+
+
+@pytest.fixture(scope="module")
+def model() -> linear.OneByOne:
+    return contract.small()[0]
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    return contract.small()[1]
+
+
+@pytest.fixture(scope="module")
+def y() -> np.ndarray:
+    return contract.small()[2]
+
+
+@fixed_budget
+def test_results_are_in_budget(name, norm, model, x, y):
+    for budget in (BUDGET[norm] / 4, BUDGET[norm]):
+        result = make(name, norm).attack(model, x, y, budget)
+        assert (contract.length(norm, x, result.adv[0]) <= budget * (1 + 1e-6)).all()
+
+
+@fixed_budget
+def test_run_alone_needs_no_repair(name, norm, model, x, y):
+    """The shared call must have nothing to do: what run returns is inside as it stands."""
+    open_rows = np.flatnonzero(model.predict(x) == y)
+    part, goal = x[open_rows], criteria.Misclassified(y[open_rows])
+    attack = make(name, norm)
+    adv = attack.run(model, part, goal, BUDGET[norm], rng=by_content(np.random.default_rng(3), x)[open_rows])
+    assert adv.shape == part.shape and adv.dtype == np.float32
+    assert adv.min() >= 0 and adv.max() <= 1
+    assert (attack.distance.measure(part, adv) <= BUDGET[norm]).all()
+    whole = attack.attack(model, x, y, BUDGET[norm], rng=3)
+    np.testing.assert_array_equal(whole.adv[0][open_rows], adv)
+
+
+@fixed_budget
+def test_several_budgets_are_as_many_single_ones(name, norm, model, x, y):
+    budgets = [BUDGET[norm], 0, BUDGET[norm] / 3]
+    result = make(name, norm).attack(model, x, y, budgets, rng=2)
+    np.testing.assert_array_equal(result.epsilons, budgets)
+    for k, budget in enumerate(budgets):
+        single = make(name, norm).attack(model, x, y, budget, rng=2)
+        np.testing.assert_array_equal(result.adv[k], single.adv[0])
+        assert result.robust_accuracy[k] == single.robust_accuracy[0]
+    np.testing.assert_array_equal(result.adv[1], x)
+    assert result.robust_accuracy[1] == result.clean_accuracy
+
+
+@fixed_budget
+def test_only_what_the_mask_allows_is_changed(name, norm, model, x, y):
+    from dataclasses import replace
+
+    allowed = np.zeros((1, 5, 5), bool)
+    allowed[:, 1:4, 2:] = True
+    attack = replace(make(name, norm), mask=allowed)
+    open_rows = np.flatnonzero(model.predict(x) == y)
+    part, goal = x[open_rows], criteria.Misclassified(y[open_rows])
+    run = attack.run(model, part, goal, BUDGET[norm] * 2, rng=by_content(np.random.default_rng(3), part))
+    assert ((run != part) <= allowed).all(), "run alone"
+    result = attack.attack(model, x, y, BUDGET[norm] * 2, rng=3)
+    assert ((result.adv[0] != x) <= allowed).all()
+    assert (result.adv[0] != x)[:, allowed].any()
+    assert attack == replace(make(name, norm), mask=Mask(allowed)) and hash(attack) != hash(make(name, norm))
+
+
+@fixed_budget
+def test_a_budget_is_needed(name, norm, model, x, y):
+    with pytest.raises(InvalidArgument, match="expected epsilons"):
+        make(name, norm).attack(model, x, y)
+
+
+@minimum_norm
+def test_a_minimum_norm_attack_needs_no_budget(name, norm, model, x, y):
+    attack = make(name, norm)
+    free = attack.attack(model, x, y, rng=1)
+    assert free.epsilons.tolist() == [math.inf]
+    budgets = [float(np.quantile(free.distance[0], q)) for q in (0.5, 0.9)]
+    result = attack.attack(model, x, y, budgets, rng=1)
+    for k, budget in enumerate(budgets):
+        assert (contract.length(norm, x, result.adv[k]) <= budget * (1 + 1e-6)).all()
+        # What the free run found within the budget is a success within it, the very same input.
+        near = free.success[0] & (free.distance[0] <= budget)
+        assert result.success[k][near].all()
+        np.testing.assert_array_equal(result.adv[k][near], free.adv[0][near])
+
+
+@minimum_norm
+def test_what_a_minimum_norm_attack_returns_is_in_bounds(name, norm, model, x, y):
+    open_rows = np.flatnonzero(model.predict(x) == y)
+    part, goal = x[open_rows], criteria.Misclassified(y[open_rows])
+    adv = make(name, norm).run(model, part, goal, rng=by_content(np.random.default_rng(3), x)[open_rows])
+    assert adv.shape == part.shape and adv.dtype == np.float32
+    assert adv.min() >= 0 and adv.max() <= 1
+
+
+@contract.every
+def test_no_sample_costs_more_than_the_budget_of_queries(name, norm, model, x, y):
+    attack = make(name, norm)
+    result = go(attack, model, x, y)
+    if not hasattr(attack, "queries"):
+        assert not result.spent.any()
+        return
+    assert result.spent.max() <= attack.queries
+    assert (result.spent[0] > 0).sum() == (model.predict(x) == y).sum()
+
+
+@contract.cases(OwnLimitsAttack)
+def test_an_attack_with_limits_of_its_own_refuses_a_budget(name, norm, model, x, y):
+    assert issubclass(get(name), OwnLimitsAttack)
+    with pytest.raises(InvalidArgument, match="no epsilons"):
+        make(name, norm).attack(model, x, y, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((5, 5), bool), "all False"),
+        (np.full((5, 5), 0.5), "booleans"),
+        (np.ones((5, 4), bool), r"fits inputs \(1, 5, 5\)"),
+        (np.ones((2, 1, 5, 5), bool), "fits inputs"),
+    ],
+)
+def test_bad_masks(mask, message, model, x, y):
+    with pytest.raises(InvalidArgument, match=message):
+        get("pgd")(mask=mask).attack(model, x, y, 0.1)
