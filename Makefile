@@ -78,9 +78,10 @@ $(DEV)/.stamp: pyproject.toml
 	$(DEV)/bin/python -m pip install $(PIP_FLAGS) -e ".[dev]"
 	touch $@
 
-$(PARITY)/.stamp: pyproject.toml tests/parity/requirements.txt
+$(PARITY)/.stamp: pyproject.toml tests/parity/requirements.txt tests/parity/packages.txt
 	$(PYTHON) -m venv --clear $(PARITY)
 	$(PARITY)/bin/python -m pip install $(PIP_FLAGS) -r tests/parity/requirements.txt -e ".[fast]"
+	$(PARITY)/bin/python -m pip install $(PIP_FLAGS) --no-deps -r tests/parity/packages.txt
 	touch $@
 
 $(ONNX_TESTS)/.stamp: | $(DEV)/.stamp
