@@ -1,4 +1,4 @@
-"""Projected gradient ascent: the loop that PGD, BIM and their relatives share."""
+"""Projected gradient ascent: the loop that PGD, BIM and their relatives share, and what one step asks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from armour.contract import Model
 from armour.criteria import Criterion, Loss
+from armour.objective import Objective
 from armour.regions import F32, Region
 from armour.tensor.core import Tensor, no_grad
 
@@ -20,13 +21,14 @@ def ascend(
     loss: str | Loss,
     steps: int,
     step_size: float,
+    eot: int = 1,
 ) -> tuple[F32, NDArray[np.float32], NDArray[np.bool_]]:
     """Go up the criterion's objective from `start` (n, ...) inside the region.
 
     Each iterate costs a forward and a backward pass; the last one, after `steps` steps, a forward pass. A
-    sample leaves as soon as an iterate meets the criterion. step_size: a fraction of epsilon. Returns for
-    each sample the iterate that met the criterion, or else the one with the largest objective; that objective
-    (n,); and whether it met it (n,).
+    sample leaves as soon as an iterate meets the criterion. step_size: a fraction of epsilon. eot: passes for
+    each iterate, as in `pull`. Returns for each sample the iterate that met the criterion, or else the one
+    with the largest objective; that objective (n,); and whether it met it (n,).
     """
     best, best_value = start.copy(), np.full(len(start), -np.inf, np.float32)
     met = np.zeros(len(start), bool)
@@ -34,12 +36,9 @@ def ascend(
     for step in range(steps + 1):
         objective = criterion.objective(loss)
         if step < steps:
-            value, gradient, logits = model.gradient(point, objective)
+            value, gradient, now = pull(model, point, criterion, objective, eot)
         else:
-            logits = model.logits(point)
-            with no_grad():
-                value = objective(Tensor(logits)).numpy()
-        now = criterion(logits)
+            value, now = look(model, point, criterion, objective, eot)
         better = now | (value > best_value[rows])
         best[rows[better]] = point[better]
         best_value[rows[better]] = value[better]
@@ -50,8 +49,40 @@ def ascend(
             stay = ~now
             rows, point, gradient = rows[stay], point[stay], gradient[stay]
             region, criterion = region[stay], criterion[stay]
-        point = region.step(point, finite(gradient), step_size)
+        point = region.step(point, gradient, step_size)
     return best, best_value, met
+
+
+def pull(
+    model: Model, point: F32, criterion: Criterion, objective: Objective, eot: int = 1
+) -> tuple[F32, F32, NDArray[np.bool_]]:
+    """The objective (n,) at `point` (n, ...), its finite gradient, and whether the criterion is met (n,).
+
+    eot: passes whose objectives and gradients are averaged, for a model that answers at random (expectation
+    over transformations; Athalye et al., 2018, https://arxiv.org/abs/1802.00420). The criterion is then met
+    where each of the answers meets it, so that no lucky answer ends a search.
+    """
+    value, gradient, logits = model.gradient(point, objective)
+    gradient, met = finite(gradient), criterion(logits)
+    if eot > 1:
+        for _ in range(eot - 1):
+            more, slope, logits = model.gradient(point, objective)
+            value, gradient, met = value + more, gradient + finite(slope), met & criterion(logits)
+        value, gradient = value / np.float32(eot), gradient / np.float32(eot)
+    return value, gradient, met
+
+
+def look(
+    model: Model, point: F32, criterion: Criterion, objective: Objective, eot: int = 1
+) -> tuple[F32, NDArray[np.bool_]]:
+    """As `pull`, without the gradient: forward passes alone."""
+    total, met = np.zeros(len(point), np.float32), np.ones(len(point), bool)
+    for _ in range(eot):
+        logits = model.logits(point)
+        with no_grad(), np.errstate(all="ignore"):
+            total += objective(Tensor(logits)).numpy()
+        met &= criterion(logits)
+    return total / np.float32(eot), met
 
 
 def finite(gradient: F32) -> F32:

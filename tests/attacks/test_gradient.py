@@ -7,7 +7,7 @@ from typing import Any
 import linear
 import numpy as np
 
-from armour.attacks.gradient import ascend, finite
+from armour.attacks.gradient import ascend, finite, look, pull
 from armour.contract import LossFn
 from armour.criteria import Misclassified
 from armour.distances import distance
@@ -84,3 +84,41 @@ def test_one_bad_gradient_does_not_poison_the_batch() -> None:
         adv, value, _ = ascend(model, region, criterion, x, loss="margin", steps=5, step_size=0.5)
         assert np.isfinite(adv).all() and adv[0, 4] == x[0, 4]
         assert (value >= -linear.margin(model, x, y) - 1e-6).all()
+
+
+class Shaken(linear.LinearModel):
+    """A linear model whose class 0 gets a known extra slope that changes from call to call."""
+
+    def __init__(self, extras: list[float]) -> None:
+        known = linear.two_classes()
+        super().__init__(known.weights, known.bias)
+        self.known, self.extras, self.calls = known.weights, extras, 0
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        self.weights = self.known.copy()
+        self.weights[:, 0] += self.extras[self.calls % len(self.extras)]
+        self.calls += 1
+        return super()._forward(x)
+
+
+def test_gradients_of_a_model_that_answers_at_random_are_averaged() -> None:
+    extras = [0.3, -1.2, 0.6, 0.9]
+    model = Shaken(extras)
+    x = linear.inputs(model, 9)
+    y = np.arange(9) % 2
+    criterion = Misclassified(y)
+    objective = criterion.objective("margin")
+    value, gradient, met = pull(model, x, criterion, objective, 4)
+    assert model.calls == 4 and (model.counter.queries, model.counter.gradients) == (36, 36)
+    z = np.stack([x @ (model.known + np.array([[e, 0]])) + model.bias for e in extras])
+    rows = np.arange(9)
+    margins = z[:, rows, 1 - y] - z[:, rows, y]
+    np.testing.assert_allclose(value, margins.mean(axis=0), rtol=1e-5, atol=1e-5)
+    sign = np.where(y == 0, -1, 1)[:, None]
+    slope = sign * (model.known[:, 0] + np.mean(extras) - model.known[:, 1])
+    np.testing.assert_allclose(gradient, slope, rtol=1e-5)
+    np.testing.assert_array_equal(met, (margins > 0).all(axis=0))
+    assert ((margins > 0).any(axis=0) & ~met).any(), "the case must have lucky answers"
+    looked, looked_met = look(model, x, criterion, objective, 4)
+    np.testing.assert_allclose(looked, value, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(looked_met, met)
