@@ -55,6 +55,31 @@ def warp(x: Array, rows: Array, columns: Array) -> Array:
     return upper.reshape(x.shape)
 
 
+def warp_slopes(x: Array, rows: Array, columns: Array, along: Array) -> tuple[Array, Array]:
+    """How `(along * warp(x, rows, columns)).sum()` of each item changes with its positions.
+
+    along: (n, c, h, w). Returns the derivatives by rows and by columns, each (n, h, w). Between pixels they
+    are those of the bilinear surface; on one, towards the next pixel, or from the one before at the last; 0
+    outside.
+    """
+    xp = get_xp(x)
+    n, c, h, w = x.shape
+    inside = (rows >= 0) & (rows <= h - 1), (columns >= 0) & (columns <= w - 1)
+    top = xp.clip(xp.floor(rows), 0, max(h - 2, 0)).astype(xp.int32)
+    left = xp.clip(xp.floor(columns), 0, max(w - 2, 0)).astype(xp.int32)
+    down = xp.clip(rows - top.astype(xp.float32), 0, 1).reshape(n, 1, h * w)
+    right = xp.clip(columns - left.astype(xp.float32), 0, 1).reshape(n, 1, h * w)
+    below, beside = min(h - 1, 1) * w, min(w - 1, 1)
+    corner = (top * w + left).reshape(n, 1, h * w) + (xp.arange(n * c) * (h * w)).reshape(n, c, 1)
+    flat = x.reshape(-1)
+    a, b = flat.take(corner), flat.take(corner + beside)
+    d, e = flat.take(corner + below), flat.take(corner + below + beside)
+    weight = along.reshape(n, c, h * w)
+    by_row = (((d - a) * (1 - right) + (e - b) * right) * weight).sum(axis=1).reshape(n, h, w)
+    by_column = (((b - a) * (1 - down) + (e - d) * down) * weight).sum(axis=1).reshape(n, h, w)
+    return by_row * inside[0], by_column * inside[1]
+
+
 def offsets(h: int, w: int, xp: Namespace) -> tuple[Array, Array]:
     """Pixel centres from the image centre: rows (1, h, 1) and columns (1, 1, w), float32 pixels."""
     i = xp.arange(h, dtype=xp.float32) - xp.float32((h - 1) / 2)

@@ -10,6 +10,7 @@ from armour.attacks.base import OwnLimitsAttack as OwnLimitsAttack
 from armour.attacks.base import get as get
 from armour.attacks.base import names as names
 from armour.attacks.black_box import DecisionAttack as DecisionAttack
+from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
 from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
@@ -17,4 +18,6 @@ from armour.attacks.mask import Mask as Mask
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD
 from armour.attacks.result import AttackResult as AttackResult
+from armour.attacks.spatial import Spatial as Spatial
+from armour.attacks.spatial import SpatialPGD as SpatialPGD
 from armour.attacks.square import Square as Square

@@ -20,7 +20,7 @@ from armour.regions import F32
 from armour.rng import Streams
 from armour.tensor.core import Tensor, no_grad
 
-from .base import FixedBudgetAttack, MinimizationAttack
+from .base import FixedBudgetAttack, MinimizationAttack, OwnLimitsAttack
 
 Rows = NDArray[np.int64]
 
@@ -118,6 +118,37 @@ class DecisionAttack(MinimizationAttack):
     @abstractmethod
     def find(self, asker: Asker, x: F32, *, rng: Streams) -> F32:
         """As MinimizationAttack.run, with `asker` instead of the model."""
+
+    @final
+    def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
+        """As MinimizationAttack.run."""
+        return self.counted(model, x, criterion, rng=rng)[0]
+
+    @final
+    def counted(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> tuple[F32, Rows | None]:
+        """As MinimizationAttack.counted."""
+        asker = Asker(model, criterion, len(x), self.queries)
+        return self.find(asker, x, rng=rng), asker.used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLimitsScoreAttack(OwnLimitsAttack):
+    """Within limits of its own, and a budget of queries for each sample, by the model's scores alone.
+
+    queries: most questions for each sample.
+    """
+
+    needs_gradient: ClassVar[bool] = False
+
+    queries: int = 1000
+
+    def __post_init__(self) -> None:
+        OwnLimitsAttack.__post_init__(self)
+        count("queries", self.queries)
+
+    @abstractmethod
+    def find(self, asker: Asker, x: F32, *, rng: Streams) -> F32:
+        """As MinimizationAttack.run, with `asker` for the model; samples leave once they are broken."""
 
     @final
     def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:

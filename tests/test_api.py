@@ -18,7 +18,7 @@ PUBLIC = {
     """,
     "armour.attacks": """
         ATTACKS Attack AttackResult BIM DecisionAttack FGSM FixedBudgetAttack Mask MinimizationAttack
-        OwnLimitsAttack PGD RFGSM ScoreAttack Square get names
+        OwnLimitsAttack OwnLimitsScoreAttack PGD RFGSM ScoreAttack Spatial SpatialPGD Square get names
     """,
     "armour.criteria": """
         And Confident Criterion LOSSES Labels Loss Misclassified Targeted

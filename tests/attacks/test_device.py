@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attack_contract import NEEDED
 
 import armour
 from armour import attacks
@@ -38,12 +39,14 @@ def batch(n: int = 6) -> np.ndarray:
 def test_attacks(cupy: Any, name: str, norm: str, plans: bool) -> None:
     x = batch()
     y = model("cpu").predict(x)
-    attack = attacks.get(name)(norm=norm)
+    attack = attacks.get(name)(norm=norm, **NEEDED.get(name, {}))
+    epsilons = [0.05 if norm == "linf" else 1.0]
     results = []
     with use_plans(plans):
         for device in ("cpu", "cuda"):
             target = model(device)
-            results.append(attack.attack(target, x, y, [0.05 if norm == "linf" else 1.0], rng=0))
+            own = isinstance(attack, attacks.OwnLimitsAttack)
+            results.append(attack.attack(target, x, y, None if own else epsilons, rng=0))
             assert target.compiled
     host, there = results
     # Rounding may turn the sign of a slope of nearly 0, here and there.
