@@ -19,6 +19,7 @@ from armour.objective import Loss as Loss
 from armour.objective import Objective
 from armour.registry import Registry
 from armour.tensor import losses
+from armour.tensor.core import Tensor
 
 Labels: TypeAlias = NDArray[np.int64]
 
@@ -26,6 +27,16 @@ LOSSES: Registry[Loss] = Registry("loss")
 LOSSES.register("cross-entropy")(losses.cross_entropy)
 LOSSES.register("margin")(losses.margin)
 LOSSES.register("dlr")(losses.dlr)
+LOSSES.register("jitter")(losses.jitter)
+
+
+def _kl(logits: Tensor, labels: Any, clean: Any) -> Tensor:
+    return losses.kl(logits, clean)
+
+
+# Losses that compare with the clean logits (n, k), given to them as a third argument.
+RELATIVE: Registry[Loss] = Registry("relative loss")
+RELATIVE.register("kl")(_kl)
 
 
 class Criterion(ABC):
@@ -65,20 +76,34 @@ class Criterion(ABC):
                 "the model has another number of classes than the data"
             )
 
-    def objective(self, loss: str | Loss = "cross-entropy") -> Objective:
+    def objective(self, loss: str | Loss = "cross-entropy", *data: NDArray[Any]) -> Objective:
         """The function of logits (Tensor (n, k) -> Tensor (n,)) that the attacker makes as large as possible.
 
-        loss: "cross-entropy", "margin", "dlr", or a function (logits, labels) -> (n,) that grows as the
-        logits favour other classes. Raises InvalidArgument for an unknown name, UnsupportedError without
-        labels.
+        loss: "cross-entropy", "margin", "dlr", "jitter", or a function (logits, labels, *data) -> (n,) that
+        grows as the logits favour other classes; "kl" with the clean logits (n, k) as data grows as the
+        logits leave those. data: arrays (n, ...) with something for each sample. Raises InvalidArgument for
+        an unknown name; UnsupportedError without labels, for "kl" without clean logits, and for "kl" towards
+        a target.
         """
-        function = LOSSES.get(loss) if isinstance(loss, str) else loss
         labels, direction = self.labels, self.direction
+        if isinstance(loss, str) and loss in RELATIVE:
+            function = RELATIVE.get(loss)
+            if not data:
+                raise UnsupportedError(
+                    f"the {loss} loss compares with the clean prediction, which this attack does not give; "
+                    "use PGD"
+                )
+            if direction < 0:
+                raise UnsupportedError(
+                    f"the {loss} loss leads away from the clean prediction, to no target; use cross-entropy"
+                )
+        else:
+            function = LOSSES.get(loss) if isinstance(loss, str) else loss
         if labels is None:
             raise UnsupportedError(
                 f"{self} gives an attack no direction; combine it with Misclassified or Targeted"
             )
-        return Objective(function, labels, -1 if direction < 0 else 1)
+        return Objective(function, labels, -1 if direction < 0 else 1, data)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

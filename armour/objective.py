@@ -12,28 +12,31 @@ from numpy.typing import NDArray
 from armour.tensor.backend import to_device
 from armour.tensor.core import Tensor
 
-# (logits Tensor (n, k), labels (n,)) -> Tensor (n,), row by row.
-Loss: TypeAlias = Callable[[Tensor, Any], Tensor]
+# (logits Tensor (n, k), labels (n,), and what else belongs to each sample) -> Tensor (n,), row by row.
+Loss: TypeAlias = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objective:
-    """direction * function(logits, labels): a Tensor (n,) of logits (n, k).
+    """direction * function(logits, labels, *data): a Tensor (n,) of logits (n, k).
 
-    labels: (n,) int64. A model can split it by rows, and capture it as a whole: it is data, not a closure.
+    labels: (n,) int64. data: further arrays (n, ...) that the function takes, such as clean logits. A model
+    can split it by rows, and capture it as a whole: it is data, not a closure.
     """
 
     function: Loss
     labels: NDArray[np.int64]
     direction: Literal[-1, 1] = 1
+    data: tuple[NDArray[Any], ...] = ()
 
     def __call__(self, logits: Tensor) -> Tensor:
-        return self.of(logits, to_device(self.labels, logits.device))
+        return self.of(logits, *(to_device(array, logits.device) for array in (self.labels, *self.data)))
 
-    def of(self, logits: Tensor, labels: Any) -> Tensor:
-        """The objective for other labels."""
-        value = self.function(logits, labels)
+    def of(self, logits: Tensor, labels: Any, *data: Any) -> Tensor:
+        """The objective for other labels and data."""
+        value = self.function(logits, labels, *data)
         return value if self.direction > 0 else -value
 
     def __getitem__(self, rows: Any) -> Objective:
-        return Objective(self.function, self.labels[rows], self.direction)
+        data = tuple(array[rows] for array in self.data)
+        return Objective(self.function, self.labels[rows], self.direction, data)

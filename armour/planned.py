@@ -67,8 +67,10 @@ class Planned:
             whole = self._objective(loss)
             if whole is not None:
                 try:
-                    labels = loss.labels if type(x) is np.ndarray else get_xp(x).asarray(loss.labels)
-                    logits, value, gradient = whole(x, labels)
+                    data: Sequence[Array] = (loss.labels, *loss.data)
+                    if type(x) is not np.ndarray:
+                        data = [get_xp(x).asarray(array) for array in data]
+                    logits, value, gradient = whole(x, *data)
                     return value, gradient, logits
                 except CaptureError:
                     self._objectives[loss.function, loss.direction] = None
@@ -131,11 +133,11 @@ class Planned:
     def _whole(self, loss: Objective) -> Callable[..., Any]:
         objective = Objective(loss.function, loss.labels[:0], loss.direction)
 
-        def run(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def run(x: Tensor, labels: Tensor, *data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             leaf = Tensor(x.data, requires_grad=True)
             with frozen(self.module):
                 out = self.forward(leaf)
-                value = objective.of(out, labels)
+                value = objective.of(out, labels, *data)
                 return out, value, input_gradient(value, leaf)
 
         return run

@@ -9,8 +9,9 @@ import numpy as np
 
 from armour.checks import fraction
 from armour.contract import Model
-from armour.criteria import LOSSES, Criterion, Loss
+from armour.criteria import LOSSES, RELATIVE, Criterion, Loss
 from armour.distances import Norm
+from armour.errors import InvalidArgument
 from armour.regions import F32
 from armour.rng import Streams
 
@@ -76,7 +77,13 @@ class RFGSM(FixedBudgetAttack):
         return region.step(point, finite(gradient), 1 - self.start)
 
 
-def check_loss(loss: str | Loss) -> None:
-    """InvalidArgument for the name of a loss that does not exist."""
-    if isinstance(loss, str):
-        LOSSES.get(loss)
+def check_loss(loss: str | Loss, *, relative: bool = False) -> None:
+    """InvalidArgument for the name of a loss that does not exist, or that is relative if none may be."""
+    if not isinstance(loss, str) or (relative and loss in RELATIVE):
+        return
+    if loss in RELATIVE:
+        raise InvalidArgument(
+            f"the {loss} loss has no slope at the input itself, where this attack begins; use it with PGD "
+            "and a random start"
+        )
+    LOSSES.get(loss)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +13,24 @@ from armour.criteria import Criterion, Loss
 from armour.objective import Objective
 from armour.regions import F32, Region
 from armour.tensor.core import Tensor, no_grad
+
+Rows: TypeAlias = NDArray[np.int64]
+# (rows, step) -> what the loss takes for each of these samples besides labels.
+Data: TypeAlias = Callable[[Rows, int], tuple[NDArray[Any], ...]]
+
+
+class Way(Protocol):
+    """Chooses what direction a step takes. It may keep an account of each sample, by its row.
+
+    elsewhere: it takes gradients of its own, at other points than the iterate, which is then only looked at.
+    """
+
+    elsewhere: bool
+
+    def __call__(
+        self, rows: Rows, step: int, point: F32, gradient: F32, objective: Objective, region: Region
+    ) -> F32:
+        """Like `point` (m, ...): Region.step goes along it. gradient: that at `point`, 0 if `elsewhere`."""
 
 
 def ascend(
@@ -22,23 +43,26 @@ def ascend(
     steps: int,
     step_size: float,
     eot: int = 1,
+    way: Way | None = None,
+    data: Data | None = None,
 ) -> tuple[F32, NDArray[np.float32], NDArray[np.bool_]]:
     """Go up the criterion's objective from `start` (n, ...) inside the region.
 
     Each iterate costs a forward and a backward pass; the last one, after `steps` steps, a forward pass. A
     sample leaves as soon as an iterate meets the criterion. step_size: a fraction of epsilon. eot: passes for
-    each iterate, as in `pull`. Returns for each sample the iterate that met the criterion, or else the one
+    each iterate, as in `pull`. way: the direction of each step, in place of the gradient. data: what the
+    loss takes besides labels. Returns for each sample the iterate that met the criterion, or else the one
     with the largest objective; that objective (n,); and whether it met it (n,).
     """
     best, best_value = start.copy(), np.full(len(start), -np.inf, np.float32)
     met = np.zeros(len(start), bool)
     rows, point = np.arange(len(start)), start
     for step in range(steps + 1):
-        objective = criterion.objective(loss)
-        if step < steps:
-            value, gradient, now = pull(model, point, criterion, objective, eot)
+        objective = criterion.objective(loss, *(() if data is None else data(rows, step)))
+        if step == steps or (way is not None and way.elsewhere):
+            (value, now), gradient = look(model, point, criterion, objective, eot), np.zeros_like(point)
         else:
-            value, now = look(model, point, criterion, objective, eot)
+            value, gradient, now = pull(model, point, criterion, objective, eot)
         better = now | (value > best_value[rows])
         best[rows[better]] = point[better]
         best_value[rows[better]] = value[better]
@@ -48,7 +72,9 @@ def ascend(
         if now.any():
             stay = ~now
             rows, point, gradient = rows[stay], point[stay], gradient[stay]
-            region, criterion = region[stay], criterion[stay]
+            region, criterion, objective = region[stay], criterion[stay], objective[stay]
+        if way is not None:
+            gradient = way(rows, step, point, gradient, objective, region)
         point = region.step(point, gradient, step_size)
     return best, best_value, met
 

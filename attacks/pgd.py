@@ -8,14 +8,14 @@ import numpy as np
 
 from armour.checks import count, positive
 from armour.contract import Model
-from armour.criteria import Criterion, Loss
+from armour.criteria import RELATIVE, Criterion, Loss
 from armour.errors import InvalidArgument
 from armour.regions import F32
 from armour.rng import Streams
 
 from .base import ATTACKS, FixedBudgetAttack
 from .fgsm import check_loss
-from .gradient import ascend
+from .gradient import Data, ascend
 
 
 @ATTACKS.register("pgd")
@@ -31,7 +31,9 @@ class PGD(FixedBudgetAttack):
     step_size: length of a step, as a fraction of epsilon.
     random_start: start from a random point of the region instead of x.
     restarts: runs from new random points, on the samples that are not broken yet.
-    loss: "cross-entropy", "margin", "dlr", or a function (logits, labels) -> (n,).
+    loss: "cross-entropy", "margin", "dlr", "jitter", "kl" (away from the clean prediction, without the label:
+    TRADES, Zhang et al., 2019, https://arxiv.org/abs/1901.08573), or a function (logits, labels) -> (n,).
+    eot: gradients averaged per step, for a model that answers at random.
     Raises UnsupportedError if the model is a black box.
     Madry et al., 2018, https://arxiv.org/abs/1706.06083; for l1 Tramer and Boneh, 2019,
     https://arxiv.org/abs/1904.13000, with the projection of Croce and Hein, 2021,
@@ -43,23 +45,26 @@ class PGD(FixedBudgetAttack):
     random_start: bool = True
     restarts: int = 1
     loss: str | Loss = "cross-entropy"
+    eot: int = 1
 
     def __post_init__(self) -> None:
         FixedBudgetAttack.__post_init__(self)
         count("steps", self.steps)
         positive("step_size", self.step_size)
         count("restarts", self.restarts)
+        count("eot", self.eot)
         if self.restarts > 1 and not self.random_start:
             raise InvalidArgument(
                 f"expected restarts=1 without random_start (every run would be the same), got {self.restarts}"
             )
-        check_loss(self.loss)
+        check_loss(self.loss, relative=self.random_start)
 
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
         """As FixedBudgetAttack.run."""
         region = self.region(model, x, epsilon)
         best, best_value = x.copy(), np.full(len(x), -np.inf, np.float32)
         left = np.arange(len(x))
+        clean = model.logits(x) if isinstance(self.loss, str) and self.loss in RELATIVE else None
         for restart in range(self.restarts):
             part = region[left]
             adv, value, met = ascend(
@@ -70,6 +75,8 @@ class PGD(FixedBudgetAttack):
                 loss=self.loss,
                 steps=self.steps,
                 step_size=self.step_size,
+                eot=self.eot,
+                data=None if clean is None else _rows_of(clean[left]),
             )
             better = met | (value > best_value[left])
             best[left[better]], best_value[left[better]] = adv[better], value[better]
@@ -106,3 +113,7 @@ class BIM(FixedBudgetAttack):
             model, region, criterion, x, loss=self.loss, steps=self.steps, step_size=self.step_size
         )
         return adv
+
+
+def _rows_of(array: F32) -> Data:
+    return lambda rows, step: (array[rows],)

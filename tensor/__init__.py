@@ -120,6 +120,7 @@ from armour.tensor.logic import logical_xor as logical_xor
 from armour.tensor.lookup import embedding as embedding
 from armour.tensor.losses import cross_entropy as cross_entropy
 from armour.tensor.losses import dlr as dlr
+from armour.tensor.losses import jitter as jitter
 from armour.tensor.losses import kl as kl
 from armour.tensor.losses import margin as margin
 from armour.tensor.losses import mse as mse

@@ -9,6 +9,7 @@ import numpy as np
 from armour.errors import InvalidArgument
 from armour.tensor.backend import Array, Namespace, asnumpy, get_xp
 from armour.tensor.core import Tensor, lift
+from armour.tensor.elementwise import abs as absolute
 from armour.tensor.elementwise import exp, where
 from armour.tensor.op import Case, Op, op
 from armour.tensor.reduce import log_softmax, softmax
@@ -120,6 +121,26 @@ def dlr(logits: Any, labels: Any) -> Tensor:
     order = argsort(x)
     first, third = (take_along_axis(x, order[:, -i : x.shape[1] - i + 1], 1).reshape((-1,)) for i in (1, 3))
     return margin(x, y) / (first - third + 1e-12)
+
+
+def jitter(logits: Any, labels: Any, noise: Any = 0.0, scale: float = 10.0) -> Tensor:
+    """Squared distance of the scaled, noisy answer from the label's one-hot vector, (n,).
+
+    |softmax(scale * logits / |logits|_inf) + noise - one_hot|^2: the answer keeps its slope however sure the
+    model is, and every class that could win has its part in it. noise: numbers that broadcast to (n, k).
+    Schwinn et al., 2021, https://arxiv.org/abs/2105.10304, whose loss is the root of it; both rise the same
+    way.
+    """
+    x, y = logits_labels(logits, labels)
+    gap: Tensor = softmax(levelled(x, scale)) + noise - one_hot(y, x.shape[1], x.dtype)
+    return (gap * gap).sum(axis=1)
+
+
+def levelled(logits: Any, scale: float) -> Tensor:
+    """Logits (n, k) whose largest absolute value is `scale`; rows of zeros stay so."""
+    (x,) = lift([logits])
+    level: Tensor = x * (scale / (absolute(x).max(axis=1, keepdims=True) + 1e-12))
+    return level
 
 
 def mse(prediction: Any, target: Any) -> Tensor:

@@ -14,9 +14,21 @@ from armour.attacks import Attack, AttackResult, FixedBudgetAttack, Minimization
 
 BUDGET = {"linf": 0.1, "l2": 0.5, "l1": 2.0, "l0": 5.0}
 # A contract is kept at any length of the search: these make it short.
-SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60}
+SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours": 2, "scales": 2}
 # Settings without which an attack cannot run here, or tells nothing, by its name.
-NEEDED: dict[str, dict[str, Any]] = {"spatial": {"angles": 5, "shifts": 3, "queries": 44}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "ct-fgsm": {
+        "parts": attacks.Momentum(
+            nesterov=True,
+            scales=2,
+            diversity=attacks.Diversity(),
+            neighbours=attacks.Neighbours(count=1),
+            smoothing=attacks.Smoothing(size=3),
+        ),
+        "steps": 3,
+    },
+    "spatial": {"angles": 5, "shifts": 3, "queries": 44},
+}
 # An attack with limits of its own only measures in its norm: one is enough.
 CASES = [
     (name, norm)

@@ -17,11 +17,13 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        ATTACKS Attack AttackResult BIM DecisionAttack FGSM FixedBudgetAttack Mask MinimizationAttack
-        OwnLimitsAttack OwnLimitsScoreAttack PGD RFGSM ScoreAttack Spatial SpatialPGD Square get names
+        ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack Diversity FGSM
+        FixedBudgetAttack Jitter MIFGSM Mask MinimizationAttack Momentum MomentumAttack NIFGSM
+        Neighbours OwnLimitsAttack OwnLimitsScoreAttack PGD RFGSM SIFGSM ScoreAttack Smoothing
+        Spatial SpatialPGD Square TIFGSM VMIFGSM VNIFGSM get names
     """,
     "armour.criteria": """
-        And Confident Criterion LOSSES Labels Loss Misclassified Targeted
+        And Confident Criterion LOSSES Labels Loss Misclassified RELATIVE Targeted
     """,
     "armour.data": """
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
@@ -53,26 +55,27 @@ PUBLIC = {
         batch_norm binary_cross_entropy broadcast_to cast ceil celu checkpoint cholesky chunk clip
         clipped_gradient col2im compile concat conv1d conv2d conv3d conv_transpose1d
         conv_transpose2d conv_transpose3d cos cosh cosine_distance cosine_similarity count_nonzero
-        cross_entropy cummax cummin cumprod cumsum custom_vjp depth_to_space det detect_anomaly diag
-        diag_embed diagonal divide dlr dropout einsum elu embedding equal erf erfc erfinv exp exp2
-        expand_dims expm1 eye flatten flip floor floor_divide full_like gather gather_nd gelu
+        cross_entropy cummax cummin cumprod cumsum custom_vjp depth_to_space det detect_anomaly
+        diag diag_embed diagonal divide dlr dropout einsum elu embedding equal erf erfc erfinv exp
+        exp2 expand_dims expm1 eye flatten flip floor floor_divide full_like gather gather_nd gelu
         gelu_tanh get_xp getitem global_avg_pool1d global_avg_pool2d global_avg_pool3d
         global_max_pool1d global_max_pool2d global_max_pool3d glu grad greater greater_equal
         grid_sample group_norm hardsigmoid hardswish hardtanh hessian hinge huber hvp im2col
-        index_add instance_norm interpolate inv isfinite isinf isnan jacobian jvp kl kthvalue l1
-        layer_norm leaky_relu lerp less less_equal linspace local_response_norm log log10 log1p log2
-        log_softmax logaddexp logical_and logical_not logical_or logical_xor logsigmoid logsumexp
-        lp_pool1d lp_pool2d margin matmul max max_pool1d max_pool2d max_pool3d maximum mean median
-        meshgrid min minimum mish mod module_sample_grads moveaxis mse multiply negative nll no_grad
-        normalize not_equal one_hot ones_like outer overlap_add pad pad_edges per_sample_grad
-        pixel_shuffle pixel_unshuffle power prelu prod quantile random reciprocal relu relu6 repeat
-        reshape rms_norm roll round rsqrt scaled_dot_product_attention scan scatter_add_along_axis
-        scatter_nd scatter_nd_add scatter_update segment_sum selu sigmoid sigmoid_cross_entropy sign
-        silu sin sinh sliding_windows slogdet smooth_l1 soft_cross_entropy softmax softplus softsign
-        solve solve_triangular sort space_to_depth split sqrt square squeeze stack std stop_gradient
-        strided_slice subtract sum swapaxes take_along_axis tan tanh threshold tile topk trace
-        transpose tril triu trunc unstack use_backend use_kernels use_plans use_workers
-        value_and_grad var vector_norm vjp where xlog1py xlogy zeros_like
+        index_add instance_norm interpolate inv isfinite isinf isnan jacobian jitter jvp kl
+        kthvalue l1 layer_norm leaky_relu lerp less less_equal linspace local_response_norm log
+        log10 log1p log2 log_softmax logaddexp logical_and logical_not logical_or logical_xor
+        logsigmoid logsumexp lp_pool1d lp_pool2d margin matmul max max_pool1d max_pool2d max_pool3d
+        maximum mean median meshgrid min minimum mish mod module_sample_grads moveaxis mse multiply
+        negative nll no_grad normalize not_equal one_hot ones_like outer overlap_add pad pad_edges
+        per_sample_grad pixel_shuffle pixel_unshuffle power prelu prod quantile random reciprocal
+        relu relu6 repeat reshape rms_norm roll round rsqrt scaled_dot_product_attention scan
+        scatter_add_along_axis scatter_nd scatter_nd_add scatter_update segment_sum selu sigmoid
+        sigmoid_cross_entropy sign silu sin sinh sliding_windows slogdet smooth_l1
+        soft_cross_entropy softmax softplus softsign solve solve_triangular sort space_to_depth
+        split sqrt square squeeze stack std stop_gradient strided_slice subtract sum swapaxes
+        take_along_axis tan tanh threshold tile topk trace transpose tril triu trunc unstack
+        use_backend use_kernels use_plans use_workers value_and_grad var vector_norm vjp where
+        xlog1py xlogy zeros_like
     """,
     "armour.tensor.nn": """
         AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d
