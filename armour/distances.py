@@ -87,6 +87,17 @@ class Distance(ABC):
         """The points (n, d) of that set with the largest inner product with the gradient."""
         raise UnsupportedError(f"no furthest point in the {self.name} ball")
 
+    def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
+        """The shortest (n, d) in the box whose inner product with the gradient is at least gain (n,).
+
+        Where the box has none, its corner furthest along the gradient. Coordinates without gradient stay 0.
+        """
+        raise UnsupportedError(f"no shortest point in {self.name}")
+
+    def slope(self, gradient: Array) -> F64:
+        """(n,) how fast a function with that gradient rises along its steepest direction: the dual norm."""
+        raise UnsupportedError(f"no steepest direction in {self.name}")
+
     def __repr__(self) -> str:
         return self.name
 
@@ -113,6 +124,12 @@ class Linf(Distance):
         return BoxRegion(
             self, x, epsilon, np.maximum(low, inward(x, -reach)), np.minimum(high, inward(x, reach))
         )
+
+    def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
+        return projections.shortest_linf(gradient, low, high, gain)
+
+    def slope(self, gradient: Array) -> F64:
+        return l1.norm(gradient)
 
 
 class L2(Distance):
@@ -149,6 +166,12 @@ class L2(Distance):
 
     def furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.furthest_l2(gradient, low, high, epsilon * _SHY)
+
+    def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
+        return projections.shortest_l2(gradient, low, high, gain)
+
+    def slope(self, gradient: Array) -> F64:
+        return l2.norm(gradient)
 
 
 class L1(Distance):
@@ -193,6 +216,12 @@ class L1(Distance):
 
     def furthest(self, gradient: Array, low: Array, high: Array, epsilon: F64) -> Array:
         return projections.furthest_l1(gradient, low, high, epsilon * _SHY)
+
+    def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
+        return projections.shortest_l1(gradient, low, high, gain)
+
+    def slope(self, gradient: Array) -> F64:
+        return linf.norm(gradient)
 
 
 class L0(Distance):

@@ -12,6 +12,7 @@ from armour.attacks.base import names as names
 from armour.attacks.black_box import DecisionAttack as DecisionAttack
 from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
+from armour.attacks.deepfool import DeepFool as DeepFool
 from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
 from armour.attacks.image_maps import Diversity as Diversity

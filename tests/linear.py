@@ -128,3 +128,35 @@ def _stretched(c: np.ndarray, low: np.ndarray, high: np.ndarray, epsilon: float)
 
     t = 1e9 if excess(1e9) <= 0 else brentq(excess, 0, 1e9, xtol=1e-14, rtol=1e-14)
     return np.clip(t * c, low, high)
+
+
+def several_classes(d: int = 12, k: int = 5, seed: int = 0) -> tuple[LinearModel, np.ndarray, np.ndarray]:
+    """An affine model of k classes, 40 inputs far from its bounds, and its answers."""
+    rng = np.random.default_rng(seed)
+    model = LinearModel(rng.normal(size=(d, k)), rng.normal(size=k), bounds=(-20.0, 20.0))
+    x = rng.uniform(-1, 1, (40, d)).astype(np.float32)
+    return model, x, model.predict(x)
+
+
+def nearest_boundary(model: LinearModel, x: np.ndarray, y: np.ndarray, norm: str) -> np.ndarray:
+    """(n,) distance to the nearest class but y of an affine model without bounds, in closed form."""
+    dual = {"l2": 2, "linf": 1, "l1": np.inf}[norm]
+    z = x.astype(np.float64) @ model.weights + model.bias
+    nearest = np.full(len(x), np.inf)
+    for i, label in enumerate(y):
+        for k in set(range(z.shape[1])) - {int(label)}:
+            slope = np.linalg.norm(model.weights[:, k] - model.weights[:, label], dual)
+            nearest[i] = min(nearest[i], max(z[i, label] - z[i, k], 0) / slope)
+    return nearest
+
+
+def nearest_in_box(model: LinearModel, x: np.ndarray, y: np.ndarray, norm: str) -> np.ndarray:
+    """(n,) distance to the other class of a linear model of two classes inside its bounds."""
+    gaps, slopes = margin(model, x, y), slope(model, y)
+
+    def excess(epsilon: float, i: int) -> float:
+        one = slice(i, i + 1)
+        return float(largest_drop(slopes[one], x[one], epsilon, norm, tuple(model.bounds))[0] - gaps[i])
+
+    most = {"l2": x.shape[1] ** 0.5, "linf": 1.0, "l1": x.shape[1]}[norm] * model.bounds.span
+    return np.array([brentq(excess, 0, most, args=(i,), xtol=1e-9) for i in range(len(x))])

@@ -17,7 +17,7 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack Diversity FGSM
+        ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack DeepFool Diversity FGSM
         FixedBudgetAttack Jitter MIFGSM Mask MinimizationAttack Momentum MomentumAttack NIFGSM
         Neighbours OwnLimitsAttack OwnLimitsScoreAttack PGD RFGSM SIFGSM ScoreAttack Smoothing
         Spatial SpatialPGD Square TIFGSM VMIFGSM VNIFGSM get names

@@ -14,6 +14,11 @@ from armour import projections as p
 
 PROJECT: dict[str, Callable[..., np.ndarray]] = {"l1": p.project_l1, "l2": p.project_l2}
 FURTHEST: dict[str, Callable[..., np.ndarray]] = {"l1": p.furthest_l1, "l2": p.furthest_l2}
+SHORTEST: dict[str, Callable[..., np.ndarray]] = {
+    "l1": p.shortest_l1,
+    "l2": p.shortest_l2,
+    "linf": p.shortest_linf,
+}
 NORM = {"l1": lambda z: np.abs(z).sum(axis=-1), "l2": lambda z: np.sqrt((z**2).sum(axis=-1))}
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -126,6 +131,30 @@ def test_furthest_l1_against_linear_programming(seed: int) -> None:
     assert gradient @ z == pytest.approx(-program.fun, rel=1e-9)
 
 
+@pytest.mark.parametrize("norm", SHORTEST)
+@given(case=cases(), share=st.sampled_from([0.0, 0.3, 1.0, 2.0]))
+def test_the_shortest_step_across_a_plane(norm: str, case: Case, share: float) -> None:
+    """No shorter budget gains as much, by the furthest points; what cannot be gained ends in a corner."""
+    gradient, low, high, _ = case
+    most = (np.where(gradient > 0, high, low) * gradient).sum(axis=1)
+    gain = share * most
+    z = SHORTEST[norm](gradient, low, high, gain)
+    assert (z >= low).all() and (z <= high).all() and (z[gradient == 0] == 0).all()
+    scale = np.abs(gradient).max(initial=0) * max(np.abs(low).max(), np.abs(high).max())
+    got = np.einsum("nd,nd->n", z, gradient)
+    np.testing.assert_allclose(got, np.minimum(gain, most), rtol=1e-9, atol=1e-12 * scale)
+    length = np.abs(z).max(axis=1) if norm == "linf" else NORM[norm](z)
+    for shorter in (0.5, 0.99):
+        if norm == "linf":
+            room = (shorter * length)[:, None]
+            other = np.where(gradient > 0, np.minimum(room, high), np.maximum(-room, low)) * (gradient != 0)
+        else:
+            other = FURTHEST[norm](gradient, low, high, shorter * length)
+        assert (np.einsum("nd,nd->n", other, gradient) <= got + 1e-9 * scale).all()
+        less = np.einsum("nd,nd->n", other, gradient) < got
+        assert less[(got > 1e-6 * scale) & (share <= 1)].all()
+
+
 def test_alternating_projections_are_not_the_projection() -> None:
     """Why the exact one matters: ball, then box, loses a third of the budget here."""
     delta, low, high, epsilon = (
@@ -165,6 +194,10 @@ def test_float32_gradients_of_any_size(scale: float) -> None:
     gradient = rng.normal(size=(3, 50)).astype(np.float32)
     low, high = -rng.random((3, 50), dtype=np.float32), rng.random((3, 50), dtype=np.float32)
     epsilon = np.array([0.5, 1.0, 2.0])
+    for norm, shortest in SHORTEST.items():
+        expected = shortest(gradient, low, high, np.array([0.5, 5.0, 1e3]))
+        z = shortest(gradient * np.float32(scale), low, high, np.array([0.5, 5.0, 1e3]) * scale)
+        np.testing.assert_allclose(z, expected, rtol=1e-3, atol=1e-6, err_msg=f"shortest {norm}")
     for norm, furthest in FURTHEST.items():
         expected = furthest(gradient, low, high, epsilon)
         z = furthest(gradient * np.float32(scale), low, high, epsilon)
@@ -172,7 +205,9 @@ def test_float32_gradients_of_any_size(scale: float) -> None:
         np.testing.assert_allclose(z, expected, rtol=1e-3, atol=1e-6, err_msg=norm)
 
 
-@pytest.mark.parametrize("function", [*PROJECT.values(), *FURTHEST.values(), p.project_l0])
+@pytest.mark.parametrize(
+    "function", [*PROJECT.values(), *FURTHEST.values(), *SHORTEST.values(), p.project_l0]
+)
 def test_no_rows_no_columns_and_no_budget(function: Callable[..., np.ndarray]) -> None:
     for shape in ((0, 5), (3, 0), (0, 0)):
         empty = np.zeros(shape)
@@ -182,7 +217,7 @@ def test_no_rows_no_columns_and_no_budget(function: Callable[..., np.ndarray]) -
     np.testing.assert_allclose(function(delta * 0, -np.ones((1, 2)), np.ones((1, 2)), np.ones(1)), 0)
 
 
-@pytest.mark.parametrize("function", [*PROJECT.values(), *FURTHEST.values()])
+@pytest.mark.parametrize("function", [*PROJECT.values(), *FURTHEST.values(), *SHORTEST.values()])
 def test_rows_do_not_know_each_other(function: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     delta = rng.normal(size=(30, 40)).astype(np.float32)

@@ -1,0 +1,50 @@
+"""What minimum-norm attacks share: whether a criterion is met beyond rounding, and the way back to x."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour.contract import Model
+from armour.criteria import Criterion
+from armour.regions import F32, column
+
+# A logit's share below which it is no larger than another: in another batch both are rounded otherwise.
+TIE = 1e-5
+
+
+def surely(criterion: Criterion, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether the criterion is met (n,), and would be if the label's logit (n, k) were rounded otherwise.
+
+    A search that ends on the boundary itself would find its result refused when the model is asked again.
+    """
+    met = criterion(logits)
+    if criterion.labels is not None and met.any():
+        nudged = logits.copy()
+        nudge = rounding(logits) if criterion.direction >= 0 else -rounding(logits)
+        nudged[np.arange(len(logits)), criterion.labels] += np.where(np.isfinite(nudge), nudge, 0)
+        met &= criterion(nudged)
+    return met
+
+
+def rounding(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) the difference of logits (n, k) that is none."""
+    return np.asarray(TIE * np.abs(logits).max(axis=1), np.float32)
+
+
+def retreat(model: Model, criterion: Criterion, x: F32, adv: F32, steps: int) -> F32:
+    """The point nearest to x (n, ...), of those tried on the way from `adv`, that meets the criterion.
+
+    Every adv must meet it surely. The way is halved `steps` times, at a query each.
+    """
+    best = adv.copy()
+    short, far = np.zeros(len(x)), np.ones(len(x))  # shares of the way: one fails, the other meets it
+    low, high = np.minimum(x, adv), np.maximum(x, adv)
+    for _ in range(steps if len(x) else 0):
+        share = (short + far) / 2
+        tried = x + column(share.astype(np.float32), x.ndim) * (adv - x)
+        np.clip(tried, low, high, out=tried)
+        met = surely(criterion, model.logits(tried))
+        best[met] = tried[met]
+        far[met], short[~met] = share[met], share[~met]
+    return best
