@@ -28,6 +28,7 @@ LOSSES.register("cross-entropy")(losses.cross_entropy)
 LOSSES.register("margin")(losses.margin)
 LOSSES.register("dlr")(losses.dlr)
 LOSSES.register("jitter")(losses.jitter)
+LOSSES.register("targeted-dlr")(losses.targeted_dlr)
 
 
 def _kl(logits: Tensor, labels: Any, clean: Any) -> Tensor:

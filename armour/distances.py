@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armour import projections
 from armour.bounds import Bounds
@@ -59,6 +60,19 @@ class Distance(ABC):
         low, high: (n, d), low <= 0 <= high, the room each coordinate has left. A row without gradient stays
         0.
         """
+
+    def sparsest(self, gradient: Array, keep: NDArray[np.int64]) -> Array:
+        """(n, d) the signs of the `keep` (n,) largest entries of each row, over their number: l1 length 1.
+
+        Entries as large as the least of those move too; zeros never move.
+        """
+        size = np.abs(gradient)
+        place = size.shape[1] - np.minimum(keep, size.shape[1])
+        least = np.take_along_axis(np.sort(size, axis=1), place[:, None], axis=1)
+        signs = np.sign(gradient) * (size >= least)
+        count = np.count_nonzero(signs, axis=1)[:, None]
+        signs /= np.maximum(count, 1).astype(gradient.dtype)
+        return signs
 
     def measure(self, x: Array, adv: Array) -> F64:
         """Distance (n,) between the rows of two arrays (n, ...)."""

@@ -63,10 +63,17 @@ class Region:
         adv[...] = boxed
         return adv
 
-    def step(self, adv: F32, gradient: F32, length: float) -> F32:
-        """The nearest point of the region to `adv` moved by length * epsilon along the steepest direction."""
-        move = self.distance.steepest(rows(gradient), rows(self.low - adv), rows(self.high - adv))
-        move *= (length * self.epsilon).astype(np.float32)[:, None]
+    def step(self, adv: F32, gradient: F32, length: float | F64) -> F32:
+        """The nearest point of the region to `adv` moved by length * epsilon along the steepest direction.
+
+        length: a number, or one for each row.
+        """
+        direction = self.distance.steepest(rows(gradient), rows(self.low - adv), rows(self.high - adv))
+        return self.moved(adv, direction, length)
+
+    def moved(self, adv: F32, direction: Array, length: float | F64) -> F32:
+        """The nearest point of the region to `adv` moved by length * epsilon along directions (n, d)."""
+        move = direction * (length * self.epsilon).astype(np.float32)[:, None]
         move += rows(adv)
         move -= rows(self.x)
         return self._nearest(move)
@@ -106,7 +113,7 @@ class BoxRegion(Region):
     def project(self, adv: F32) -> F32:
         return np.clip(adv, self.low, self.high, out=adv)
 
-    def step(self, adv: F32, gradient: F32, length: float) -> F32:
+    def step(self, adv: F32, gradient: F32, length: float | F64) -> F32:
         moved = np.sign(gradient)
         moved *= column((length * self.epsilon).astype(np.float32), moved.ndim)
         moved += adv

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from armour.attacks.apgd import APGD as APGD
+from armour.attacks.apgd import APGDDLR as APGDDLR
+from armour.attacks.apgd import APGDT as APGDT
 from armour.attacks.base import ATTACKS as ATTACKS
 from armour.attacks.base import Attack as Attack
 from armour.attacks.base import FixedBudgetAttack as FixedBudgetAttack

@@ -102,11 +102,14 @@ def _others(x: Tensor, y: Tensor) -> Tensor:
     return where(one_hot(y, x.shape[1], "bool"), float("-inf"), x)
 
 
+def _own(x: Tensor, y: Tensor) -> Tensor:
+    return take_along_axis(x, y.reshape((-1, 1)), 1).reshape((-1,))
+
+
 def margin(logits: Any, labels: Any) -> Tensor:
     """Largest other logit minus the label's, (n,): above 0 means misclassified (Carlini and Wagner, 2017)."""
     x, y = logits_labels(logits, labels)
-    own = take_along_axis(x, y.reshape((-1, 1)), 1).reshape((-1,))
-    return _others(x, y).max(axis=1) - own
+    return _others(x, y).max(axis=1) - _own(x, y)
 
 
 def dlr(logits: Any, labels: Any) -> Tensor:
@@ -121,6 +124,30 @@ def dlr(logits: Any, labels: Any) -> Tensor:
     order = argsort(x)
     first, third = (take_along_axis(x, order[:, -i : x.shape[1] - i + 1], 1).reshape((-1,)) for i in (1, 3))
     return margin(x, y) / (first - third + 1e-12)
+
+
+def targeted_dlr(logits: Any, labels: Any, targets: Any = None) -> Tensor:
+    """Difference of logits ratio of the label y and a target t, (n,); at least 4 classes.
+
+    -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) with z_1 >= z_2 >= ... sorted. targets: (n,) classes; None for the
+    largest other one. Croce and Hein, 2020, https://arxiv.org/abs/2003.01690. Unchanged by shifting and
+    scaling the logits.
+    """
+    x, y = logits_labels(logits, labels)
+    if x.shape[1] < 4:
+        raise InvalidArgument(
+            f"the targeted DLR loss needs at least 4 classes, got logits {x.shape}; use dlr or margin"
+        )
+    if targets is None:
+        gap = margin(x, y)
+    else:
+        _, t = logits_labels(x, targets)
+        gap = _own(x, t) - _own(x, y)
+    order = argsort(x)
+    first, third, fourth = (
+        take_along_axis(x, order[:, -i : x.shape[1] - i + 1], 1).reshape((-1,)) for i in (1, 3, 4)
+    )
+    return gap / (first - (third + fourth) * 0.5 + 1e-12)
 
 
 def jitter(logits: Any, labels: Any, noise: Any = 0.0, scale: float = 10.0) -> Tensor:

@@ -17,7 +17,8 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack DeepFool Diversity FGSM
+        APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack DeepFool
+        Diversity FGSM
         FixedBudgetAttack Jitter MIFGSM Mask MinimizationAttack Momentum MomentumAttack NIFGSM
         Neighbours OwnLimitsAttack OwnLimitsScoreAttack PGD RFGSM SIFGSM ScoreAttack Smoothing
         Spatial SpatialPGD Square TIFGSM VMIFGSM VNIFGSM get names
@@ -73,7 +74,7 @@ PUBLIC = {
         sigmoid_cross_entropy sign silu sin sinh sliding_windows slogdet smooth_l1
         soft_cross_entropy softmax softplus softsign solve solve_triangular sort space_to_depth
         split sqrt square squeeze stack std stop_gradient strided_slice subtract sum swapaxes
-        take_along_axis tan tanh threshold tile topk trace transpose tril triu trunc unstack
+        take_along_axis tan tanh targeted_dlr threshold tile topk trace transpose tril triu trunc unstack
         use_backend use_kernels use_plans use_workers value_and_grad var vector_norm vjp where
         xlog1py xlogy zeros_like
     """,
