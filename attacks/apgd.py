@@ -15,6 +15,7 @@ from armour.errors import UnsupportedError
 from armour.objective import Objective
 from armour.regions import F32
 from armour.rng import Streams
+from armour.tensor import losses
 
 from .base import ATTACKS, FixedBudgetAttack
 from .climb import climb
@@ -139,7 +140,7 @@ class APGDT(FixedBudgetAttack):
 
     def _targets(self, logits: F32, criterion: Criterion) -> NDArray[np.int64]:
         """(n, targets) the classes to reach, likeliest first."""
-        least = np.finfo(np.float32).min
+        least = float(np.finfo(np.float32).min)
         key = -np.maximum(np.nan_to_num(logits, nan=least, neginf=least), least)
         # The label itself is last, whatever the others are.
         np.put_along_axis(key, criterion.objective().labels[:, None], np.inf, axis=1)
@@ -199,11 +200,15 @@ def _run(
             best.add(point, value, met)
 
 
+def _ratio_classes(loss: str | Loss) -> int:
+    """The classes that a ratio of logits needs; 0 for another loss."""
+    function = LOSSES.get(loss) if isinstance(loss, str) else loss
+    return 3 if function is losses.dlr else 4 if function is losses.targeted_dlr else 0
+
+
 def _loss(loss: str | Loss, criterion: Criterion) -> str | Loss:
     """The loss to climb: towards a class a ratio is no measure of the way."""
-    function = LOSSES.get(loss) if isinstance(loss, str) else loss
-    ratio = function in (LOSSES.get("dlr"), LOSSES.get("targeted-dlr"))
-    return "margin" if ratio and criterion.direction < 0 else loss
+    return "margin" if _ratio_classes(loss) and criterion.direction < 0 else loss
 
 
 def _check(steps: int, restarts: int, rho: float, eot: int) -> None:
@@ -214,11 +219,10 @@ def _check(steps: int, restarts: int, rho: float, eot: int) -> None:
 
 
 def _enough_classes(attack: FixedBudgetAttack, model: Model, loss: str | Loss) -> None:
-    needed = {LOSSES.get("dlr"): 3, LOSSES.get("targeted-dlr"): 4}.get(
-        LOSSES.get(loss) if isinstance(loss, str) else loss, 2
-    )
+    needed = _ratio_classes(loss)
     if model.num_classes is not None and model.num_classes < needed:
+        instead = "apgd-ce or apgd-dlr" if model.num_classes == 3 else "apgd-ce"
         raise UnsupportedError(
-            f"{type(attack).__name__} needs at least {needed} classes for its ratio of logits, and {model.name} "
-            f"has {model.num_classes}; use apgd-ce" + (" or apgd-dlr" if model.num_classes == 3 else "")
+            f"{type(attack).__name__} needs at least {needed} classes for its ratio of logits, and "
+            f"{model.name} has {model.num_classes}; use {instead}"
         )

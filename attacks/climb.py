@@ -1,9 +1,9 @@
-"""The ascent of Auto-PGD from one starting point, for attacks in apgd.py: its steps, checkpoints and halvings."""
+"""The ascent of Auto-PGD from one starting point: its steps, checkpoints and halvings. apgd.py uses it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.objective import Objective
-from armour.regions import F32, Region, column, rows
+from armour.regions import F32, Region, rows
 
 from .clock import time_is_up
 from .gradient import look, pull
@@ -62,7 +62,7 @@ def climb(
             best[better] = point[better]
             if step < steps:
                 best_slope[better] = slope[better]
-            rule.count(value > last)
+            rule.gains += value > last
         if leave and now.any():
             met[at[now]], found[at[now]], found_value[at[now]] = True, point[now], value[now]
             stay = ~now
@@ -83,9 +83,7 @@ class _Rule(ABC):
     """How long steps are, sample by sample, and at which of them that is looked at again."""
 
     _state: ClassVar[tuple[str, ...]]
-
-    def count(self, gained: NDArray[np.bool_]) -> None:
-        """Whether the objective (n,) is above that of the iterate before."""
+    gains: NDArray[np.int64]  # (n,) iterates since the last checkpoint above the one before
 
     @abstractmethod
     def step(self, region: Region, point: F32, before: F32, slope: F32, *, first: bool) -> F32:
@@ -113,9 +111,6 @@ class _Halved(_Rule):
         self.gap = self.next = max(int(0.22 * steps), 1)
         self.least, self.shrink = max(int(0.06 * steps), 1), max(int(0.03 * steps), 1)
 
-    def count(self, gained: NDArray[np.bool_]) -> None:
-        self.gains += gained
-
     def step(self, region: Region, point: F32, before: F32, slope: F32, *, first: bool) -> F32:
         moved = region.step(point, slope, self.length)
         if first:
@@ -141,10 +136,10 @@ class _Halved(_Rule):
 class _Sparse(_Rule):
     """l1: steps along the steepest coordinates, the fewer the sparser the best point has become."""
 
-    _state = ("length", "moved")
+    _state = ("length", "gains", "moved")
 
     def __init__(self, region: Region, start: F32, steps: int) -> None:
-        self.length = np.ones(len(start))
+        self.length, self.gains = np.ones(len(start)), np.zeros(len(start), np.int64)
         self.moved = _changed(region, start)
         self.gap = self.next = max(int(0.04 * steps), 1)
 
@@ -163,6 +158,7 @@ class _Sparse(_Rule):
         return back
 
 
-def _changed(region: Region, adv: F32) -> NDArray[Any]:
+def _changed(region: Region, adv: F32) -> NDArray[np.int64]:
     """(n,) values that differ from x."""
-    return np.count_nonzero(rows(adv) != rows(region.x), axis=1)
+    changed: NDArray[np.int64] = np.count_nonzero(rows(adv) != rows(region.x), axis=1)
+    return changed

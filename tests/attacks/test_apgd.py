@@ -194,9 +194,7 @@ def test_targeted_dlr_is_the_papers() -> None:
     value = losses.targeted_dlr(logits, labels, targets).numpy()
     np.testing.assert_allclose(value, [-(3 - 0.5) / (3 - (1 + 0.5) / 2), -(4 - 5) / (5 - (2 + 1) / 2)])
     np.testing.assert_allclose(losses.targeted_dlr(logits * 7 + 3, labels, targets).numpy(), value)
-    np.testing.assert_allclose(
-        losses.targeted_dlr(logits, labels).numpy(), [-1 / (3 - 0.75), 1 / (5 - 1.5)]
-    )
+    np.testing.assert_allclose(losses.targeted_dlr(logits, labels).numpy(), [-1 / (3 - 0.75), 1 / (5 - 1.5)])
     assert LOSSES.get("targeted-dlr") is losses.targeted_dlr
 
 
