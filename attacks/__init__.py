@@ -21,6 +21,7 @@ from armour.attacks.fgsm import RFGSM as RFGSM
 from armour.attacks.image_maps import Diversity as Diversity
 from armour.attacks.image_maps import Smoothing as Smoothing
 from armour.attacks.jitter import Jitter as Jitter
+from armour.attacks.least_likely import LeastLikely as LeastLikely
 from armour.attacks.mask import Mask as Mask
 from armour.attacks.mi_fgsm import CTFGSM as CTFGSM
 from armour.attacks.mi_fgsm import DIFGSM as DIFGSM
@@ -39,3 +40,6 @@ from armour.attacks.result import AttackResult as AttackResult
 from armour.attacks.spatial import Spatial as Spatial
 from armour.attacks.spatial import SpatialPGD as SpatialPGD
 from armour.attacks.square import Square as Square
+from armour.attacks.transfer import Transfer as Transfer
+from armour.attacks.transfer import TransferMatrix as TransferMatrix
+from armour.attacks.transfer import transfer_matrix as transfer_matrix

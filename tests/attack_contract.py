@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 import linear
 import numpy as np
 import pytest
+import small_models
 
 from armour import attacks
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack, MinimizationAttack, OwnLimitsAttack
+from armour.contract import LossFn, Model
+from armour.model import ModuleModel
+from armour.tensor import zoo
 
 BUDGET = {"linf": 0.1, "l2": 0.5, "l1": 2.0, "l0": 5.0}
+
+
+class Surrogate(Model):
+    """What the suites' own models are, in one: each kind of input is answered by a network made for it."""
+
+    can_grad = True
+    fingerprint = "surrogate"
+
+    def check_input(self, x: np.ndarray) -> np.ndarray:
+        self.input_shape = None
+        x = super().check_input(x)
+        self.input_shape = None  # the next may have another shape
+        return x
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        return answering(x.shape[1:])._forward(x)
+
+    def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return answering(x.shape[1:])._pullback(x, loss_fn)
+
+
+@cache
+def answering(shape: tuple[int, ...]) -> Model:
+    """The network of the suites that takes such inputs."""
+    if shape == (1, 5, 5):
+        return linear.small_network()
+    if shape == (1, 8, 8):
+        return small_models.centroids(*small_models.digits(120))
+    net = zoo.build("lenet5", shape, 10, rng=3)
+    return ModuleModel(net, input_shape=shape, num_classes=10, mean=0.1, std=0.3)
+
+
 # A contract is kept at any length of the search: these make it short.
 SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours": 2, "scales": 2}
 # Settings without which an attack cannot run here, or tells nothing, by its name.
@@ -27,6 +64,7 @@ NEEDED: dict[str, dict[str, Any]] = {
         ),
         "steps": 3,
     },
+    "transfer": {"surrogate": Surrogate(), "using": attacks.MIFGSM(steps=3), "queries": 2},
     "spatial": {"angles": 5, "shifts": 3, "queries": 44},
 }
 # An attack with limits of its own only measures in its norm: one is enough.
