@@ -53,6 +53,13 @@ class Distance(ABC):
         """(n, size) where a search starts, before it is projected onto the region: uniform in the ball."""
         return self.sample_ball(streams, size, epsilon)
 
+    def toward(self, x: F32, adv: F32, share: F64) -> F32:
+        """The points on the way from adv (n, ...) to x at `share` (n,), in [0, 1], of their distance.
+
+        Straight for l1 and l2; for linf every value is clipped, so that only the largest change.
+        """
+        return np.asarray(x + column(share.astype(np.float32), x.ndim) * (adv - x), np.float32)
+
     @abstractmethod
     def steepest(self, gradient: Array, low: Array, high: Array) -> Array:
         """(n, d) directions of length 1 in this norm along which a function with that gradient rises fastest.
@@ -129,6 +136,10 @@ class Linf(Distance):
 
     def sample_ball(self, streams: Streams, size: int, epsilon: F64) -> F64:
         return streams.uniform((size,), -1.0, 1.0) * epsilon[:, None]
+
+    def toward(self, x: F32, adv: F32, share: F64) -> F32:
+        reach = column((share * self.measure(x, adv)).astype(np.float32), x.ndim)
+        return np.minimum(np.maximum(adv, x - reach), x + reach)
 
     def steepest(self, gradient: Array, low: Array, high: Array) -> Array:
         return np.sign(gradient)

@@ -18,6 +18,7 @@ from armour.attacks.black_box import ScoreAttack as ScoreAttack
 from armour.attacks.deepfool import DeepFool as DeepFool
 from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
+from armour.attacks.hop_skip_jump import HopSkipJump as HopSkipJump
 from armour.attacks.image_maps import Diversity as Diversity
 from armour.attacks.image_maps import Smoothing as Smoothing
 from armour.attacks.jitter import Jitter as Jitter
@@ -40,6 +41,7 @@ from armour.attacks.result import AttackResult as AttackResult
 from armour.attacks.spatial import Spatial as Spatial
 from armour.attacks.spatial import SpatialPGD as SpatialPGD
 from armour.attacks.square import Square as Square
+from armour.attacks.starts import Starts as Starts
 from armour.attacks.transfer import Transfer as Transfer
 from armour.attacks.transfer import TransferMatrix as TransferMatrix
 from armour.attacks.transfer import transfer_matrix as transfer_matrix

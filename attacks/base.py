@@ -30,7 +30,7 @@ from armour.rng import Streams, by_content, generator
 
 from .mask import Mask
 from .result import AttackResult
-from .search import Found, Search
+from .search import QUERY_GRID, Counted, Found, Search
 from .state import SearchState
 
 Epsilon: TypeAlias = float | str
@@ -54,12 +54,14 @@ class Attack(ABC):
 
     norm: the distance that limits or measures it, one of the class's `norms`.
     needs_gradient: it takes input gradients. together: it looks at all inputs of a call at once, so that what
-    it finds for one depends on the others.
+    it finds for one depends on the others. keeps_curve: its results tell how near it was after how many
+    queries.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2", "l1")
     needs_gradient: ClassVar[bool] = True
     together: ClassVar[bool] = False
+    keeps_curve: ClassVar[bool] = False
 
     norm: Norm = "linf"
 
@@ -142,6 +144,8 @@ class Attack(ABC):
                 spent=search.spent,
                 broken_by=search.broken_by,
                 components=tuple(str(part) for part in parts),
+                query_grid=QUERY_GRID if self.keeps_curve else None,
+                curve=search.curve if self.keeps_curve else None,
             )
 
         def save() -> None:
@@ -296,11 +300,9 @@ class MinimizationAttack(Attack):
         Samples are independent; rng has one stream for each. Where none was found, the best try.
         """
 
-    def counted(
-        self, model: Model, x: F32, criterion: Criterion, *, rng: Streams
-    ) -> tuple[F32, NDArray[np.int64] | None]:
-        """`run`, and the queries (n,) asked for each input if the attack counts them."""
-        return self.run(model, x, criterion, rng=rng), None
+    def counted(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> Counted:
+        """`run`, and what it cost if the attack counts that."""
+        return Counted(self.run(model, x, criterion, rng=rng))
 
     @final
     def _budgets(
@@ -318,11 +320,17 @@ class MinimizationAttack(Attack):
         due: NDArray[np.bool_],
     ) -> Iterator[Found]:
         """As Attack.search."""
-        adv, spent = self.counted(model, x, criterion, rng=rng[:])
+        adv, spent, curve = self.counted(model, x, criterion, rng=rng[:])
         for k in range(len(budgets)):
             at = np.flatnonzero(due[k])
             if at.size:
-                yield Found(k, at, adv[at], None if spent is None else spent[at])
+                yield Found(
+                    k,
+                    at,
+                    adv[at],
+                    None if spent is None else spent[at],
+                    None if curve is None else curve[:, at],
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

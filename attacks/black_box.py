@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from armour.checks import count
 from armour.contract import Model
 from armour.criteria import LOSSES, Criterion, Loss
+from armour.distances import Distance
 from armour.errors import ArmourError
-from armour.regions import F32
+from armour.regions import F32, F64, Array
 from armour.rng import Streams
 from armour.tensor.core import Tensor, no_grad
 
 from .base import FixedBudgetAttack, MinimizationAttack, OwnLimitsAttack
+from .search import QUERY_GRID, Counted
+from .starts import Starts
 
 Rows = NDArray[np.int64]
 
@@ -100,35 +103,95 @@ class ScoreAttack(FixedBudgetAttack):
         return self.find(asker, x, epsilon, rng=rng), asker.used
 
 
+class LabelAsker(Asker):
+    """An Asker for labels alone that keeps the nearest input known to meet the criterion.
+
+    nearest: (n, ...) that input, x itself as long as there is none. distance: (n,) how far it is, infinity
+    as long as there is none. curve: (g, n) that distance after so many questions as QUERY_GRID says. What
+    goes beyond the budget is not asked, and answered with False.
+    """
+
+    def __init__(self, model: Model, criterion: Criterion, x: F32, distance: Distance, budget: int) -> None:
+        super().__init__(model, criterion, len(x), budget)
+        self.x, self.norm = x, distance
+        self.nearest = x.copy()
+        self.distance: F64 = np.full(len(x), np.inf)
+        self._curve: F64 = np.full((len(QUERY_GRID), len(x)), np.inf)
+
+    @property
+    def curve(self) -> F64:
+        """(g, n) distance of the nearest known after QUERY_GRID questions."""
+        return np.minimum.accumulate(self._curve, axis=0)
+
+    def met(self, rows: Rows, x: F32, *, keep: bool = True) -> NDArray[np.bool_]:
+        """As Asker.met, in the order of `x`; keep=False leaves it out of the account of the nearest."""
+        number = self.used[rows] + _rank(rows) + 1
+        asked = number <= self.budget
+        if not asked.all():
+            answer = np.zeros(len(rows), bool)
+            if asked.any():
+                answer[asked] = self.met(rows[asked], x[asked], keep=keep)
+            return answer
+        answer = super().met(rows, x)
+        hit = np.flatnonzero(answer)
+        if keep and hit.size:
+            self._keep(rows[hit], x[hit], number[hit])
+        return answer
+
+    def clipped(self, x: Array) -> F32:
+        """x (m, ...) cut to the model's bounds, in place if it is float32."""
+        low, high = (np.float32(end) for end in tuple(self.model.bounds))
+        x = x.astype(np.float32, copy=False)
+        return np.clip(x, low, high, out=x)
+
+    def _keep(self, rows: Rows, x: F32, number: Rows) -> None:
+        length = self.norm.measure(self.x[rows], x)
+        place = np.searchsorted(QUERY_GRID, number)
+        inside = place < len(QUERY_GRID)
+        np.minimum.at(self._curve, (place[inside], rows[inside]), length[inside])
+        # The nearest of each sample's comes first.
+        order = np.lexsort((length, rows))
+        order = order[np.unique(rows[order], return_index=True)[1]]
+        order = order[length[order] < self.distance[rows[order]]]
+        self.nearest[rows[order]] = x[order]
+        self.distance[rows[order]] = length[order]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionAttack(MinimizationAttack):
     """The nearest input that meets the criterion, by the model's labels alone, and few of them.
 
-    queries: most questions for each sample.
+    queries: most questions for each sample. starts: a Starts of inputs to begin from, or an array (m, ...) of
+    them; each sample asks about a few of them, drawn by its stream. None: it begins from noise, which seldom
+    meets a criterion that wants one class. A sample for which nothing was found stays as it is.
     """
 
     needs_gradient: ClassVar[bool] = False
+    keeps_curve: ClassVar[bool] = True
 
     queries: int = 1000
+    starts: Starts | None = None
 
     def __post_init__(self) -> None:
         MinimizationAttack.__post_init__(self)
         count("queries", self.queries)
+        object.__setattr__(self, "starts", Starts.of(self.starts))
 
     @abstractmethod
-    def find(self, asker: Asker, x: F32, *, rng: Streams) -> F32:
-        """As MinimizationAttack.run, with `asker` instead of the model."""
+    def find(self, asker: LabelAsker, x: F32, *, rng: Streams) -> None:
+        """Ask about inputs like x (n, ...) inside the bounds; the asker keeps the nearest of each sample."""
 
     @final
     def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
         """As MinimizationAttack.run."""
-        return self.counted(model, x, criterion, rng=rng)[0]
+        return self.counted(model, x, criterion, rng=rng).adv
 
     @final
-    def counted(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> tuple[F32, Rows | None]:
+    def counted(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> Counted:
         """As MinimizationAttack.counted."""
-        asker = Asker(model, criterion, len(x), self.queries)
-        return self.find(asker, x, rng=rng), asker.used
+        asker = LabelAsker(model, criterion, x, self.distance, self.queries)
+        self.find(asker, x, rng=rng)
+        return Counted(asker.nearest, asker.used, asker.curve)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +216,20 @@ class OwnLimitsScoreAttack(OwnLimitsAttack):
     @final
     def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
         """As MinimizationAttack.run."""
-        return self.counted(model, x, criterion, rng=rng)[0]
+        return self.counted(model, x, criterion, rng=rng).adv
 
     @final
-    def counted(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> tuple[F32, Rows | None]:
+    def counted(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> Counted:
         """As MinimizationAttack.counted."""
         asker = Asker(model, criterion, len(x), self.queries)
-        return self.find(asker, x, rng=rng), asker.used
+        return Counted(self.find(asker, x, rng=rng), asker.used)
+
+
+def _rank(rows: Rows) -> Rows:
+    """(m,) how often the same sample has come before."""
+    order = np.argsort(rows, kind="stable")
+    sorted_rows = rows[order]
+    first = np.flatnonzero(np.diff(sorted_rows, prepend=-1))
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
+    return rank

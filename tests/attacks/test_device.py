@@ -49,6 +49,10 @@ def test_attacks(cupy: Any, name: str, norm: str, plans: bool) -> None:
             results.append(attack.attack(target, x, y, None if own else epsilons, rng=0))
             assert target.compiled
     host, there = results
+    if isinstance(attack, attacks.DecisionAttack):
+        # A label that rounding turns at the boundary sends such a search another way: as near, not the same.
+        np.testing.assert_allclose(*(np.median(r.curve[-1]) for r in results), rtol=0.1)
+        return
     # Rounding may turn the sign of a slope of nearly 0, here and there.
     same = np.isclose(host.adv, there.adv, atol=1e-4)
     assert same.mean() > 0.98
