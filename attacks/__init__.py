@@ -45,3 +45,5 @@ from armour.attacks.starts import Starts as Starts
 from armour.attacks.transfer import Transfer as Transfer
 from armour.attacks.transfer import TransferMatrix as TransferMatrix
 from armour.attacks.transfer import transfer_matrix as transfer_matrix
+from armour.attacks.universal import Delta as Delta
+from armour.attacks.universal import Universal as Universal

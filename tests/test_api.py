@@ -18,10 +18,10 @@ PUBLIC = {
     """,
     "armour.attacks": """
         APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack DeepFool
-        Diversity FGSM FixedBudgetAttack HopSkipJump Jitter LeastLikely MIFGSM Mask
+        Delta Diversity FGSM FixedBudgetAttack HopSkipJump Jitter LeastLikely MIFGSM Mask
         MinimizationAttack Momentum MomentumAttack NIFGSM Neighbours OwnLimitsAttack
-        OwnLimitsScoreAttack PGD RFGSM SIFGSM ScoreAttack Smoothing Spatial SpatialPGD Square Starts
-        TIFGSM Transfer TransferMatrix VMIFGSM VNIFGSM get names transfer_matrix
+        OwnLimitsScoreAttack PGD RFGSM SIFGSM ScoreAttack Smoothing Spatial SpatialPGD Square
+        Starts TIFGSM Transfer TransferMatrix Universal VMIFGSM VNIFGSM get names transfer_matrix
     """,
     "armour.criteria": """
         And Confident Criterion LOSSES Labels Loss Misclassified RELATIVE Targeted

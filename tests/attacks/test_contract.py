@@ -122,7 +122,8 @@ def test_targeted(name, norm, model, x):
         before, after = model.logits(x), model.logits(result.adv[0])
         rows = np.arange(len(x))
         gap = lambda z: z[rows, target] - z.max(axis=1)  # noqa: E731
-        assert np.mean(gap(after) > gap(before)) > 0.9
+        # One perturbation for all inputs cannot lead each of them to another class.
+        assert np.mean(gap(after) > gap(before)) > (0.75 if attack.together else 0.9)
 
 
 @every
