@@ -22,6 +22,7 @@ def wrap(
     bounds: Bounds | Sequence[float] | None = None,
     input_shape: Sequence[int] | None = None,
     num_classes: int | None = None,
+    output_shape: Sequence[int] | None = None,
     class_names: Sequence[str] = (),
     preprocessing: Preprocessing | None = None,
     mean: float | Sequence[float] | None = None,
@@ -44,8 +45,10 @@ def wrap(
     inputs to what obj takes, so that epsilons stay in the user's units. outputs: what obj gives: "logits",
     "probabilities", "labels", or "auto": found out on the first outputs. It is recorded in
     provenance["outputs"] in any case, and logits are made of it. input_shape, num_classes: learnt from the
-    first call if left out. device: "cpu" or "cuda"; left out, PyTorch modules stay where they are. options:
-    settings of one kind of model alone, such as runtime=. Raises InvalidArgument for anything else.
+    first call if left out. output_shape: of the answer to one sample, for what is no classifier (a detector,
+    a segmentation network), as one array; see Model. device: "cpu" or "cuda"; left out, PyTorch modules stay
+    where they are. options: settings of one kind of model alone, such as runtime=. Raises InvalidArgument for
+    anything else.
     """
     if isinstance(obj, Model):
         return obj
@@ -58,6 +61,8 @@ def wrap(
         "outputs": outputs,
         **options,
     }
+    if output_shape is not None:
+        common["output_shape"] = output_shape
     if name is not None:
         common["name"] = name
     if batch_size is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from armour.checks import describe
 from armour.contract import Model
 from armour.errors import InvalidArgument
-from armour.outputs import Kind, Outputs
+from armour.outputs import Kind, outputs_of
 from armour.tensor.backend import asnumpy
 from armour.tensor.core import Tensor
 
@@ -34,10 +34,12 @@ class CallableModel(Model):
         options.setdefault("name", str(getattr(function, "__name__", type(function).__name__)))
         super().__init__(**options)
         self.function = function
-        self.outputs = Outputs(outputs)
+        self.outputs = outputs_of(outputs, self.output_shape)
         if outputs == "labels" and self.num_classes is None:
             raise InvalidArgument("expected num_classes to be stated for a model that gives labels only")
-        if self.outputs.kind != "auto":
+        if self.output_shape is not None:
+            self.provenance["outputs"] = f"arrays {self.output_shape}, as they are"
+        elif self.outputs.kind != "auto":
             self.provenance["outputs"] = self.outputs.note
         self._settled = False
 
@@ -55,7 +57,7 @@ class CallableModel(Model):
         low, high = self.bounds
         probes = np.random.default_rng(0).uniform(low, high, (PROBES, *self.input_shape)).astype(np.float32)
         labels = np.concatenate([self._forward(probes[rows]).argmax(axis=1) for rows in self._chunks(PROBES)])
-        head = f"{self.name}|{self.input_shape}|{self.num_classes}|"
+        head = f"{self.name}|{self.input_shape}|{self.output_shape or self.num_classes}|"
         if not self.preprocessing.identity:
             head += json.dumps(self.preprocessing.to_dict(), sort_keys=True)
         return hashlib.sha256(head.encode() + labels.astype("<i8").tobytes()).hexdigest()
@@ -64,6 +66,8 @@ class CallableModel(Model):
         given = self.preprocessing.apply_array(x)
         scores = self.function(given.copy() if given is x or given.base is not None else given)
         raw = asnumpy(scores.data) if isinstance(scores, Tensor) else np.asarray(scores)
+        if self.output_shape is not None:
+            return self._flattened(raw, len(x))
         if raw.dtype.kind not in "fiub" or not raw.ndim or len(raw) != len(x):
             raise InvalidArgument(
                 f"expected logits ({len(x)}, classes) from the model, got {describe('output', raw)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -57,6 +58,10 @@ class Counter:
 class Model(ABC):
     """A classifier: arrays (n, *input_shape) inside `bounds` in, logits (n, num_classes) out.
 
+    With an output_shape it is something else (a detector, a segmentation network): its answers are arrays of
+    that shape, there are no classes, and logits() gives them flattened, (n, size). It is attacked with a
+    criteria.Custom; what speaks of classes (predict, accuracy, labels) raises UnsupportedError.
+
     input_shape: (c, h, w) for images, any tuple otherwise; None until the first input is seen, if it was not
     stated. num_classes: None until the first output is seen, if it was not stated. class_names: one per
     class, or empty. provenance: where the model comes from, as plain JSON values. preprocessing: done inside
@@ -74,6 +79,7 @@ class Model(ABC):
         bounds: Bounds | Sequence[float] = (0.0, 1.0),
         input_shape: Sequence[int] | None = None,
         num_classes: int | None = None,
+        output_shape: Sequence[int] | None = None,
         class_names: Sequence[str] = (),
         name: str = "model",
         provenance: dict[str, Any] | None = None,
@@ -82,9 +88,17 @@ class Model(ABC):
     ) -> None:
         self.bounds = Bounds.of(bounds)
         self.preprocessing = joined(preprocessing)
-        self.input_shape: Any = None if input_shape is None else self._fitting(_shape(input_shape))
+        self.input_shape: Any = None
+        if input_shape is not None:
+            self.input_shape = self._fitting(_shape("input_shape", input_shape))
         self.num_classes: Any = None if num_classes is None else checks.count("num_classes", num_classes, 1)
+        self.output_shape: Any = None if output_shape is None else _shape("output_shape", output_shape)
         self.class_names = tuple(str(c) for c in class_names)
+        if self.output_shape is not None and (num_classes is not None or self.class_names):
+            raise InvalidArgument(
+                f"expected num_classes or output_shape={self.output_shape}, got both; a model with an "
+                "output_shape has no classes"
+            )
         if self.class_names and num_classes is not None and len(self.class_names) != num_classes:
             raise InvalidArgument(
                 f"expected {num_classes} class_names, one per class, got {len(self.class_names)}"
@@ -138,8 +152,14 @@ class Model(ABC):
         x = self.check_input(x)
         return self._counted(x, self._forward)
 
+    def answers(self, x: np.ndarray) -> np.ndarray:
+        """(n, *output_shape) float32: the logits, in the model's own shape."""
+        logits = self.logits(x)
+        return logits if self.output_shape is None else logits.reshape(len(logits), *self.output_shape)
+
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """(n,) int64 labels: the first largest logit."""
+        """(n,) int64 labels: the first largest logit; UnsupportedError for what is no classifier."""
+        self._need_classes()
         labels: np.ndarray = self.logits(x).argmax(axis=1)
         return labels
 
@@ -270,6 +290,7 @@ class Model(ABC):
 
     def check_labels(self, y: np.ndarray, n: int) -> np.ndarray:
         """y as int64 (n,) with values in 0..num_classes-1; InvalidArgument otherwise."""
+        self._need_classes()
         y = np.asarray(y)
         if y.shape != (n,) or (y.dtype.kind not in "iu" and y.size):
             raise InvalidArgument(
@@ -300,14 +321,34 @@ class Model(ABC):
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            if self.num_classes is None:
+            size = self.num_classes if self.output_shape is None else math.prod(self.output_shape)
+            if size is None:
                 raise InvalidArgument(
                     "expected at least one sample: num_classes is not known yet; state num_classes="
                 )
-            return np.zeros((0, self.num_classes), np.float32)
+            return np.zeros((0, size), np.float32)
         return np.concatenate(parts)
 
+    def _need_classes(self) -> None:
+        if self.output_shape is not None:
+            raise UnsupportedError(
+                f"{self.name} gives arrays {self.output_shape}, not classes, so it has no labels and no "
+                "accuracy; use answers(), and attack it with criteria.Custom"
+            )
+
+    def _flattened(self, raw: np.ndarray, n: int) -> np.ndarray:
+        """Raw outputs (n, *output_shape) as (n, size)."""
+        if raw.shape != (n, *self.output_shape) or raw.dtype.kind not in "fiub":
+            raise InvalidArgument(
+                f"expected outputs ({n}, {', '.join(map(str, self.output_shape))}) from the model "
+                f"(output_shape), got {checks.describe('output', raw)}"
+            )
+        return np.ascontiguousarray(raw.reshape(n, -1), dtype=np.float32)
+
     def _check_output(self, logits: np.ndarray, n: int) -> np.ndarray:
+        if self.output_shape is not None:
+            flat = logits.shape == (n, math.prod(self.output_shape))
+            return self._flattened(logits.reshape(n, *self.output_shape) if flat else logits, n)
         if logits.ndim != 2 or len(logits) != n or logits.dtype.kind not in "fiu":
             raise InvalidArgument(
                 f"expected logits ({n}, classes) from the model, got {checks.describe('output', logits)}"
@@ -321,9 +362,12 @@ class Model(ABC):
         return np.ascontiguousarray(logits, dtype=np.float32)
 
     def __repr__(self) -> str:
+        what = f"num_classes={self.num_classes}"
+        if self.output_shape is not None:
+            what = f"output_shape={self.output_shape}"
         return (
             f"{type(self).__name__}({self.name!r}, input_shape={self.input_shape}, "
-            f"num_classes={self.num_classes}, bounds={tuple(self.bounds)})"
+            f"{what}, bounds={tuple(self.bounds)})"
         )
 
 
@@ -342,13 +386,14 @@ def pulled_back(out: Tensor, cotangent: Tensor, leaf: Tensor) -> Tensor:
     return Tensor(get_xp(leaf.data).zeros_like(leaf.data))
 
 
-def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+def _shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     try:
-        return tuple(checks.count("input_shape", d) for d in shape)
+        found = tuple(checks.count(name, d) for d in shape)
     except TypeError:
         raise InvalidArgument(
-            f"expected input_shape such as (1, 28, 28), got {checks.describe('input_shape', shape)}"
+            f"expected {name} such as (1, 28, 28), got {checks.describe(name, shape)}"
         ) from None
+    return found
 
 
 def _shape_message(got: tuple[int, ...], expected: tuple[int, ...] | None) -> str:

@@ -3,11 +3,14 @@
 Misclassified(y)                     any class but y
 Targeted(t)                          class t
 Misclassified(y) & Confident(0.9)    any class but y, with probability 0.9 or more
+Custom(success, loss, ...)           what two functions of the answers say: for models that are no classifiers
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from armour.checks import describe, fraction
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.objective import Loss as Loss
-from armour.objective import Objective
+from armour.objective import Objective, OwnObjective
 from armour.registry import Registry
 from armour.tensor import losses
 from armour.tensor.core import Tensor
@@ -44,9 +47,11 @@ class Criterion(ABC):
     """Says for each sample whether the model's logits are what the attacker wants.
 
     labels: (n,) int64 the criterion speaks of, or None if it fits any number of samples. direction: 1 if the
-    attacker drives the model away from the labels, -1 if towards them, 0 if it has no labels.
+    attacker drives the model away from the labels, -1 if towards them, 0 if it gives no direction.
+    of_classes: it speaks of classes, so that the model must be a classifier.
     """
 
+    of_classes: bool = True
     labels: Labels | None = None
     direction: Literal[-1, 0, 1] = 0
 
@@ -76,6 +81,11 @@ class Criterion(ABC):
                 f"expected labels in 0..{end}, got {self.labels.min()}..{self.labels.max()}; "
                 "the model has another number of classes than the data"
             )
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What it knows of each sample."""
+        return () if self.labels is None else (self.labels,)
 
     def objective(self, loss: str | Loss = "cross-entropy", *data: NDArray[Any]) -> Objective:
         """The function of logits (Tensor (n, k) -> Tensor (n,)) that the attacker makes as large as possible.
@@ -169,8 +179,9 @@ class And(Criterion):
 
     def __init__(self, first: Criterion, second: Criterion) -> None:
         self.first, self.second = first, second
-        leader = first if first.labels is not None else second
-        self.labels, self.direction = leader.labels, leader.direction
+        self.leader = first if first.direction else second
+        self.labels, self.direction = self.leader.labels, self.leader.direction
+        self.of_classes = first.of_classes or second.of_classes
 
     def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         return self.first(logits) & self.second(logits)
@@ -180,14 +191,98 @@ class And(Criterion):
 
     def check(self, n: int, num_classes: int | None) -> None:
         """InvalidArgument unless the labels of both parts fit."""
-        parts = [part for part in (self.first, self.second) if part.labels is not None]
+        parts = [part for part in (self.first, self.second) if part.direction]
         for part in parts:
             part.check(n, num_classes)
         if not parts:
             super().check(n, num_classes)
 
+    def objective(self, loss: str | Loss = "cross-entropy", *data: NDArray[Any]) -> Objective:
+        """The objective of the part that drives the attack."""
+        return self.leader.objective(loss, *data)
+
     def __repr__(self) -> str:
         return f"{self.first} & {self.second}"
+
+
+class Custom(Criterion):
+    """What two functions of the model's answers say: for detectors, segmentation, or any aim of one's own.
+
+    success: (answers (n, ...), *data) -> (n,) booleans, True where the attacker has what he wants.
+    loss: (answers Tensor (n, ...), *data) -> Tensor (n,), each sample by itself: the attacker makes it as
+    large as possible, whatever loss an attack names.
+    data: arrays with one row for each sample (masks, boxes); the functions are given the rows they speak of.
+    shape: of one answer, the model's output_shape; None for logits (n, classes).
+    name: what is shown in results. A result under it has no robust accuracy: that is a classifier's.
+    Raises InvalidArgument for data that do not fit the inputs, and for functions that give anything else.
+    """
+
+    direction = 1
+    of_classes = False
+
+    def __init__(
+        self,
+        success: Callable[..., ArrayLike],
+        loss: Callable[..., Tensor],
+        *,
+        data: Sequence[ArrayLike] = (),
+        shape: Sequence[int] | None = None,
+        name: str = "custom",
+    ) -> None:
+        if not callable(success) or not callable(loss):
+            raise InvalidArgument(
+                f"expected functions of the answers, got {describe('success', success)} and "
+                f"{describe('loss', loss)}"
+            )
+        self.success, self.loss, self.name = success, loss, str(name)
+        self.data = tuple(np.asarray(array) for array in data)
+        self.shape = None if shape is None else tuple(int(side) for side in shape)
+        if any(array.ndim == 0 for array in self.data):
+            raise InvalidArgument("expected data as arrays with one row for each sample, got a number")
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Its data."""
+        return self.data
+
+    def __call__(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        n = len(logits)
+        if self.shape is not None:
+            if logits.size != n * math.prod(self.shape):
+                raise InvalidArgument(
+                    f"expected answers of shape {self.shape}, got {logits.shape[1:]} from the model; state "
+                    "shape=model.output_shape"
+                )
+            logits = logits.reshape(n, *self.shape)
+        met = np.asarray(self.success(logits, *self.data))
+        if met.shape != (n,) or met.dtype != bool:
+            raise InvalidArgument(
+                f"expected a success function that gives booleans ({n},), got {describe('success', met)}"
+            )
+        return met
+
+    def __getitem__(self, index: Any) -> Custom:
+        data = [array[index] for array in self.data]
+        return Custom(self.success, self.loss, data=data, shape=self.shape, name=self.name)
+
+    def check(self, n: int, num_classes: int | None) -> None:
+        """InvalidArgument unless the data have `n` rows."""
+        for array in self.data:
+            if len(array) != n:
+                raise InvalidArgument(
+                    f"expected data with a row for each of the {n} inputs, got an array of {len(array)} rows"
+                )
+
+    def objective(self, loss: str | Loss = "cross-entropy", *data: NDArray[Any]) -> OwnObjective:
+        """Its own loss; InvalidArgument for a function, which would need labels."""
+        if not isinstance(loss, str):
+            raise InvalidArgument(
+                f"expected the attack's loss to be left alone under {self}, which has its own, got a function"
+            )
+        return OwnObjective(self.loss, np.zeros(0, np.int64), data=self.data, shape=self.shape)
+
+    def __repr__(self) -> str:
+        return f"Custom({self.name!r})"
 
 
 def _labels(name: str, values: ArrayLike) -> Labels:

@@ -29,6 +29,8 @@ class EstimatorModel(CallableModel):
         kind = type(estimator).__name__
         if _is_regressor(estimator):
             raise UnsupportedError(f"{kind} is a regressor; armour evaluates classifiers")
+        if options.get("output_shape") is not None:
+            raise InvalidArgument(f"{kind} is a classifier; leave out output_shape=")
         classes = getattr(estimator, "classes_", None)
         if classes is None:
             raise InvalidArgument(

@@ -17,7 +17,7 @@ from armour.contract import Counter as Counter
 from armour.contract import LossFn, input_gradient
 from armour.contract import Model as Model
 from armour.errors import ArmourError, CaptureError, InvalidArgument, UnsupportedError
-from armour.outputs import Kind, Outputs
+from armour.outputs import Kind, outputs_of
 from armour.planned import Planned
 from armour.preprocessing import Preprocessing, joined
 from armour.summaries import units
@@ -26,6 +26,7 @@ from armour.tensor.compiled import plans_enabled
 from armour.tensor.core import Tensor, no_grad
 from armour.tensor.module import frozen
 from armour.tensor.pruning import differentiable
+from armour.tensor.shape import flatten
 from armour.tensor.tape import state
 from armour.tensor.watch import capture
 
@@ -69,7 +70,7 @@ class ModuleModel(Model):
         if device != "cpu":
             for tensor in (*module.parameters(), *(b for _, b in module.named_buffers())):
                 tensor.data = to_device(tensor.data, device)
-        self.outputs = Outputs(outputs)
+        self.outputs = outputs_of(outputs, self.output_shape)
         self._probed = False
         self._differentiable = graph is None or differentiable(graph)
         if graph is not None and graph.inputs[0].shape[0] == 1:
@@ -127,7 +128,8 @@ class ModuleModel(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         """Differentiable logits of x (n, *input_shape); nothing is checked, counted or chunked."""
-        return self.outputs.logits(self.module(self.preprocessing.apply(x)))
+        raw = self.module(self.preprocessing.apply(x))
+        return self.outputs.logits(raw) if self.output_shape is None else flatten(raw)
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
         with self._evaluating():
@@ -186,7 +188,7 @@ class ModuleModel(Model):
             return eager(at)
 
     def _settings(self) -> Any:
-        return self.outputs.kind, self.outputs.single, self.preprocessing
+        return self.outputs.kind, self.outputs.single, self.preprocessing, self.output_shape
 
     def _eager_logits(self, at: Any) -> Any:
         with no_grad():
@@ -203,6 +205,11 @@ class ModuleModel(Model):
         with self._evaluating(), no_grad():  # a plan for two inputs would not pay
             at = to_device(x.reshape(n, *self.input_shape), self.device)
             raw = asnumpy(self.module(self.preprocessing.apply(Tensor(at))).data)
+        if self.output_shape is not None:
+            self._flattened(raw, n)
+            self._probed = True
+            self.provenance["outputs"] = f"arrays {self.output_shape}, as they are"
+            return
         self.outputs.settle(raw, self.num_classes, _ends_in_sigmoid(self) if raw.size == n else None)
         self._check_output(self.outputs.logits_of(raw, self.num_classes), n)
         self._probed = True

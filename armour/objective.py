@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from armour.checks import describe
+from armour.errors import InvalidArgument
 from armour.tensor.backend import to_device
 from armour.tensor.core import Tensor
 
@@ -40,3 +42,27 @@ class Objective:
     def __getitem__(self, rows: Any) -> Objective:
         data = tuple(array[rows] for array in self.data)
         return Objective(self.function, self.labels[rows], self.direction, data)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnObjective(Objective):
+    """function(answers, *data): a Tensor (n,) of answers of any shape, with a caller's own data.
+
+    It has no labels, and is not captured: a caller's function may look at its data as arrays. shape: of one
+    answer, which the logits (n, size) are given back; None leaves them.
+    """
+
+    shape: tuple[int, ...] | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        answers = logits if self.shape is None else logits.reshape((logits.shape[0], *self.shape))
+        value: Any = self.function(answers, *(to_device(array, logits.device) for array in self.data))
+        if not isinstance(value, Tensor) or value.shape != logits.shape[:1]:
+            raise InvalidArgument(
+                f"expected a loss that gives a Tensor ({len(logits)},), one number for each sample, got "
+                f"{describe('loss', value)}"
+            )
+        return value
+
+    def __getitem__(self, rows: Any) -> OwnObjective:
+        return replace(self, data=tuple(array[rows] for array in self.data))

@@ -59,7 +59,7 @@ class OnnxRuntimeModel(CallableModel):
         steps = _typed(joined(preprocessing), self._dtypes[self.input])
         if options.get("input_shape") is None:
             options["input_shape"] = _user_shape(self._shapes[self.input], steps)
-        if options.get("num_classes") is None:
+        if options.get("num_classes") is None and options.get("output_shape") is None:
             options["num_classes"] = _classes(outputs[self.output].shape)
         options.setdefault("name", self.path.stem)
         super().__init__(self._run, preprocessing=steps, **options)
@@ -122,7 +122,8 @@ class OnnxRuntimeModel(CallableModel):
 
 def load(path: Path, options: LoadOptions) -> OnnxRuntimeModel:
     """The model as armour.load(path, runtime="onnxruntime") gives it; bounds must be stated."""
-    allowed = "bounds input_shape preprocessing mean std num_classes class_names runtime input output fixed"
+    allowed = "bounds input_shape preprocessing mean std num_classes output_shape class_names runtime"
+    allowed += " input output fixed"
     options.refuse(f"{path}: onnxruntime runs the network in the file on the processor", allowed.split())
     if options.bounds is None:
         raise CheckpointError(
@@ -135,6 +136,7 @@ def load(path: Path, options: LoadOptions) -> OnnxRuntimeModel:
         input_shape=options.input_shape,
         preprocessing=options.steps,
         num_classes=options.num_classes,
+        output_shape=options.output_shape,
         class_names=options.class_names or (),
         input=options.input,
         output=options.output,

@@ -28,11 +28,12 @@ class LoadOptions:
 
     arch: the network of a file of weights, a name of the zoo or a module. bounds: range of the users' inputs.
     input_shape: of one sample as users give it. preprocessing: from users' inputs to the network's; or mean
-    and std alone. num_classes, class_names: of the outputs. device: "cpu" or "cuda". runtime: "armour", or
-    "onnxruntime" for an ONNX file as a black box. For ONNX files with several inputs or outputs: input, the
-    name of the one that is attacked; output, the name of the value that is the model's answer; fixed, values
-    of the other inputs by name. reduce: how the scores for each step of a sequence become one, "last", "mean"
-    or "max". Raises InvalidArgument, in one line.
+    and std alone. num_classes, class_names: of the outputs; output_shape: of the answer of an ONNX network
+    that is no classifier. device: "cpu" or "cuda". runtime: "armour", or "onnxruntime" for an ONNX file as a
+    black box. For ONNX files with several inputs or outputs: input, the name of the one that is attacked;
+    output, the name of the value that is the model's answer; fixed, values of the other inputs by name.
+    reduce: how the scores for each step of a sequence become one, "last", "mean" or "max". Raises
+    InvalidArgument, in one line.
     """
 
     arch: str | nn.Module | None = None
@@ -42,6 +43,7 @@ class LoadOptions:
     mean: float | Sequence[float] | None = None
     std: float | Sequence[float] | None = None
     num_classes: int | None = None
+    output_shape: Sequence[int] | None = None
     class_names: Sequence[str] | None = None
     device: str = "cpu"
     runtime: str = "armour"
@@ -58,7 +60,9 @@ class LoadOptions:
         if self.bounds is not None:
             self._set("bounds", Bounds.of(self.bounds))
         if self.input_shape is not None:
-            self._set("input_shape", _shape(self.input_shape))
+            self._set("input_shape", _shape("input_shape", self.input_shape))
+        if self.output_shape is not None:
+            self._set("output_shape", _shape("output_shape", self.output_shape))
         if self.num_classes is not None:
             self._set("num_classes", count("num_classes", self.num_classes))
         if self.class_names is not None:
@@ -106,15 +110,13 @@ def _differs(value: Any, default: Any) -> bool:
     return value is not None if default is None else bool(value != default)
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
+def _shape(name: str, shape: Any) -> tuple[int, ...]:
     try:
-        found = tuple(count("input_shape", d) for d in shape)
+        found = tuple(count(name, d) for d in shape)
     except TypeError:
         found = ()
     if not found or isinstance(shape, str):
-        raise InvalidArgument(
-            f"expected input_shape such as (1, 28, 28), got {describe('input_shape', shape)}"
-        )
+        raise InvalidArgument(f"expected {name} such as (1, 28, 28), got {describe(name, shape)}")
     return found
 
 

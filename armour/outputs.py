@@ -99,6 +99,17 @@ class Outputs:
             return self.logits(Tensor(raw)).data  # type: ignore[no-any-return]
 
 
+def outputs_of(kind: Kind, shape: tuple[int, ...] | None) -> Outputs:
+    """The Outputs of a model; of one whose answers have a shape of their own, taken as they are."""
+    if shape is None:
+        return Outputs(kind)
+    if kind not in ("auto", "logits"):
+        raise InvalidArgument(
+            f"expected outputs of shape {shape} to be taken as they are, got outputs={kind!r}"
+        )
+    return Outputs("logits")
+
+
 def one_hot(labels: np.ndarray, num_classes: int | None) -> np.ndarray:
     """(n, num_classes) float32 with a 1 at each label (n,) or (n, 1)."""
     flat = labels.reshape(len(labels)) if labels.size == len(labels) else labels

@@ -63,7 +63,7 @@ class Planned:
 
         An Objective is captured as a whole; any other function of the logits runs between two stages.
         """
-        if isinstance(loss, Objective):
+        if type(loss) is Objective:
             whole = self._objective(loss)
             if whole is not None:
                 try:

@@ -16,9 +16,10 @@ import numpy as np
 from armour.checks import one_of
 from armour.contract import LossFn, Model, input_gradient, pulled_back
 from armour.errors import BackendUnavailable, InvalidArgument, UnsupportedError
-from armour.outputs import Kind, Outputs
+from armour.outputs import Kind, Outputs, outputs_of
 from armour.preprocessing import FLOATS
 from armour.tensor.core import Tensor
+from armour.tensor.shape import flatten
 
 log = logging.getLogger(__name__)
 _SHAPES = ("View", "Reshape", "Squeeze", "Unsqueeze", "Alias", "Select", "Clone")
@@ -56,7 +57,7 @@ class TorchModel(Model):
             module.to(device)
         self.module = module
         self.provenance.setdefault("framework", f"torch {torch.__version__}")
-        self.outputs = Outputs(outputs)
+        self.outputs = outputs_of(outputs, self.output_shape)
         self._last: Any = None  # the Softmax or Sigmoid at the end, which is done without
         self._probed = False
         self._lock = threading.RLock()
@@ -87,6 +88,8 @@ class TorchModel(Model):
         if not self._probed:
             self._probe()
         raw = self._raw(self.preprocessing.apply_array(x))
+        if self.output_shape is not None:
+            return self._flattened(raw, len(x))
         return self._check_output(self.outputs.logits_of(raw, self.num_classes), len(x))
 
     def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -131,7 +134,7 @@ class TorchModel(Model):
             out = self._call(given.clone())  # which may be changed in place
             raw = Tensor(_array(out), requires_grad=True)
             with np.errstate(all="ignore"):
-                logits = self.outputs.logits(raw)
+                logits = self.outputs.logits(raw) if self.output_shape is None else flatten(raw)
                 self._check_output(logits.data, len(x))
                 value = loss_fn(logits)
                 slope = input_gradient(value, raw).data
@@ -197,6 +200,11 @@ class TorchModel(Model):
             for handle in handles:
                 handle.remove()
         raw = _array(out)
+        if self.output_shape is not None:
+            self._flattened(raw, 2)
+            self.provenance["outputs"] = f"arrays {self.output_shape}, as they are"
+            self._probed = True
+            return
         # The very output, or the same numbers in another shape.
         last = ends[-1][0] if ends and ends[-1][1].data_ptr() == out.data_ptr() else None
         sigmoid = isinstance(last, torch.nn.Sigmoid) or _made_by(out) == "SigmoidBackward0"

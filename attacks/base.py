@@ -106,7 +106,7 @@ class Attack(ABC):
         started = time.perf_counter()
         self.check_model(model)
         x = model.check_input(np.asarray(x))
-        criterion = y if isinstance(y, Criterion) else Misclassified(y)
+        criterion = self._criterion(model, y)
         criterion.check(len(x), model.num_classes)
         budgets = self._budgets(epsilons, model.bounds, math.prod(x.shape[1:]))
         streams = by_content(generator(rng), x)
@@ -125,6 +125,9 @@ class Attack(ABC):
                 before[2] + time.perf_counter() - started,
             )
 
+        # Only what is asked of classes has an accuracy.
+        right = _share if criterion.of_classes else _none
+
         def result() -> AttackResult:
             asked, pulled, seconds = spent()
             finished = search.finished
@@ -134,10 +137,11 @@ class Attack(ABC):
                 distance=np.stack([self.distance.measure(x, row) for row in search.adv]),
                 finished=finished,
                 epsilons=np.asarray(budgets, dtype=np.float64),
-                robust_accuracy=np.asarray([_share(~row[finished]) for row in search.success]),
-                clean_accuracy=_share(~search.already),
+                robust_accuracy=np.asarray([right(~row[finished]) for row in search.success]),
+                clean_accuracy=right(~search.already),
                 norm=self.norm,
                 attack=str(self),
+                criterion=repr(criterion),
                 queries=asked,
                 gradients=pulled,
                 seconds=seconds,
@@ -168,6 +172,15 @@ class Attack(ABC):
         return result()
 
     __call__ = attack
+
+    def _criterion(self, model: Model, y: ArrayLike | Criterion) -> Criterion:
+        """What y is or stands for; UnsupportedError if it is of classes and the model is not."""
+        if model.output_shape is not None and not (isinstance(y, Criterion) and not y.of_classes):
+            raise UnsupportedError(
+                f"{model.name} gives arrays {model.output_shape}, not classes, so there is no label to get "
+                "away from; say what is wanted by criteria.Custom(success, loss, shape=model.output_shape)"
+            )
+        return y if isinstance(y, Criterion) else Misclassified(y)
 
     def components(self, model: Model) -> tuple[Attack, ...]:
         """The attacks this one is made of for that model, in order; a simple attack is its own only one."""
@@ -383,3 +396,7 @@ def check_epsilon(epsilon: Epsilon, distance: Distance, bounds: Bounds, size: in
 
 def _share(mask: NDArray[np.bool_]) -> float:
     return float(mask.mean()) if mask.size else math.nan
+
+
+def _none(mask: NDArray[np.bool_]) -> float:
+    return math.nan

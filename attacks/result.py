@@ -21,8 +21,9 @@ class AttackResult:
     end (a row of attacks: its first): everywhere, but in the `partial` of an error that broke it off;
     elsewhere adv is the input itself.
     robust_accuracy: (k,) share of the finished inputs that do not succumb; clean_accuracy: that share of all
-    inputs before the attack. Both are nan without inputs. queries, gradients: forward and backward passes of
-    the whole call, counted per input. spent: (k, n) queries that the search asked for each input by itself, 0
+    inputs before the attack. Both are nan without inputs, and under a criterion that does not speak of
+    classes (criteria.Custom): that share is `withstood`. criterion: what success means.
+    queries, gradients: forward and backward passes of the whole call, counted per input. spent: (k, n) queries that the search asked for each input by itself, 0
     for attacks that use gradients; the first look at an input and the one that verifies it come on top.
     broken_by: (k, n) index into `components` of the attack that broke it, -1 where none did or none had to.
     components: the attacks that ran, in order. seconds: wall time. attack: the attack with its settings.
@@ -40,6 +41,7 @@ class AttackResult:
     clean_accuracy: float
     norm: Norm
     attack: str
+    criterion: str = "Misclassified()"
     queries: int
     gradients: int
     seconds: float
@@ -48,3 +50,9 @@ class AttackResult:
     components: tuple[str, ...]
     query_grid: NDArray[np.int64] | None = None
     curve: F64 | None = None
+
+    @property
+    def withstood(self) -> F64:
+        """(k,) share of the finished inputs for which the criterion is not met, whatever it speaks of."""
+        rows = ~self.success[:, self.finished]
+        return rows.mean(axis=1) if rows.size else np.full(len(rows), np.nan)

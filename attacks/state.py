@@ -89,8 +89,9 @@ def key_of(search: Search, attacks: Sequence[Attack]) -> str:
             digest.update(mask.allowed.tobytes())
     for part in _parts(search.criterion):
         digest.update(_ADDRESS.sub("", repr(part)).encode())
-        if part.labels is not None:
-            digest.update(part.labels.tobytes())
+        for array in part.arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 

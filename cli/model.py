@@ -75,7 +75,7 @@ def render(facts: dict[str, Any]) -> str:
         ("kind", f"{facts['kind']}, {'with' if facts['can_grad'] else 'without'} gradients"),
         ("input", f"{shape}, {_range(facts)}"),
         ("network's", _taken(facts["takes"])),
-        ("classes", f"{facts['num_classes']}" + (f": {shown}" if names else "")),
+        ("classes", f"{facts['num_classes'] or 'none known'}" + (f": {shown}" if names else "")),
     ]
     lines.append(("outputs", _plain(facts["outputs"] or "not asked yet")))
     if "layers" in facts:

@@ -29,6 +29,7 @@ def load(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     num_classes: int | None = None,
+    output_shape: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
     device: str = "cpu",
     runtime: Literal["armour", "onnxruntime"] = "armour",
@@ -46,8 +47,9 @@ def load(
     cannot be known. bounds: range of the inputs, needed if the file does not state it. num_classes,
     class_names: of the outputs. device: "cpu" or "cuda". For ONNX, runtime="onnxruntime" makes it a black
     box, input names the input that is attacked, output the value that is the answer, and fixed gives values
-    of the other inputs. Raises CheckpointError, in one line, for a file that is missing, damaged, hostile or
-    of another kind; nothing in the file is ever executed.
+    of the other inputs; output_shape says that it is no classifier (see Model). Raises CheckpointError, in
+    one line, for a file that is missing, damaged, hostile or of another kind; nothing in the file is ever
+    executed.
     """
     from armour.formats import kinds
     from armour.options import LoadOptions
@@ -60,6 +62,7 @@ def load(
         "mean": mean,
         "std": std,
         "num_classes": num_classes,
+        "output_shape": output_shape,
         "class_names": class_names,
         "device": device,
         "runtime": runtime,

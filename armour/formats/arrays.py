@@ -67,6 +67,7 @@ def load(path: Path, kind: Kind, weights: Weights, options: LoadOptions) -> Modu
             name=name,
             class_names=options.class_names or (),
             num_classes=options.num_classes,
+            output_shape=options.output_shape,
             provenance=_provenance(path, kind, entries, rows, assumed),
             device=options.device,
             preprocessing=options.steps,

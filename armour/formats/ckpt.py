@@ -42,11 +42,16 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip can state: files do not d
 def write(model: Model, path: str | Path) -> None:
     """Write the model to `path`, atomically.
 
-    Raises UnsupportedError for a black box, CheckpointError for weights that are not finite, and
-    InvalidArgument for anything else that could not be read again.
+    Raises UnsupportedError for a black box and for what is no classifier, CheckpointError for weights that
+    are not finite, and InvalidArgument for anything else that could not be read again.
     """
     if not isinstance(model, ModuleModel):
         raise UnsupportedError(f"{model.name} is a black box; only networks can be saved as a checkpoint")
+    if model.output_shape is not None:
+        raise UnsupportedError(
+            f"{model.name} is no classifier (its answers have shape {model.output_shape}), and a checkpoint "
+            "holds classifiers; write it as .onnx"
+        )
     arrays = model.state_dict()
     _check_finite(str(path), arrays)
     graph = model.graph

@@ -79,6 +79,8 @@ def to_onnx(model: ModuleModel, *, opset: int = 17, batch: int | None = None) ->
             key: value for key, value in model.provenance.items() if key not in ("preprocessing", "outputs")
         },
     }
+    if model.output_shape is not None:
+        facts["armour.output_shape"] = list(model.output_shape)
     try:
         texts = {
             key: value if key == "armour.name" else json.dumps(value, allow_nan=False, sort_keys=True)

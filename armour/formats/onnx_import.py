@@ -48,7 +48,7 @@ def run_model(model: str | Path | bytes, inputs: Sequence[np.ndarray]) -> list[n
 
 
 def load(path: Path, options: LoadOptions) -> Model:
-    """The classifier in an ONNX file, with gradients.
+    """The classifier in an ONNX file, or with an output_shape another network, with gradients.
 
     options: bounds must be stated, unless the file was written by armour; input_shape, if the file leaves
     lengths open; input, output and fixed, if the graph has several inputs or outputs; reduce, if it gives
@@ -87,7 +87,8 @@ def _model(path: Path, parsed: OnnxModel, options: LoadOptions, bounds: Bounds) 
     user_shape, entry = _entry(name, code, declared, options, steps)
     steps = replace(steps, dtype="float32")  # the network itself rounds to what its graph takes
     fixed = _fixed(parsed, name, options.fixed or {})
-    head = find_head(parsed.graph, options.output, options.reduce, name)
+    shape = None if options.output_shape is None else tuple(options.output_shape)
+    head = find_head(parsed.graph, options.output, options.reduce, name, shape)
     if entry.whole and options.reduce is None:
         raise InvalidArgument(
             f"input_shape {user_shape} has the graph's first axis, a sequence; say how its scores become one "
@@ -119,6 +120,7 @@ def _model(path: Path, parsed: OnnxModel, options: LoadOptions, bounds: Bounds) 
             bounds=bounds,
             input_shape=user_shape,
             num_classes=options.num_classes,
+            output_shape=options.output_shape,
             class_names=options.class_names or (),
             name=path.stem,
             provenance=provenance,

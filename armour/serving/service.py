@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from armour.checks import describe
-from armour.errors import ArmourError, InvalidArgument, RemoteError
+from armour.errors import ArmourError, InvalidArgument, RemoteError, UnsupportedError
 from armour.model import Model
 from armour.remote.strict import WireError, dumps
 from armour.remote.tensors import EXTENSION, HEADER, decode, encode, entries, pack, parameters, unpack
@@ -48,13 +48,19 @@ class Service:
     """Answers requests about one model. name: what it is called in URLs. Safe from several threads: the model
     itself is asked by one at a time.
 
-    Raises InvalidArgument for a name that fits no URL, and for a model whose input shape is not known.
+    Raises UnsupportedError for what is no classifier, InvalidArgument for a name that fits no URL, and for a
+    model whose input shape is not known.
     """
 
     def __init__(self, model: Model, name: str, limits: Limits, server_version: str) -> None:
         if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 200 or "/" in name:
             raise InvalidArgument(
                 f"expected a printable name without slashes for the URL, got {describe('name', name)}"
+            )
+        if model.output_shape is not None:
+            raise UnsupportedError(
+                f"{model.name} is no classifier (its answers have shape {model.output_shape}); only "
+                "classifiers are served"
             )
         if model.input_shape is None:
             raise InvalidArgument(

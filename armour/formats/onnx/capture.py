@@ -98,7 +98,8 @@ def _batched(
     inputs = [Input(name="input", shape=(None, *entry.shape))]
     with np.errstate(all="ignore"):
         graph = record(module, lambda n: [Tensor(trial(n, entry, bounds))], inputs, shapes_only=True)
-    return _opened(_filled(module, graph), entry, bounds)
+    network = _filled(module, graph)
+    return network if head.shape is not None else _opened(network, entry, bounds)
 
 
 def _one(
@@ -115,7 +116,8 @@ def _one(
         graph = record(
             module, lambda n: [Tensor(trial(n, entry, bounds))], inputs, batched=False, shapes_only=True
         )
-    network = _opened(_filled(module, graph), entry, bounds)
+    network = _filled(module, graph)
+    network = network if head.shape is not None else _opened(network, entry, bounds)
     return replace(network, one=why)
 
 

@@ -21,12 +21,14 @@ class Head:
     """Which value of the graph is taken as its scores.
 
     reduce: how the scores of one sample's several rows become one ("last", "mean", "max"), for graphs that
-    classify each step of a sequence. reads_as_float: see `reads_as_float`.
+    classify each step of a sequence. reads_as_float: see `reads_as_float`. shape: of one sample's answer, if
+    the graph is no classifier; it is then taken as it is.
     """
 
     value: str
     reduce: str | None = None
     reads_as_float: bool = False
+    shape: tuple[int, ...] | None = None
 
     def __call__(self, found: Sequence[Any], n: int) -> Tensor:
         """Scores (n, classes) from the value."""
@@ -47,11 +49,17 @@ class Head:
                 f"{self.value[:80]!r} has shape {value.shape} for {n} samples, expected one row each; "
                 "state another output=, or input_shape= with the first axis and reduce= for a sequence"
             )
-        scores = T.reshape(value, (n, -1)) if value.ndim != 2 else value
-        if value.ndim > 2 and max(value.shape[1:]) != scores.shape[1]:
+        scores = T.reshape(value, (n, -1)) if value.ndim != 2 and self.shape is None else value
+        if self.shape is not None:
+            if value.shape[1:] != self.shape:
+                raise InvalidArgument(
+                    f"the output {self.value[:80]!r} has shape {value.shape}, expected "
+                    f"(n, {', '.join(map(str, self.shape))}); state the right output_shape="
+                )
+        elif value.ndim > 2 and max(value.shape[1:]) != scores.shape[1]:
             raise UnsupportedError(
                 f"the output {self.value[:80]!r} has shape {value.shape}, expected (n, classes); "
-                "it is no classifier's, state another output="
+                "it is no classifier's, state another output= or output_shape="
             )
         scores = scores if scores.dtype.name == "float32" else T.cast(scores, "float32")
         return scores
@@ -63,7 +71,13 @@ def _reduced(rows: Tensor, how: str) -> Tensor:
     return T.mean(rows, axis=0) if how == "mean" else T.max(rows, axis=0)
 
 
-def find_head(graph: OnnxGraph, output: str | None, reduce: str | None, input: str) -> Head:
+def find_head(
+    graph: OnnxGraph,
+    output: str | None,
+    reduce: str | None,
+    input: str,
+    shape: tuple[int, ...] | None = None,
+) -> Head:
     """The head for an output of the graph (the first one if it is not named)."""
     if not output and not graph.outputs:
         raise CheckpointError("the graph has no outputs; export the network again")
@@ -72,7 +86,11 @@ def find_head(graph: OnnxGraph, output: str | None, reduce: str | None, input: s
     if name not in makers:
         known = ", ".join(ascii(n)[1:-1][:60] for n in graph.outputs)
         raise InvalidArgument(f"the model computes no value {ascii(name)[:80]}; its outputs are {known}")
-    return Head(name, reduce, reads_as_float(graph, input))
+    if reduce is not None and shape is not None:
+        raise InvalidArgument(
+            "expected reduce= or output_shape=, got both; only scores of classes are reduced"
+        )
+    return Head(name, reduce, reads_as_float(graph, input), shape)
 
 
 def reads_as_float(graph: OnnxGraph, input: str) -> bool:

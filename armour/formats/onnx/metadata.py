@@ -16,7 +16,7 @@ _LICENCE = ("license", "licence", "License", "model_license")
 
 
 def stated(model: OnnxModel, options: LoadOptions) -> LoadOptions:
-    """The options with what armour's own exporter wrote into the file filled in: bounds and class names."""
+    """The options with what armour's own exporter wrote filled in: bounds, names, shape of the answer."""
     changes: dict[str, Any] = {}
     if options.bounds is None:
         pair = _json(model, "armour.bounds")
@@ -31,6 +31,10 @@ def stated(model: OnnxModel, options: LoadOptions) -> LoadOptions:
             isinstance(n, str) and n.isprintable() and 0 < len(n) < 300 for n in names
         ):
             changes["class_names"] = tuple(names)
+    shape = _json(model, "armour.output_shape")
+    if isinstance(shape, list) and options.output_shape is None and options.num_classes is None:
+        sound = len(shape) in range(1, 9) and all(type(side) is int and side > 0 for side in shape)
+        changes |= {"output_shape": tuple(shape)} if sound else {}
     return options.vary(**changes) if changes else options
 
 
