@@ -24,7 +24,7 @@ PUBLIC = {
         Starts TIFGSM Transfer TransferMatrix Universal VMIFGSM VNIFGSM get names transfer_matrix
     """,
     "armour.criteria": """
-        And Confident Criterion LOSSES Labels Loss Misclassified RELATIVE Targeted
+        And Confident Criterion Custom LOSSES Labels Loss Misclassified RELATIVE Targeted
     """,
     "armour.data": """
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
