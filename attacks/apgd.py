@@ -144,7 +144,7 @@ class APGDT(FixedBudgetAttack):
         key = -np.maximum(np.nan_to_num(logits, nan=least, neginf=least), least)
         # The label itself is last, whatever the others are.
         if criterion.labels is None:
-            raise UnsupportedError(f"APGDT goes from class to class, and {criterion} has no labels; use APGDCE")
+            raise UnsupportedError(f"APGDT goes through classes, and {criterion} has no labels; use APGDCE")
         np.put_along_axis(key, criterion.labels[:, None], np.inf, axis=1)
         return np.argsort(key, axis=1, kind="stable")[:, : min(self.targets, logits.shape[1] - 1)]
 
