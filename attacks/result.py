@@ -23,8 +23,9 @@ class AttackResult:
     robust_accuracy: (k,) share of the finished inputs that do not succumb; clean_accuracy: that share of all
     inputs before the attack. Both are nan without inputs, and under a criterion that does not speak of
     classes (criteria.Custom): that share is `withstood`. criterion: what success means.
-    queries, gradients: forward and backward passes of the whole call, counted per input. spent: (k, n) queries that the search asked for each input by itself, 0
-    for attacks that use gradients; the first look at an input and the one that verifies it come on top.
+    queries, gradients: forward and backward passes of the whole call, counted per input. spent: (k, n)
+    queries that the search asked for each input by itself, 0 for attacks that use gradients; the first look
+    at an input and the one that verifies it come on top.
     broken_by: (k, n) index into `components` of the attack that broke it, -1 where none did or none had to.
     components: the attacks that ran, in order. seconds: wall time. attack: the attack with its settings.
     query_grid, curve: (g,) numbers of queries, and (g, n) the distance of the nearest success known when the
