@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from armour import projections
+from armour import hyperplanes, projections
 from armour.bounds import Bounds
 from armour.checks import describe, one_of
 from armour.errors import InvalidArgument, UnsupportedError
@@ -151,7 +151,7 @@ class Linf(Distance):
         )
 
     def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
-        return projections.shortest_linf(gradient, low, high, gain)
+        return hyperplanes.shortest_linf(gradient, low, high, gain)
 
     def slope(self, gradient: Array) -> F64:
         return l1.norm(gradient)
@@ -193,7 +193,7 @@ class L2(Distance):
         return projections.furthest_l2(gradient, low, high, epsilon * _SHY)
 
     def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
-        return projections.shortest_l2(gradient, low, high, gain)
+        return hyperplanes.shortest_l2(gradient, low, high, gain)
 
     def slope(self, gradient: Array) -> F64:
         return l2.norm(gradient)
@@ -243,7 +243,7 @@ class L1(Distance):
         return projections.furthest_l1(gradient, low, high, epsilon * _SHY)
 
     def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
-        return projections.shortest_l1(gradient, low, high, gain)
+        return hyperplanes.shortest_l1(gradient, low, high, gain)
 
     def slope(self, gradient: Array) -> F64:
         return linf.norm(gradient)

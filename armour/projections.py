@@ -4,8 +4,7 @@ Functions of arrays of one dtype, float32 or float64: `delta` and `gradient` are
 row; `low` and `high` are (n, d) with low <= 0 <= high, the room each coordinate has; `epsilon` is (n,) radii
 at or above 0. Projecting onto the ball and onto the box in turn does not give the nearest common point, and
 an attack that does so leaves part of its budget unused (Croce and Hein, 2021,
-https://arxiv.org/abs/2103.01208). The box alone is `numpy.clip`. `shortest_` points cross a
-hyperplane instead.
+https://arxiv.org/abs/2103.01208). The box alone is `numpy.clip`.
 """
 
 from __future__ import annotations
@@ -74,64 +73,6 @@ def furthest_l1(gradient: Array, low: Array, high: Array, epsilon: Array) -> Arr
     np.put_along_axis(
         moves, order, np.clip(epsilon[:, None] - spent, 0, sorted_room).astype(room.dtype), axis=1
     )
-    return np.copysign(moves, gradient)
-
-
-def shortest_l2(gradient: Array, low: Array, high: Array, gain: Array) -> Array:
-    """The shortest points in l2 with gradient . z >= gain: clip(t * gradient), for the smallest such t.
-
-    gain: (n,). Where the box has no such point, its corner furthest along the gradient; so in the others.
-    """
-    peak = np.abs(gradient).max(axis=1, initial=0)
-    peak = np.where(peak > 0, peak, 1)
-    unit = gradient / peak[:, None]
-    size, room = np.abs(unit), _room(gradient, low, high)
-
-    def rise(t: Array, rows: Any) -> tuple[Array, Array]:
-        slope, limit = size[rows], room[rows]
-        moves = t[:, None] * slope
-        free = moves < limit
-        np.minimum(moves, limit, out=moves)
-        return np.einsum("nd,nd->n", moves, slope), np.einsum("nd,nd->n", slope, slope * free)
-
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        target = (np.maximum(gain, 0) / peak).astype(gradient.dtype)
-        target = np.minimum(target, np.finfo(gradient.dtype).max)
-        start = target / np.square(size, where=room > 0, out=np.zeros_like(size)).sum(axis=1)
-        end = np.full(len(unit), np.finfo(unit.dtype).max, unit.dtype)
-        t = _root(rise, target, np.zeros_like(end), end, start)
-        return _clip(t[:, None] * unit, low, high)
-
-
-def shortest_linf(gradient: Array, low: Array, high: Array, gain: Array) -> Array:
-    """The same in linf: every coordinate moves by t, as far as it has room."""
-    peak = np.abs(gradient).max(axis=1, initial=0)
-    peak = np.where(peak > 0, peak, 1)
-    size, room = np.abs(gradient) / peak[:, None], _room(gradient, low, high)
-
-    def rise(t: Array, rows: Any) -> tuple[Array, Array]:
-        slope, limit = size[rows], room[rows]
-        moves = np.minimum(t[:, None], limit)
-        return np.einsum("nd,nd->n", moves, slope), (slope * (t[:, None] < limit)).sum(axis=1)
-
-    target = (np.maximum(gain, 0) / peak).astype(gradient.dtype)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        start = target / (size * (room > 0)).sum(axis=1)
-    t = _root(rise, target, np.zeros_like(target), room.max(axis=1, initial=0), start)
-    return _clip(np.sign(gradient) * t[:, None], low, high)
-
-
-def shortest_l1(gradient: Array, low: Array, high: Array, gain: Array) -> Array:
-    """The same in l1: the steepest coordinates go to their bounds, the last as far as it must."""
-    room = _room(gradient, low, high)
-    order = np.argsort(-np.abs(gradient), axis=1, kind="stable")
-    size = np.take_along_axis(np.abs(gradient), order, axis=1).astype(np.float64)
-    limit = np.take_along_axis(room, order, axis=1).astype(np.float64)
-    risen = np.cumsum(size * limit, axis=1) - size * limit
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        need = np.maximum(gain[:, None] - risen, 0) / size
-    moves = np.empty_like(room)
-    np.put_along_axis(moves, order, np.where(size > 0, np.minimum(need, limit), 0).astype(room.dtype), axis=1)
     return np.copysign(moves, gradient)
 
 

@@ -16,6 +16,8 @@ from armour.attacks.black_box import DecisionAttack as DecisionAttack
 from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
 from armour.attacks.deepfool import DeepFool as DeepFool
+from armour.attacks.fab import FAB as FAB
+from armour.attacks.fab import FABT as FABT
 from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
 from armour.attacks.hop_skip_jump import HopSkipJump as HopSkipJump

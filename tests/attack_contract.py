@@ -51,7 +51,7 @@ def answering(shape: tuple[int, ...]) -> Model:
 
 
 # A contract is kept at any length of the search: these make it short.
-SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours": 2, "scales": 2}
+SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours": 2, "scales": 2, "targets": 3}
 # Settings without which an attack cannot run here, or tells nothing, by its name.
 NEEDED: dict[str, dict[str, Any]] = {
     "ct-fgsm": {
@@ -67,6 +67,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "transfer": {"surrogate": Surrogate(), "using": attacks.MIFGSM(steps=3), "queries": 2},
     "spatial": {"angles": 5, "shifts": 3, "queries": 44},
 }
+# Minimum-norm attacks that leave a sample alone once it is within the smallest budget it is asked for.
+CONTENT = {"fab", "fab-t"}
 # An attack with limits of its own only measures in its norm: one is enough.
 CASES = [
     (name, norm)

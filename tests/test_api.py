@@ -17,11 +17,11 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack DeepFool
-        Delta Diversity FGSM FixedBudgetAttack HopSkipJump Jitter LeastLikely MIFGSM Mask
-        MinimizationAttack Momentum MomentumAttack NIFGSM Neighbours OwnLimitsAttack
-        OwnLimitsScoreAttack PGD RFGSM SIFGSM ScoreAttack Smoothing Spatial SpatialPGD Square
-        Starts TIFGSM Transfer TransferMatrix Universal VMIFGSM VNIFGSM get names transfer_matrix
+        APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM CTFGSM DIFGSM DecisionAttack DeepFool Delta
+        Diversity FAB FABT FGSM FixedBudgetAttack HopSkipJump Jitter LeastLikely MIFGSM Mask
+        MinimizationAttack Momentum MomentumAttack NIFGSM Neighbours OwnLimitsAttack OwnLimitsScoreAttack
+        PGD RFGSM SIFGSM ScoreAttack Smoothing Spatial SpatialPGD Square Starts TIFGSM Transfer
+        TransferMatrix Universal VMIFGSM VNIFGSM get names transfer_matrix
     """,
     "armour.criteria": """
         And Confident Criterion Custom LOSSES Labels Loss Misclassified RELATIVE Targeted

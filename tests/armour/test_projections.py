@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
+from armour import hyperplanes as h
 from armour import projections as p
 
 PROJECT: dict[str, Callable[..., np.ndarray]] = {"l1": p.project_l1, "l2": p.project_l2}
 FURTHEST: dict[str, Callable[..., np.ndarray]] = {"l1": p.furthest_l1, "l2": p.furthest_l2}
 SHORTEST: dict[str, Callable[..., np.ndarray]] = {
-    "l1": p.shortest_l1,
-    "l2": p.shortest_l2,
-    "linf": p.shortest_linf,
+    "l1": h.shortest_l1,
+    "l2": h.shortest_l2,
+    "linf": h.shortest_linf,
 }
 NORM = {"l1": lambda z: np.abs(z).sum(axis=-1), "l2": lambda z: np.sqrt((z**2).sum(axis=-1))}
 

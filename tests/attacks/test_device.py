@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attack_contract import NEEDED
+from attack_contract import make
 
 import armour
 from armour import attacks
@@ -39,7 +39,7 @@ def batch(n: int = 6) -> np.ndarray:
 def test_attacks(cupy: Any, name: str, norm: str, plans: bool) -> None:
     x = batch()
     y = model("cpu").predict(x)
-    attack = attacks.get(name)(norm=norm, **NEEDED.get(name, {}))
+    attack = make(name, norm)
     epsilons = [0.05 if norm == "linf" else 1.0]
     results = []
     with use_plans(plans):

@@ -97,10 +97,12 @@ def test_a_minimum_norm_attack_needs_no_budget(name, norm, model, x, y):
     result = attack.attack(model, x, y, budgets, rng=1)
     for k, budget in enumerate(budgets):
         assert (contract.length(norm, x, result.adv[k]) <= budget * (1 + 1e-6)).all()
-        # What the free run found within the budget is a success within it, the very same input.
+        # What the free run found within the budget is a success within it; the very same input, but for
+        # attacks that save themselves the search for a nearer one.
         near = free.success[0] & (free.distance[0] <= budget)
         assert result.success[k][near].all()
-        np.testing.assert_array_equal(result.adv[k][near], free.adv[0][near])
+        if name not in contract.CONTENT:
+            np.testing.assert_array_equal(result.adv[k][near], free.adv[0][near])
 
 
 @minimum_norm

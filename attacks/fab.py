@@ -1,0 +1,264 @@
+"""FAB: fast adaptive boundary attacks, for the nearest input of another class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armour.checks import count, fraction, positive
+from armour.contract import Model
+from armour.criteria import Criterion
+from armour.errors import UnsupportedError
+from armour.objective import Objective
+from armour.regions import F32, F64, Array, column, rows
+from armour.rng import Streams
+from armour.tensor.core import Tensor
+from armour.tensor.shape import take_along_axis
+
+from .base import ATTACKS, MinimizationAttack
+from .gradient import look, pull
+from .nearest import Nearest
+from .search import Found
+
+Rows: TypeAlias = NDArray[np.int64]
+Plane: TypeAlias = tuple[F32, F32, NDArray[np.bool_]]
+
+
+@ATTACKS.register("fab")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FAB(MinimizationAttack):
+    """Fast adaptive boundary attack: projects onto the boundary of the nearest class, time and again.
+
+    Each step takes the logits for linear. From where it is and from x itself it goes the shortest ways inside
+    the bounds to the nearest boundary, a little further, and to a point between these two ends. From an input
+    that meets the criterion it first goes back towards x. The nearest of all is kept, and at last drawn
+    towards x as far as it goes. Each step costs a gradient for each wrong class; towards a class that was
+    asked for, one. Needs gradients.
+
+    steps: projections per restart. restarts: runs; the first starts from x, later ones from random points
+    half as far away as the nearest input found. alpha_max: largest weight of the way from x, in [0, 1].
+    eta: length of the ways beyond the boundary, 1 for up to it. beta: share of the way from x that is kept
+    when going back, in (0, 1]. search_steps: queries of the search between x and the nearest input found.
+    Raises UnsupportedError if the model is a black box.
+    Croce and Hein, 2020, https://arxiv.org/abs/1907.02044.
+    """
+
+    steps: int = 100
+    restarts: int = 1
+    alpha_max: float = 0.1
+    eta: float = 1.05
+    beta: float = 0.9
+    search_steps: int = 3
+
+    def __post_init__(self) -> None:
+        MinimizationAttack.__post_init__(self)
+        count("steps", self.steps)
+        count("restarts", self.restarts)
+        fraction("alpha_max", self.alpha_max)
+        positive("eta", self.eta)
+        fraction("beta", self.beta)
+        count("search_steps", self.search_steps, 0)
+
+    def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
+        """As MinimizationAttack.run."""
+        return self._within(model, x, criterion, np.zeros(len(x)), rng)
+
+    def search(
+        self,
+        model: Model,
+        x: F32,
+        criterion: Criterion,
+        budgets: tuple[float, ...],
+        rng: Streams,
+        due: NDArray[np.bool_],
+    ) -> Iterator[Found]:
+        """As Attack.search; a sample leaves once it is broken within the smallest budget it is due in."""
+        limit = np.where(due, np.asarray(budgets)[:, None], np.inf).min(axis=0)
+        adv = self._within(model, x, criterion, np.where(np.isfinite(limit), limit, 0), rng[:])
+        for k in range(len(budgets)):
+            at = np.flatnonzero(due[k])
+            if at.size:
+                yield Found(k, at, adv[at])
+
+    def _within(self, model: Model, x: F32, criterion: Criterion, limit: F64, rng: Streams) -> F32:
+        """The nearest inputs found; a sample leaves once its distance is at most its limit (n,)."""
+        nearest = Nearest(self.distance, x)
+        goals = self._goals(model.logits(x), criterion)
+        for restart in range(self.restarts):
+            for number in range(goals.shape[1]):
+                left = np.flatnonzero(nearest.distance > limit)
+                if not left.size:
+                    return nearest.adv
+                start = x[left]
+                if restart:
+                    draws = rng[left].child(restart * goals.shape[1] + number)
+                    start = self._start(model, start, nearest.distance[left], draws)
+                self._walk(model, nearest, criterion, goals[:, number], left, start, limit)
+        left = np.flatnonzero((nearest.distance > limit) & nearest.found())
+        draw_in(model, nearest, criterion, left, self.search_steps)
+        return nearest.adv
+
+    def _goals(self, logits: F32, criterion: Criterion) -> Rows:
+        """(n, runs, classes): in each run the classes whose boundaries are looked at.
+
+        None for a class that was asked for, whose boundary is with the largest other logit.
+        """
+        if criterion.direction < 0 or logits.shape[1] < 2:
+            return np.empty((len(logits), 1, 0), np.int64)
+        return _wrong(logits, criterion)[:, None, :]
+
+    def _start(self, model: Model, x: F32, distance: F64, draws: Streams) -> F32:
+        """Random points around x, half as far away as what was found (n,)."""
+        size = math.prod(x.shape[1:])
+        # Where nothing was found, some other input of the model's is this near.
+        radius = np.where(np.isfinite(distance), distance, self.distance.longest(size, model.bounds.span) / 4)
+        delta = self.distance.sample_ball(draws, size, radius / 2)
+        return as_point(x + delta.reshape(x.shape), model)
+
+    def _walk(
+        self,
+        model: Model,
+        nearest: Nearest,
+        criterion: Criterion,
+        goals: Rows,
+        left: Rows,
+        point: F32,
+        limit: F64,
+    ) -> None:
+        """One run from `point` (m, ...) for the samples `left` (m,)."""
+        for step in range(self.steps + 1):
+            goal, x = criterion[left], nearest.x[left]
+            if step == self.steps:
+                nearest.offer(left, point, goal(model.logits(point)))
+                nearest.suggest(left, point)
+                return
+            value, gradient, met = self._plane(model, point, goal, goals[left])
+            nearest.offer(left, point, met)
+            stay = nearest.distance[left] > limit[left]
+            if not stay.all():
+                left, x, point, met = left[stay], x[stay], point[stay], met[stay]
+                value, gradient = value[stay], gradient[stay]
+                if not left.size:
+                    return
+            point = self._step(model, x, point, met, value, gradient)
+
+    def _plane(self, model: Model, point: F32, criterion: Criterion, goals: Rows) -> Plane:
+        """A value (m,) that is 0 on the nearest boundary and above 0 beyond it, its gradient, and `met`."""
+        if not goals.shape[1]:
+            return pull(model, point, criterion, criterion.objective("margin"))
+        best = np.full(len(point), np.inf)
+        values, gradients = np.zeros(len(point), np.float32), np.zeros_like(point)
+        for goal in goals.T:
+            pairs = np.stack([goal, labels_of(criterion)], axis=1)
+            value, gradient, met = pull(model, point, criterion, Objective(gap, pairs))
+            if goals.shape[1] == 1:
+                return value, gradient, met
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                ahead = np.abs(value) / self.distance.slope(rows(gradient))
+            nearer = ahead < best
+            best[nearer], values[nearer], gradients[nearer] = ahead[nearer], value[nearer], gradient[nearer]
+        return values, gradients, met
+
+    def _step(
+        self, model: Model, x: F32, point: F32, met: NDArray[np.bool_], value: F32, gradient: F32
+    ) -> F32:
+        """Towards the plane where value + <gradient, . - point> is 0, from `point` and from x."""
+        ndim, (low, high) = x.ndim, model.bounds
+        normal = rows(gradient)
+        # In the scale of the largest slope, so that nothing below overflows or vanishes.
+        peak = np.abs(normal).max(axis=1, initial=0)
+        peak[peak == 0] = 1
+        with np.errstate(over="ignore"):
+            normal = normal / peak[:, None]
+            value = np.nan_to_num(np.nan_to_num(value) / peak)
+        there = point.copy()
+        there[met] = x[met] + (point[met] - x[met]) * np.float32(self.beta)
+        ends, lengths = [], []
+        for start in (there, x):
+            drop = -value - np.einsum("nd,nd->n", normal, rows(start - point))
+            along = normal * np.sign(drop)[:, None]
+            way = self.distance.shortest(along, rows(low - start), rows(high - start), np.abs(drop))
+            lengths.append(self.distance.norm(way))
+            way *= np.float32(self.eta)
+            ends.append(start + way.reshape(x.shape))
+        total = lengths[0] + lengths[1]
+        share = np.minimum(lengths[0] / np.where(total > 0, total, 1), self.alpha_max)
+        weight = column(share.astype(np.float32), ndim)
+        return as_point(ends[0] + (ends[1] - ends[0]) * weight, model)
+
+
+@ATTACKS.register("fab-t")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FABT(FAB):
+    """Targeted FAB: one run of FAB for each of the most likely wrong classes, towards its boundary alone.
+
+    Each step costs one gradient, however many classes there are. A class that was asked for has one run.
+
+    targets: wrong classes, the most likely at x first; at most as many as there are. All else as for FAB.
+    Raises UnsupportedError if the model is a black box.
+    Croce and Hein, 2020, https://arxiv.org/abs/1907.02044 and https://arxiv.org/abs/2003.01690.
+    """
+
+    targets: int = 9
+
+    def __post_init__(self) -> None:
+        FAB.__post_init__(self)
+        count("targets", self.targets)
+
+    def _goals(self, logits: F32, criterion: Criterion) -> Rows:
+        if criterion.direction < 0 or logits.shape[1] < 2:
+            return FAB._goals(self, logits, criterion)
+        return _wrong(logits, criterion)[:, : self.targets, None]
+
+
+def gap(logits: Tensor, pairs: Any) -> Tensor:
+    """The first of two logits minus the second, (n,); pairs: (n, 2) classes."""
+    both = take_along_axis(logits, pairs, 1)
+    return both[:, 0] - both[:, 1]
+
+
+def _wrong(logits: F32, criterion: Criterion) -> Rows:
+    """(n, k - 1) the classes but the label, the most likely first."""
+    order = np.argsort(-logits, axis=1, kind="stable")
+    wrong: Rows = order[order != labels_of(criterion)[:, None]].reshape(len(logits), -1)
+    return wrong
+
+
+def labels_of(criterion: Criterion) -> Rows:
+    """The criterion's labels; the shared call has made sure that there are some."""
+    labels = criterion.labels
+    if labels is None:
+        raise UnsupportedError(f"{criterion} gives an attack no direction; combine it with Misclassified")
+    return labels
+
+
+def as_point(values: Array, model: Model) -> F32:
+    """Values (n, ...) as an input: float32, inside the model's bounds."""
+    point: F32 = values.astype(np.float32, copy=False)
+    low, high = (np.float32(end) for end in model.bounds)
+    return np.minimum(np.maximum(point, low), high)
+
+
+def draw_in(model: Model, nearest: Nearest, criterion: Criterion, left: Rows, steps: int) -> None:
+    """Look for nearer ones on the lines from x, by false position on the margin; `steps` queries each."""
+    if not (left.size and steps):
+        return
+    x, goal = nearest.x[left], criterion[left]
+    objective, way = goal.objective("margin"), nearest.adv[left] - x
+    before, _ = look(model, x, goal, objective)
+    beyond, _ = look(model, nearest.adv[left], goal, objective)
+    low, high = np.zeros(len(left)), np.ones(len(left))
+    for _ in range(steps):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = before / (before - beyond)
+        t = low + (high - low) * np.clip(np.where(np.isfinite(share), share, 0.5), 0.05, 0.95)
+        point = as_point(x + way * column(t, x.ndim), model)
+        value, met = look(model, point, goal, objective)
+        nearest.offer(left, point, met)
+        high, beyond = np.where(met, t, high), np.where(met, value, beyond)
+        low, before = np.where(met, low, t), np.where(met, before, value)
