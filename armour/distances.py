@@ -228,7 +228,7 @@ class L1(Distance):
     def steepest(self, gradient: Array, low: Array, high: Array) -> Array:
         """The steepest coordinates, in proportion to their gradients; at their bounds as in L2.steepest."""
         free = _free(gradient, low, high)
-        keep = max(1, round(_L1_DENSITY * gradient.shape[1]))
+        keep, moving = max(1, round(_L1_DENSITY * gradient.shape[1])), gradient
         if keep < gradient.shape[1]:
             least = np.partition(free, -keep, axis=1)[:, -keep, None]
             moving = gradient * (np.abs(gradient) >= least)

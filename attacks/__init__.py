@@ -5,6 +5,7 @@ from __future__ import annotations
 from armour.attacks.apgd import APGD as APGD
 from armour.attacks.apgd import APGDDLR as APGDDLR
 from armour.attacks.apgd import APGDT as APGDT
+from armour.attacks.bandits import Bandits as Bandits
 from armour.attacks.base import ATTACKS as ATTACKS
 from armour.attacks.base import Attack as Attack
 from armour.attacks.base import FixedBudgetAttack as FixedBudgetAttack
@@ -20,6 +21,7 @@ from armour.attacks.fab import FAB as FAB
 from armour.attacks.fab import FABT as FABT
 from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
+from armour.attacks.genetic import Genetic as Genetic
 from armour.attacks.hop_skip_jump import HopSkipJump as HopSkipJump
 from armour.attacks.image_maps import Diversity as Diversity
 from armour.attacks.image_maps import Smoothing as Smoothing
@@ -37,11 +39,15 @@ from armour.attacks.mi_fgsm import VNIFGSM as VNIFGSM
 from armour.attacks.mi_fgsm import MomentumAttack as MomentumAttack
 from armour.attacks.momentum import Momentum as Momentum
 from armour.attacks.momentum import Neighbours as Neighbours
+from armour.attacks.nes import NES as NES
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD
+from armour.attacks.pso import PSO as PSO
 from armour.attacks.result import AttackResult as AttackResult
+from armour.attacks.simba import SimBA as SimBA
 from armour.attacks.spatial import Spatial as Spatial
 from armour.attacks.spatial import SpatialPGD as SpatialPGD
+from armour.attacks.spsa import SPSA as SPSA
 from armour.attacks.square import Square as Square
 from armour.attacks.starts import Starts as Starts
 from armour.attacks.transfer import Transfer as Transfer
@@ -49,3 +55,4 @@ from armour.attacks.transfer import TransferMatrix as TransferMatrix
 from armour.attacks.transfer import transfer_matrix as transfer_matrix
 from armour.attacks.universal import Delta as Delta
 from armour.attacks.universal import Universal as Universal
+from armour.attacks.zoo import ZOO as ZOO
