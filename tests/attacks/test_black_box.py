@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import attack_contract as contract
 import linear
 import numpy as np
 import pytest
