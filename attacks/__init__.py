@@ -16,6 +16,13 @@ from armour.attacks.base import names as names
 from armour.attacks.black_box import DecisionAttack as DecisionAttack
 from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
+from armour.attacks.corruptions import Blur as Blur
+from armour.attacks.corruptions import Contrast as Contrast
+from armour.attacks.corruptions import CorruptionAttack as CorruptionAttack
+from armour.attacks.corruptions import GaussianNoise as GaussianNoise
+from armour.attacks.corruptions import SaltAndPepper as SaltAndPepper
+from armour.attacks.corruptions import UniformNoise as UniformNoise
+from armour.attacks.decision import WalkAttack as WalkAttack
 from armour.attacks.deepfool import DeepFool as DeepFool
 from armour.attacks.fab import FAB as FAB
 from armour.attacks.fab import FABT as FABT
@@ -40,6 +47,7 @@ from armour.attacks.mi_fgsm import MomentumAttack as MomentumAttack
 from armour.attacks.momentum import Momentum as Momentum
 from armour.attacks.momentum import Neighbours as Neighbours
 from armour.attacks.nes import NES as NES
+from armour.attacks.noise import Noise as Noise
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD
 from armour.attacks.pso import PSO as PSO

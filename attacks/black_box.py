@@ -23,7 +23,6 @@ from armour.tensor.core import Tensor, no_grad
 
 from .base import FixedBudgetAttack, MinimizationAttack, OwnLimitsAttack
 from .search import QUERY_GRID, Counted
-from .starts import Starts
 
 Rows = NDArray[np.int64]
 
@@ -161,21 +160,17 @@ class LabelAsker(Asker):
 class DecisionAttack(MinimizationAttack):
     """The nearest input that meets the criterion, by the model's labels alone, and few of them.
 
-    queries: most questions for each sample. starts: a Starts of inputs to begin from, or an array (m, ...) of
-    them; each sample asks about a few of them, drawn by its stream. None: it begins from noise, which seldom
-    meets a criterion that wants one class. A sample for which nothing was found stays as it is.
+    queries: most questions for each sample. A sample for which nothing was found stays as it is.
     """
 
     needs_gradient: ClassVar[bool] = False
     keeps_curve: ClassVar[bool] = True
 
     queries: int = 1000
-    starts: Starts | None = None
 
     def __post_init__(self) -> None:
         MinimizationAttack.__post_init__(self)
         count("queries", self.queries)
-        object.__setattr__(self, "starts", Starts.of(self.starts))
 
     @abstractmethod
     def find(self, asker: LabelAsker, x: F32, *, rng: Streams) -> None:

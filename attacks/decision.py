@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -12,11 +13,28 @@ from armour.bounds import Bounds
 from armour.regions import F32, F64, Array
 from armour.rng import Streams
 
-from .black_box import LabelAsker, Rows
+from .black_box import DecisionAttack, LabelAsker, Rows
 from .starts import Starts
 
 # (places (m,), at (m,)) -> inputs (m, ...): a path for each sample, of which `bracket` looks for one point.
 Path: TypeAlias = Callable[[Rows, F64], F32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkAttack(DecisionAttack):
+    """An attack by labels alone that begins at some input that meets the criterion, and walks nearer.
+
+    queries: as for DecisionAttack. starts: a Starts of inputs to begin from, or an array (m, ...) of them;
+    each sample asks about a few of them, drawn by its stream. None: it begins from noise, which seldom meets
+    a criterion that wants one class; a sample without luck stays as it is.
+    """
+
+    starts: Starts | None = None
+
+    def __post_init__(self) -> None:
+        DecisionAttack.__post_init__(self)
+        object.__setattr__(self, "starts", Starts.of(self.starts))
+
 
 _HALVINGS = 40  # more than float64 tells apart on any path
 _TRIES = 8  # starts that a sample asks about at once

@@ -14,8 +14,8 @@ from armour.regions import F32, F64, column, rows
 from armour.rng import Streams
 
 from .base import ATTACKS
-from .black_box import DecisionAttack, LabelAsker, Rows
-from .decision import begin, bracket, dot, straight
+from .black_box import LabelAsker, Rows
+from .decision import WalkAttack, begin, bracket, dot, straight
 from .probes import slope
 
 _LEAST = 12  # queries below which no further turn is begun
@@ -28,7 +28,7 @@ _DROPS = tuple(0.004 * 3.0**k for k in range(6))  # linf: shares of the distance
 
 @ATTACKS.register("hop-skip-jump")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HopSkipJump(DecisionAttack):
+class HopSkipJump(WalkAttack):
     """HopSkipJump: estimates the slope of the boundary from labels, and steps along it.
 
     Each turn asks about random points around the nearest input known, takes the mean of their directions,
@@ -38,7 +38,7 @@ class HopSkipJump(DecisionAttack):
     back. Its queries are spent to the last: further turns cost more probes, and the last ends the search for
     its step early.
 
-    queries, starts: as for DecisionAttack. probes: points asked about in the first turn; turn t asks about
+    queries, starts: as for WalkAttack. probes: points asked about in the first turn; turn t asks about
     sqrt(t) times as many. radius: how far from the nearest input they lie, as a share of its l2 distance from
     x. memory: share, in [0, 1], of the old slopes that is kept when the search has moved on; 0 for each turn
     by itself. smooth: on images, early probes are coarse (squares of pixels), which finds a slope sooner;
@@ -56,13 +56,13 @@ class HopSkipJump(DecisionAttack):
     smooth: bool = True
 
     def __post_init__(self) -> None:
-        DecisionAttack.__post_init__(self)
+        WalkAttack.__post_init__(self)
         count("probes", self.probes)
         positive("radius", self.radius)
         fraction("memory", self.memory)
 
     def find(self, asker: LabelAsker, x: F32, *, rng: Streams) -> None:
-        """As DecisionAttack.find."""
+        """As WalkAttack.find."""
         fine = self.radius / math.sqrt(math.prod(x.shape[1:]))  # what a probe moves along the slope
         at = begin(asker, rng.child(0), self.starts)
         straight(asker, at, asker.nearest[at], fine)

@@ -17,12 +17,13 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM Bandits CTFGSM DIFGSM DecisionAttack
-        DeepFool Delta Diversity FAB FABT FGSM FixedBudgetAttack Genetic HopSkipJump Jitter
-        LeastLikely MIFGSM Mask MinimizationAttack Momentum MomentumAttack NES NIFGSM Neighbours
-        OwnLimitsAttack OwnLimitsScoreAttack PGD PSO RFGSM SIFGSM SPSA ScoreAttack SimBA Smoothing
-        Spatial SpatialPGD Square Starts TIFGSM Transfer TransferMatrix Universal VMIFGSM VNIFGSM
-        ZOO get names transfer_matrix
+        APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM Bandits Blur CTFGSM Contrast
+        CorruptionAttack DIFGSM DecisionAttack DeepFool Delta Diversity FAB FABT FGSM
+        FixedBudgetAttack GaussianNoise Genetic HopSkipJump Jitter LeastLikely MIFGSM Mask
+        MinimizationAttack Momentum MomentumAttack NES NIFGSM Neighbours Noise OwnLimitsAttack
+        OwnLimitsScoreAttack PGD PSO RFGSM SIFGSM SPSA SaltAndPepper ScoreAttack SimBA Smoothing
+        Spatial SpatialPGD Square Starts TIFGSM Transfer TransferMatrix UniformNoise Universal
+        VMIFGSM VNIFGSM WalkAttack ZOO get names transfer_matrix
     """,
     "armour.criteria": """
         And Confident Criterion Custom LOSSES Labels Loss Misclassified RELATIVE Targeted

@@ -123,11 +123,11 @@ def test_one_value_and_two_classes(name: str) -> None:
     result = attacks.get(name)(queries=100).attack(model, x, model.predict(x))
     assert np.isfinite(result.adv).all()
     found = result.success[0]
-    assert found.any() or result.norm == "l0"
+    assert found.any() == (name != "blur"), "the blur of one value is that value"
     assert (np.abs(result.adv[0] - x)[found, 0] >= np.abs(x[found, 0] - 0.5) - 1e-6).all()
 
 
-@decision
+@pytest.mark.parametrize("name", [name for name in DECISION if hasattr(attacks.get(name), "starts")])
 def test_starts_of_the_class_asked_for(name: str) -> None:
     """A class of which no noise is part is met from starts alone; without them the sample stays as it is."""
     weights, bias = np.zeros((25, 3)), np.array([0.0, -0.5, -11.9])
