@@ -5,6 +5,7 @@ from __future__ import annotations
 from armour.attacks.apgd import APGD as APGD
 from armour.attacks.apgd import APGDDLR as APGDDLR
 from armour.attacks.apgd import APGDT as APGDT
+from armour.attacks.auto_attack import AutoAttack as AutoAttack
 from armour.attacks.bandits import Bandits as Bandits
 from armour.attacks.base import ATTACKS as ATTACKS
 from armour.attacks.base import Attack as Attack

@@ -28,6 +28,7 @@ from armour.regions import F32, Region
 from armour.registry import Registry
 from armour.rng import Streams, by_content, generator
 
+from .clock import moment_in, time_is_up
 from .mask import Mask
 from .result import AttackResult
 from .search import QUERY_GRID, Counted, Found, Search
@@ -103,7 +104,8 @@ class Attack(ABC):
         attack needs them. An error or Ctrl-C in the middle has the result of the batches before it as its
         `partial`, with `finished` False for the rest.
         """
-        started = time.perf_counter()
+        started, limit = time.perf_counter(), self._seconds()
+        until = None if limit is None else moment_in(limit)
         self.check_model(model)
         x = model.check_input(np.asarray(x))
         criterion = self._criterion(model, y)
@@ -112,7 +114,7 @@ class Attack(ABC):
         streams = by_content(generator(rng), x)
         queries, gradients = model.counter.queries, model.counter.gradients
 
-        search = Search(model, x, criterion, budgets, streams)
+        search = Search(model, x, criterion, budgets, streams, self._answers())
         criterion.check(len(x), model.num_classes)  # a wrapped function's number of classes is known only now
         parts = self.components(model)
         kept = None if state is None else SearchState(state, search, parts)
@@ -137,11 +139,14 @@ class Attack(ABC):
                 distance=np.stack([self.distance.measure(x, row) for row in search.adv]),
                 finished=finished,
                 epsilons=np.asarray(budgets, dtype=np.float64),
-                robust_accuracy=np.asarray([right(~row[finished]) for row in search.success]),
+                robust_accuracy=np.asarray(
+                    [right(~row if search.stopped else ~row[finished]) for row in search.success]
+                ),
                 clean_accuracy=right(~search.already),
                 norm=self.norm,
                 attack=str(self),
                 criterion=repr(criterion),
+                stopped=search.stopped,
                 queries=asked,
                 gradients=pulled,
                 seconds=seconds,
@@ -160,7 +165,7 @@ class Attack(ABC):
             search.run(
                 parts,
                 on_event=on_event,
-                until=self._until(),
+                until=until,
                 after_batch=None if kept is None else lambda: kept.save_now_and_then(*spent()),
             )
         except (ArmourError, KeyboardInterrupt) as error:
@@ -186,9 +191,13 @@ class Attack(ABC):
         """The attacks this one is made of for that model, in order; a simple attack is its own only one."""
         return (self,)
 
-    def _until(self) -> float | None:
-        """time.monotonic() at which to stop with what is there; None for an attack that runs to its end."""
+    def _seconds(self) -> float | None:
+        """After how long to stop with what is there; None for an attack that runs to its end."""
         return None
+
+    def _answers(self) -> int:
+        """How often the model is asked whether an input meets the criterion; more than half must say so."""
+        return 1
 
     @abstractmethod
     def _budgets(
@@ -289,6 +298,8 @@ class FixedBudgetAttack(Attack):
             if epsilon == 0:
                 yield Found(k, at, part)
                 continue
+            if time_is_up():
+                return
             # Streams advance as they are drawn from: each budget gets them as they were.
             yield Found(k, at, *self.counted(model, part, goal, epsilon, rng=rng[at]))
 

@@ -21,13 +21,18 @@ class Clock:
     rang: bool = False
 
 
+def moment_in(seconds: float) -> float:
+    """The moment so many seconds from now."""
+    return time.monotonic() + seconds
+
+
 _CLOCK: ContextVar[Clock | None] = ContextVar("clock", default=None)
 
 
 @contextmanager
 def deadline(until: float | None) -> Iterator[Clock | None]:
-    """Let attacks run until that moment; None for as long as they take, whatever holds outside."""
-    clock = None if until is None else Clock(until)
+    """Let attacks run until that moment; None for what holds outside already, or for as long as they take."""
+    clock = _CLOCK.get() if until is None else Clock(until)
     token = _CLOCK.set(clock)
     try:
         yield clock

@@ -21,6 +21,7 @@ from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack
+from .clock import time_is_up
 from .gradient import look, pull
 from .nearest import Nearest
 from .search import Found
@@ -92,7 +93,7 @@ class FAB(MinimizationAttack):
         for restart in range(self.restarts):
             for number in range(goals.shape[1]):
                 left = np.flatnonzero(nearest.distance > limit)
-                if not left.size:
+                if not left.size or time_is_up():
                     return nearest.adv
                 start = x[left]
                 if restart:
@@ -132,6 +133,8 @@ class FAB(MinimizationAttack):
     ) -> None:
         """One run from `point` (m, ...) for the samples `left` (m,)."""
         for step in range(self.steps + 1):
+            if time_is_up():
+                return
             goal, x = criterion[left], nearest.x[left]
             if step == self.steps:
                 nearest.offer(left, point, goal(model.logits(point)))

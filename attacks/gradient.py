@@ -14,6 +14,8 @@ from armour.objective import Objective
 from armour.regions import F32, Region
 from armour.tensor.core import Tensor, no_grad
 
+from .clock import time_is_up
+
 Rows: TypeAlias = NDArray[np.int64]
 # (rows, step) -> what the loss takes for each of these samples besides labels.
 Data: TypeAlias = Callable[[Rows, int], tuple[NDArray[Any], ...]]
@@ -67,7 +69,7 @@ def ascend(
         best[rows[better]] = point[better]
         best_value[rows[better]] = value[better]
         met[rows[now]] = True
-        if step == steps or now.all():
+        if step == steps or now.all() or time_is_up():
             break
         if now.any():
             stay = ~now

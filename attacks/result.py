@@ -18,10 +18,12 @@ class AttackResult:
     adv: float32 (k, n, ...), inside bounds and budget; where success is False, the attack's best try.
     success: (k, n), as the model answered when asked again. distance: (k, n) in `norm`. epsilons: (k,) in
     input units, infinity for an attack that was given none. finished: (n,) True where the attack came to its
-    end (a row of attacks: its first): everywhere, but in the `partial` of an error that broke it off;
-    elsewhere adv is the input itself.
-    robust_accuracy: (k,) share of the finished inputs that do not succumb; clean_accuracy: that share of all
-    inputs before the attack. Both are nan without inputs, and under a criterion that does not speak of
+    end (a row of attacks: its first): everywhere, but in the `partial` of an error that broke it off and
+    where its time ran out; elsewhere adv is the input itself, or what had been tried by then.
+    stopped: its time ran out before it came to its end (AutoAttack's `seconds`).
+    robust_accuracy: (k,) share of the finished inputs that do not succumb, or of all inputs if it was
+    stopped, so that it stays an upper bound; clean_accuracy: that share of all inputs before the attack. Both
+    are nan without inputs, and under a criterion that does not speak of
     classes (criteria.Custom): that share is `withstood`. criterion: what success means.
     queries, gradients: forward and backward passes of the whole call, counted per input. spent: (k, n)
     queries that the search asked for each input by itself, 0 for attacks that use gradients; the first look
@@ -43,6 +45,7 @@ class AttackResult:
     norm: Norm
     attack: str
     criterion: str = "Misclassified()"
+    stopped: bool = False
     queries: int
     gradients: int
     seconds: float
@@ -54,6 +57,6 @@ class AttackResult:
 
     @property
     def withstood(self) -> F64:
-        """(k,) share of the finished inputs for which the criterion is not met, whatever it speaks of."""
-        rows = ~self.success[:, self.finished]
+        """(k,) share of the inputs in robust_accuracy that do not meet the criterion, whatever it is of."""
+        rows = ~self.success if self.stopped else ~self.success[:, self.finished]
         return rows.mean(axis=1) if rows.size else np.full(len(rows), np.nan)

@@ -6,7 +6,6 @@ left: a sample that is broken within a budget is not attacked again within it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +17,8 @@ from armour.criteria import Criterion
 from armour.events import OnEvent, emit
 from armour.regions import F32, F64
 from armour.rng import Streams
+
+from .clock import Clock, deadline, time_is_up
 
 if TYPE_CHECKING:
     from .base import Attack
@@ -61,16 +62,23 @@ class Search:
     model answered. already: (n,) met before any attack. tried: (k, n) attacks that a sample has behind it.
     broken_by: (k, n) index of the attack that broke it, -1 if none did. spent: (k, n) queries of the attacks
     that count them. curve: (g, n) as in Counted, of the first attack. The draws for a sample depend on its
-    stream alone. Asks the model once for each input.
+    stream alone. stopped: time ran out. answers: how often the model, if it answers at random, is asked
+    whether an input meets the criterion; more than half of the answers must say so.
     """
 
     def __init__(
-        self, model: Model, x: F32, criterion: Criterion, budgets: tuple[float, ...], streams: Streams
+        self,
+        model: Model,
+        x: F32,
+        criterion: Criterion,
+        budgets: tuple[float, ...],
+        streams: Streams,
+        answers: int = 1,
     ) -> None:
         self.model, self.x, self.criterion = model, x, criterion
-        self.budgets, self.streams = budgets, streams
+        self.budgets, self.streams, self.answers, self.stopped = budgets, streams, answers, False
         shape = (len(budgets), len(x))
-        self.already: NDArray[np.bool_] = criterion(model.logits(x))
+        self.already: NDArray[np.bool_] = self._met(criterion, x)
         self.adv = np.repeat(x[None], len(budgets), axis=0)
         self.success = np.repeat(self.already[None], len(budgets), axis=0)
         self.tried = np.zeros(shape, np.int16)
@@ -93,9 +101,22 @@ class Search:
     ) -> bool:
         """Run the attacks that are still due; True if all came to their end.
 
-        until: time.monotonic() after which no batch is begun. after_batch: called when the arrays of this
-        search hold the result of one more batch. An exception leaves them as they were before its batch.
+        until: time.monotonic() at which to stop. What the batch at hand has broken by then is kept; whatever
+        else is in it stays due. after_batch: called when the arrays of this search hold the result of one
+        more batch. An exception leaves them as they were before its batch.
         """
+        self.stopped = False
+        with deadline(until) as clock:
+            self._run(attacks, on_event, clock, after_batch)
+        return not self.stopped
+
+    def _run(
+        self,
+        attacks: Sequence[Attack],
+        on_event: OnEvent,
+        clock: Clock | None,
+        after_batch: Callable[[], None] | None,
+    ) -> None:
         self._emit(on_event, attacks, "")
         for number, attack in enumerate(attacks):
             streams = self.streams.child(number) if number else self.streams
@@ -103,23 +124,30 @@ class Search:
             rows = np.flatnonzero(due.any(axis=0))
             size = max(1, len(rows)) if attack.together else self.model.batch_size
             for first in range(0, len(rows), size):
-                if until is not None and time.monotonic() > until:
-                    return False
+                self.stopped = self.stopped or time_is_up()
+                if self.stopped:
+                    return
                 at = rows[first : first + size]
-                self._batch(attack, number, at, due[:, at], streams[at])
+                self.stopped = self._batch(attack, number, at, due[:, at], streams[at], clock)
                 self._emit(on_event, attacks, type(attack).__name__)
                 if after_batch is not None:
                     after_batch()
-        return True
 
     def _batch(
-        self, attack: Attack, number: int, at: NDArray[np.int64], due: NDArray[np.bool_], streams: Streams
-    ) -> None:
+        self,
+        attack: Attack,
+        number: int,
+        at: NDArray[np.int64],
+        due: NDArray[np.bool_],
+        streams: Streams,
+        clock: Clock | None,
+    ) -> bool:
+        """Run one attack on one batch; True if time ran out in the middle of it."""
         part, goal = self.x[at], self.criterion[at]
         made = []
         for found in attack.search(self.model, part, goal, self.budgets, streams, due):
             adv = attack.repaired(self.model, part[found.at], found.adv, self.budgets[found.budget])
-            made.append((found, adv, goal[found.at](self.model.logits(adv))))
+            made.append((found, adv, self._met(goal[found.at], adv)))
         # Nothing is kept before all budgets of the batch are through.
         for (k, place, _, spent, curve), adv, met in made:
             here = at[place]
@@ -131,8 +159,18 @@ class Search:
                 self.spent[k, here] += spent
             if curve is not None and number == 0:
                 self.curve[:, here] = curve
+        stopped = clock is not None and clock.rang
         for k in range(len(self.budgets)):
-            self.tried[k, at[due[k]]] = number + 1
+            here = at[due[k]]
+            self.tried[k, here[self.success[k, here]] if stopped else here] = number + 1
+        return stopped
+
+    def _met(self, criterion: Criterion, x: F32) -> NDArray[np.bool_]:
+        """Whether the criterion is met (n,): by more than half of the answers."""
+        votes = criterion(self.model.logits(x)).astype(np.int64)
+        for _ in range(self.answers - 1):
+            votes += criterion(self.model.logits(x))
+        return np.asarray(2 * votes > self.answers)
 
     def _emit(self, on_event: OnEvent, attacks: Sequence[Attack], text: str) -> None:
         if on_event is None:

@@ -54,6 +54,7 @@ def answering(shape: tuple[int, ...]) -> Model:
 SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours": 2, "scales": 2, "targets": 3}
 # Settings without which an attack cannot run here, or tells nothing, by its name.
 NEEDED: dict[str, dict[str, Any]] = {
+    "auto-attack": {"steps": 3, "queries": 30},  # each of its four attacks
     "ct-fgsm": {
         "parts": attacks.Momentum(
             nesterov=True,

@@ -17,7 +17,7 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        APGD APGDDLR APGDT ATTACKS Attack AttackResult BIM Bandits Blur CTFGSM Contrast
+        APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur CTFGSM Contrast
         CorruptionAttack DIFGSM DecisionAttack DeepFool Delta Diversity FAB FABT FGSM
         FixedBudgetAttack GaussianNoise Genetic HopSkipJump Jitter LeastLikely MIFGSM Mask
         MinimizationAttack Momentum MomentumAttack NES NIFGSM Neighbours Noise OwnLimitsAttack

@@ -122,6 +122,8 @@ def test_no_sample_costs_more_than_the_budget_of_queries(name, norm, model, x, y
         assert not result.spent.any()
         return
     assert result.spent.max() <= attack.queries
+    if len(result.components) > 1:  # a row's later attacks see only what the earlier ones have left
+        return
     assert (result.spent[0] > 0).sum() == (model.predict(x) == y).sum()
 
 
