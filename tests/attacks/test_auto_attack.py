@@ -1,4 +1,4 @@
-"""AutoAttack: its rows, the worst case over them, state files, limits of time, models that answer at random."""
+"""AutoAttack: its rows, the worst case over them, state files, limits of time, random models."""
 
 from __future__ import annotations
 
