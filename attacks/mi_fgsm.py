@@ -60,7 +60,7 @@ class MomentumAttack(FixedBudgetAttack):
             loss=self.loss,
             steps=self.steps,
             step_size=step_size,
-            way=MomentumWay(self.way(), model, region, step_size, rng),
+            way=MomentumWay(self.way(), model, region, steps=self.steps, step_size=step_size, rng=rng),
         )
         return adv
 

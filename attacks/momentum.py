@@ -62,25 +62,27 @@ class Momentum:
         non_negative("decay", self.decay)
         count("scales", self.scales)
 
-    def check(self, model: Model) -> None:
-        """UnsupportedError if a part needs images and the model takes none."""
+    def check(self, shape: tuple[int, ...]) -> None:
+        """UnsupportedError if a part needs images and inputs of that shape are none."""
         for part in (self.diversity, self.smoothing):
-            if part is not None and len(model.input_shape) != 3:
+            if part is not None and len(shape) != 3:
                 raise UnsupportedError(
-                    f"{type(part).__name__.lower()} needs images (c, h, w), and {model.name} takes inputs of "
-                    f"shape {tuple(model.input_shape)}; use mi-fgsm, ni-fgsm, si-fgsm, vmi-fgsm or vni-fgsm"
+                    f"{type(part).__name__.lower()} needs images (c, h, w), got inputs of shape {shape}; use "
+                    "mi-fgsm, ni-fgsm, si-fgsm, vmi-fgsm or vni-fgsm"
                 )
 
 
 class MomentumWay:
     """The way (gradient.Way) of a Momentum through one region, with its account of each sample.
 
-    step_size: as a fraction of epsilon. rng: (n,) streams.
+    steps: how many will be taken. step_size: as a fraction of epsilon. rng: (n,) streams.
     """
 
-    def __init__(self, parts: Momentum, model: Model, region: Region, step_size: float, rng: Streams) -> None:
-        parts.check(model)
-        self.parts, self.model, self.rng = parts, model, rng
+    def __init__(
+        self, parts: Momentum, model: Model, region: Region, *, steps: int, step_size: float, rng: Streams
+    ) -> None:
+        parts.check(region.x.shape[1:])
+        self.parts, self.model, self.steps, self.rng = parts, model, steps, rng
         self.elsewhere = parts.nesterov or parts.scales > 1 or parts.diversity is not None
         self.velocity = np.zeros_like(region.x)
         self.variance = np.zeros_like(region.x)
@@ -104,7 +106,7 @@ class MomentumWay:
         tuned *= region.low < region.high  # what a mask forbids is no part of the way
         velocity = np.float32(parts.decay) * velocity + unit(tuned)
         self.velocity[rows] = velocity
-        if parts.neighbours is not None:
+        if parts.neighbours is not None and step + 1 < self.steps:
             around = self._around(point, parts.neighbours, region, streams.child(1))
             self.variance[rows] = self._slope(around, objective, streams.child(2)) - gradient
         return velocity

@@ -77,7 +77,8 @@ def peer(kind: Any, net: Any, x: np.ndarray, y: np.ndarray, seed: int = 0, **kw:
 def last_iterate(attack: Any, model: Model, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Where ours stands after its last step, had no sample been left alone and no best been kept."""
     region = attack.region(model, x, EPSILON)
-    walk = MomentumWay(attack.way(), model, region, 1 / STEPS, by_content(np.random.default_rng(0), x))
+    rng = by_content(np.random.default_rng(0), x)
+    walk = MomentumWay(attack.way(), model, region, steps=STEPS, step_size=1 / STEPS, rng=rng)
     ends = [x]
 
     class Spy:
