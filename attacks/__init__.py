@@ -17,6 +17,7 @@ from armour.attacks.base import names as names
 from armour.attacks.black_box import DecisionAttack as DecisionAttack
 from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
+from armour.attacks.bytes import Bytes as Bytes
 from armour.attacks.corruptions import Blur as Blur
 from armour.attacks.corruptions import Contrast as Contrast
 from armour.attacks.corruptions import CorruptionAttack as CorruptionAttack
@@ -25,6 +26,7 @@ from armour.attacks.corruptions import SaltAndPepper as SaltAndPepper
 from armour.attacks.corruptions import UniformNoise as UniformNoise
 from armour.attacks.decision import WalkAttack as WalkAttack
 from armour.attacks.deepfool import DeepFool as DeepFool
+from armour.attacks.edits import Edits as Edits
 from armour.attacks.fab import FAB as FAB
 from armour.attacks.fab import FABT as FABT
 from armour.attacks.fgsm import FGSM as FGSM

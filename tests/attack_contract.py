@@ -55,6 +55,7 @@ SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours":
 # Settings without which an attack cannot run here, or tells nothing, by its name.
 NEEDED: dict[str, dict[str, Any]] = {
     "auto-attack": {"steps": 3, "queries": 30},  # each of its four attacks
+    "bytes": {"edits": attacks.Edits(replace=12, values=(0, 1)), "search_by": "random", "population": 6},
     "ct-fgsm": {
         "parts": attacks.Momentum(
             nesterov=True,
@@ -70,6 +71,8 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 # Minimum-norm attacks that leave a sample alone once it is within the smallest budget it is asked for.
 CONTENT = {"fab", "fab-t"}
+# Those that write whole numbers, whatever the bounds.
+WHOLE = {"bytes"}
 # An attack with limits of its own only measures in its norm: one is enough.
 CASES = [
     (name, norm)

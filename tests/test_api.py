@@ -17,8 +17,8 @@ PUBLIC = {
         defenses errors export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur CTFGSM Contrast
-        CorruptionAttack DIFGSM DecisionAttack DeepFool Delta Diversity FAB FABT FGSM
+        APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur Bytes CTFGSM
+        Contrast CorruptionAttack DIFGSM DecisionAttack DeepFool Delta Diversity Edits FAB FABT FGSM
         FixedBudgetAttack GaussianNoise Genetic HopSkipJump Jitter LeastLikely MIFGSM Mask
         MinimizationAttack Momentum MomentumAttack NES NIFGSM Neighbours Noise OwnLimitsAttack
         OwnLimitsScoreAttack PGD PSO RFGSM SIFGSM SPSA SaltAndPepper ScoreAttack SimBA Smoothing

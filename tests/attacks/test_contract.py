@@ -129,6 +129,8 @@ def test_targeted(name, norm, model, x):
 @every
 def test_other_bounds_give_the_scaled_result(name, norm, model, x, y):
     """An attack on 0..255 inputs is the attack on 0..1 inputs, in other units (l0 counts have none)."""
+    if name in contract.WHOLE:
+        pytest.skip("it writes stated whole numbers, which do not come in other units")
     scaled = linear.small_network(bounds=(0.0, 255.0))
     attack, unit = make(name, norm), 1 if norm == "l0" else 255
     right = model.predict(x) == y
