@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,17 +100,37 @@ class MomentumWay:
             at = point
             if parts.nesterov:
                 at = self._inside(point + column(self.ahead[rows].astype(np.float32), point.ndim) * velocity)
-            gradient = self._slope(at[:, None], objective, streams.child(0))
-        tuned = gradient + self.variance[rows]
-        if parts.smoothing is not None:
-            tuned = parts.smoothing(tuned)
-        tuned *= region.low < region.high  # what a mask forbids is no part of the way
+            gradient = self._slopes(lambda part: at[part, None], 1, objective, streams.child(0))
+        with np.errstate(over="ignore", invalid="ignore"):  # of infinite gradients, which are largest floats
+            tuned = gradient + self.variance[rows]
+            if parts.smoothing is not None:
+                tuned = parts.smoothing(tuned)
+        # What a mask forbids is no part of the way.
+        tuned = np.where(region.low < region.high, finite(tuned), np.float32(0))
         velocity = np.float32(parts.decay) * velocity + unit(tuned)
         self.velocity[rows] = velocity
-        if parts.neighbours is not None and step + 1 < self.steps:
-            around = self._around(point, parts.neighbours, region, streams.child(1))
-            self.variance[rows] = self._slope(around, objective, streams.child(2)) - gradient
+        near, drawn = parts.neighbours, streams.child(1)
+        if near is not None and step + 1 < self.steps:
+            mean = self._slopes(
+                lambda part: self._around(point[part], near, region[part], drawn[part]),
+                near.count,
+                objective,
+                streams.child(2),
+            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.variance[rows] = mean - gradient
         return velocity
+
+    def _slopes(
+        self, points: Callable[[slice], F32], many: int, objective: Objective, streams: Streams
+    ) -> F32:
+        """(n, ...) the mean gradient over `many` points (m, many, ...) of each sample.
+
+        As many samples at a time as make one batch of the model, so that memory stays bounded.
+        """
+        size = max(1, self.model.batch_size // (many * self.parts.scales))
+        parts = [slice(first, first + size) for first in range(0, len(streams), size)]
+        return np.concatenate([self._slope(points(p), objective[p], streams[p]) for p in parts])
 
     def _slope(self, points: F32, objective: Objective, streams: Streams) -> F32:
         """(n, ...) the mean gradient over points (n, k, ...) and the views of each, as one batch."""
@@ -127,9 +148,10 @@ class MomentumWay:
             part = slice(first, first + size)
             gradient[part] = finite(self.model.gradient(batch[part], objective[owners[part]])[1])
         gradient = gradient.reshape(seen.shape)
-        for back in reversed(ways):
-            gradient = back(gradient)
-        return np.asarray(gradient.mean(axis=1, dtype=np.float32))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for back in reversed(ways):
+                gradient = back(gradient)
+            return finite(np.asarray(gradient.mean(axis=1, dtype=np.float32)))
 
     def _around(self, point: F32, neighbours: Neighbours, region: Region, streams: Streams) -> F32:
         """(n, count, ...) points drawn from the balls around `point`."""

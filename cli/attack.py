@@ -53,7 +53,7 @@ from armour.subset import stratified_order
 @click.option("--step-size", type=float, default=None, help="Length of a step, as a fraction of epsilon.")
 @click.option("--restarts", type=int, default=None, help="Runs from new random points.")
 @click.option("--queries", type=int, default=None, help="Most questions for each sample, without gradients.")
-@click.option("--loss", default=None, help="Loss to climb: cross-entropy, margin or dlr.")
+@click.option("--loss", default=None, help="Loss to climb: cross-entropy, margin, dlr or jitter; pgd: kl.")
 @click.option(
     "-n",
     "--samples",

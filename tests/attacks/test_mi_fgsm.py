@@ -235,6 +235,45 @@ def test_no_slope_is_no_step() -> None:
         np.testing.assert_array_equal(attack.attack(flat, x, np.zeros(3, int), 0.1).adv[0], x)
 
 
+def test_batches_are_no_larger_than_the_models() -> None:
+    """And it makes no difference how many samples fit into one."""
+    found = []
+    for size in (256, 8, 2):
+        model = Recorded()
+        model.batch_size = size
+        x = np.random.default_rng(1).uniform(0.05, 0.95, (5, *SHAPE)).astype(np.float32)
+        attack = attacks.VNIFGSM(steps=3, neighbours=3)
+        found.append(attack.run(model, x, Never(model.predict(x)), EPSILON, rng=streams(5)))
+        assert max(len(pulled) for pulled in model.pulled) <= min(size, 15)
+        assert sum(len(pulled) for pulled in model.pulled) == 3 * 5 + 2 * 15
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_gradients_that_are_no_numbers() -> None:
+    class Cracked(Recorded):
+        def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            loss, gradient, logits = super()._pullback(x, loss_fn)
+            gradient = gradient.copy()
+            gradient[:, 0, 0], gradient[:, 0, 1], gradient[:, 1, 0] = np.nan, np.inf, -np.inf
+            return loss, gradient, logits
+
+    model = Cracked()
+    x = np.random.default_rng(0).uniform(0.3, 0.7, (3, *SHAPE)).astype(np.float32)
+    goal = Never(model.predict(x))
+    for attack in (
+        attacks.MIFGSM(),
+        attacks.TIFGSM(size=3),
+        attacks.SIFGSM(),
+        attacks.VNIFGSM(),
+        attacks.CTFGSM(),
+    ):
+        adv = attack.run(model, x, goal, 0.1, rng=streams(3))
+        assert np.isfinite(adv).all() and np.abs(adv - x).max() <= 0.1
+        if not isinstance(attack, (attacks.TIFGSM, attacks.CTFGSM)):
+            np.testing.assert_allclose(adv[:, 0, 1], x[:, 0, 1] + 0.1, atol=1e-6)
+
+
 def test_unit_of_tiny_and_huge_gradients() -> None:
     row = np.array([1.0, -2.0, 3.0, 0.0])
     given = np.stack([row * s for s in (0, 1e-41, 1e-20, 1, 1e37)]).astype(np.float32)
