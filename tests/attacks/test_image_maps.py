@@ -32,22 +32,22 @@ def shrunk(image: np.ndarray, tall: int, wide: int, top: int, left: int, low: fl
 
 def test_every_view_is_a_resized_and_padded_image() -> None:
     low = 0.25
-    x = low + 0.75 * batch(6, 5, 2, 9, 12)
-    views, _ = Diversity(probability=0.7, smallest=0.6)(x, low, per_item(np.random.default_rng(0), 6))
+    x = low + 0.75 * batch(4, 4, 1, 7, 9)
+    views, _ = Diversity(probability=0.7, smallest=0.6)(x, low, per_item(np.random.default_rng(0), 4))
     sizes = set()
-    for i in range(6):
-        for k in range(5):
+    for i in range(4):
+        for k in range(4):
             matching = [
                 (tall, wide, top, left)
-                for tall in range(5, 10)
-                for wide in range(7, 13)
-                for top in range(9 - tall + 1)
-                for left in range(12 - wide + 1)
+                for tall in range(4, 8)
+                for wide in range(5, 10)
+                for top in range(7 - tall + 1)
+                for left in range(9 - wide + 1)
                 if np.abs(views[i, k] - shrunk(x[i, k], tall, wide, top, left, low)).max() < 1e-5
             ]
             assert len(matching) == 1, (i, k, matching)
             sizes.add(matching[0])
-    assert len(sizes) > 10 and (9, 12, 0, 0) in sizes, "and some are left as they are"
+    assert len(sizes) > 6 and (7, 9, 0, 0) in sizes, "and some are left as they are"
 
 
 def test_how_often_and_where() -> None:
