@@ -43,12 +43,12 @@ from armour.attacks.mask import Mask as Mask
 from armour.attacks.mi_fgsm import CTFGSM as CTFGSM
 from armour.attacks.mi_fgsm import DIFGSM as DIFGSM
 from armour.attacks.mi_fgsm import MIFGSM as MIFGSM
-from armour.attacks.mi_fgsm import MomentumAttack as MomentumAttack
 from armour.attacks.mi_fgsm import NIFGSM as NIFGSM
 from armour.attacks.mi_fgsm import SIFGSM as SIFGSM
 from armour.attacks.mi_fgsm import TIFGSM as TIFGSM
 from armour.attacks.mi_fgsm import VMIFGSM as VMIFGSM
 from armour.attacks.mi_fgsm import VNIFGSM as VNIFGSM
+from armour.attacks.mi_fgsm import MomentumAttack as MomentumAttack
 from armour.attacks.momentum import Momentum as Momentum
 from armour.attacks.momentum import Neighbours as Neighbours
 from armour.attacks.nes import NES as NES

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attack_contract import make
+from attack_contract import CASES, make
 
 import armour
 from armour import attacks
@@ -17,12 +17,6 @@ from tests.tensor.pretend import cupy as cupy
 from tests.tensor.strict import StrictArray
 
 SHAPE = (1, 28, 28)
-CASES = [
-    (name, norm)
-    for name in attacks.names()
-    for norm in ("linf", "l2", "l1")
-    if norm in getattr(attacks.ATTACKS.get(name), "norms", ("linf", "l2", "l1"))
-]
 
 
 def model(device: str) -> ModuleModel:
