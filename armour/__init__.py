@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from armour.bounds import Bounds
     from armour.data import Dataset
     from armour.errors import ArmourError
+    from armour.evaluation import evaluate
     from armour.formats import load, save
     from armour.formats.onnx_export import export_onnx
     from armour.model import Model
     from armour.preprocessing import Preprocessing
     from armour.report import Report
+    from armour.threat import Threat
 
     __version__: str
 
@@ -40,6 +42,8 @@ _FROM = {
     "Model": "armour.model",
     "Preprocessing": "armour.preprocessing",
     "Report": "armour.report",
+    "Threat": "armour.threat",
+    "evaluate": "armour.evaluation",
     "export_onnx": "armour.formats.onnx_export",
     "load": "armour.formats",
     "save": "armour.formats",
@@ -54,12 +58,14 @@ __all__ = [
     "Model",
     "Preprocessing",
     "Report",
+    "Threat",
     "__version__",
     "attacks",
     "criteria",
     "data",
     "defenses",
     "errors",
+    "evaluate",
     "export_onnx",
     "fuzz",
     "load",

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armour import page_charts, page_tables, pages
+from armour import page_charts, page_evaluation, page_tables, pages
 from armour.report_checks import all_checks, badges, limits
-from armour.verdict import attack_sentence, baseline_sentence, fuzz_sentence, printable
+from armour.verdict import (
+    attack_sentence,
+    baseline_sentence,
+    fuzz_sentence,
+    masking_sentence,
+    printable,
+)
 
 if TYPE_CHECKING:
     from armour.report import Report
@@ -22,6 +28,8 @@ def markdown(report: Report) -> str:
     verdicts = [attack_sentence(section) for section in report.attacks]
     verdicts += [fuzz_sentence(report.fuzz)] if report.fuzz else []
     parts += [f"**{text(line[:1].upper() + line[1:])}**" for line in verdicts or ["nothing was evaluated"]]
+    if report.evaluation is not None:
+        parts.append(f"**{text(masking_sentence(report.evaluation))}**")
     if report.fuzz is not None:
         parts.append(text(baseline_sentence(report.fuzz)))
     found = badges(report)
@@ -29,11 +37,28 @@ def markdown(report: Report) -> str:
         parts.append("\n".join(f"- **{text(badge.text)}**: {text(badge.meaning)}" for badge in found))
     if report.fuzz is not None:
         parts += ["## What fuzzing found", _campaigns(report)]
+    attacks = page_evaluation.attack_table(report)
+    if attacks is not None:
+        parts += ["## Attack by attack", text(attacks.caption), _table(attacks.heads, attacks.rows)]
+    if report.evaluation is not None and report.evaluation.notes:
+        parts.append("\n".join(f"- {text(note)}" for note in report.evaluation.notes))
     for curve in page_charts.security_curves(report):
         parts += [f"## {text(curve.chart.title)}", _table(curve.heads, curve.rows)]
+    for curve in page_evaluation.charts(report.evaluation):
+        parts += [
+            f"## {text(curve.chart.title)}",
+            text(curve.chart.description),
+            _table(curve.heads, curve.rows),
+        ]
+    for table in (page_evaluation.group_table(report), page_evaluation.transfer_table(report.evaluation)):
+        if table is not None:
+            parts += [f"## {text(table.caption)}", _table(table.heads, table.rows)]
     if report.fuzz is not None and report.fuzz.failures:
         parts += ["## Failures", _failures(report)]
-    checks = [[check.id, check.status, check.title, check.text] for check in all_checks(report)]
+    checks = [
+        [check.id, check.status, check.title, f"{check.text} {check.advice}".strip()]
+        for check in all_checks(report)
+    ]
     parts += ["## Can you trust this?", _table(["id", "verdict", "check", "why"], checks)]
     parts += [
         "## Environment",

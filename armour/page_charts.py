@@ -28,6 +28,7 @@ class Drawn:
 def security_curves(report: Report) -> list[Drawn]:
     """One chart for each norm: robust accuracy over epsilon, with clean accuracy at 0."""
     drawn: list[Drawn] = []
+    beside = _after(report)
     for norm in dict.fromkeys(section.norm for section in report.attacks):
         group = [section for section in report.attacks if section.norm == norm]
         first = group[0]
@@ -41,13 +42,33 @@ def security_curves(report: Report) -> list[Drawn]:
             "The band is the 95 % interval of the sample; it says nothing about attacks that were not tried.",
             x_label=f"{budget} epsilon",
             y_label="accuracy",
-            series=tuple(_curve(section) for section in group),
+            series=(*(_curve(section) for section in group), *(beside if not drawn else ())),
             percent=True,
             mark=(epsilon, f"{epsilon_text(epsilon)}: ≤ {percent(rate.value)}"),
             x_text=epsilon_text,
         )
         drawn.append(_draw(chart, WIDE))
     return drawn
+
+
+def _after(report: Report) -> list[plots.Series]:
+    """The accuracy that is left after some attacks of an evaluation, beside the worst case of all."""
+    section = report.evaluation
+    if section is None or not report.attacks or len(section.steps) < 2:
+        return []
+    first, earlier = report.attacks[0], list(section.steps[:-1])
+    if len(earlier) > len(plots.DASHES) - 1:
+        earlier = [earlier[0], earlier[len(earlier) // 2], earlier[-1]]
+    if any(len(step.left) != len(first.epsilons) for step in earlier):
+        return []
+    return [
+        plots.Series(
+            name=printable(f"after {step.name}", 40),
+            x=(0.0, *first.epsilons),
+            y=(first.clean.value, *(rate.value for rate in step.left)),
+        )
+        for step in earlier
+    ]
 
 
 def growth_charts(fuzz: FuzzSection | None) -> list[Drawn]:

@@ -124,9 +124,11 @@ def environment_rows(report: Report) -> list[tuple[str, str]]:
         rows.append(("Model sha256", model.fingerprint))
     rows += [(f"Model, {key}", value) for key, value in sorted(model.provenance.items())]
     for section in report.attacks:
-        rows.append(
-            (section.name, f"{section.config}; {section.queries:,} queries, {section.gradients:,} gradients")
-        )
+        config = section.config
+        if report.evaluation is not None and section is report.attacks[0]:
+            rows += [(step.name, step.config) for step in report.evaluation.steps]
+            config = "worst case for each sample"
+        rows.append((section.name, f"{config}; {section.queries:,} queries, {section.gradients:,} gradients"))
     if report.fuzz is not None:
         rows.append(("Mutators", ", ".join(report.fuzz.mutators) or "not recorded"))
         rows.append(("Oracles", ", ".join(report.fuzz.oracles)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -36,8 +37,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What a line chart shows. percent: y is a share, drawn from 0 to 100 %. mark: an x to point out, with a
-    note."""
+    """What a chart shows: lines, or bars between `edges` if there are some, one for each y of its series.
+
+    percent: y is a share, drawn from 0 to 100 %. mark: an x to point out, with a note.
+    """
 
     key: str
     title: str
@@ -48,6 +51,7 @@ class Chart:
     log_x: bool = False
     percent: bool = False
     mark: tuple[float, str] | None = None
+    edges: tuple[float, ...] = ()
     x_text: Callable[[float], str] = "{:,.4g}".format
 
 
@@ -90,8 +94,11 @@ def line_chart(chart: Chart, width: int, height: int, suffix: str = "") -> Marku
     ]
     if chart.mark is not None:
         parts.append(_mark(chart.mark, frame))
-    parts += [_band(series, i, frame) for i, series in enumerate(chart.series) if series.low]
-    parts += [_line(series, i, frame, chart) for i, series in enumerate(chart.series)]
+    if chart.edges:
+        parts.append(_bars(chart, frame))
+    else:
+        parts += [_band(series, i, frame) for i, series in enumerate(chart.series) if series.low]
+        parts += [_line(series, i, frame, chart) for i, series in enumerate(chart.series)]
     return Markup("").join([*parts, _legend(chart, width), Markup("</svg>")])
 
 
@@ -135,7 +142,7 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
 
 
 def _frame(chart: Chart, width: int, height: int) -> _Frame:
-    xs = [x for series in chart.series for x in series.x] or [0.0, 1.0]
+    xs = [*chart.edges, *(x for series in chart.series for x in series.x)] or [0.0, 1.0]
     ys = [y for series in chart.series for y in (*series.y, *series.high)] or [1.0]
     low_x, high_x = min(xs), max(xs)
     if chart.log_x:
@@ -207,6 +214,18 @@ def _line(series: Series, index: int, frame: _Frame, chart: Chart) -> Markup:
     for i in _spread(points):
         text = _point_text(series, i, chart)
         parts.append(Markup("<g>{}<title>{}</title></g>").format(_marker(*points[i], index), text))
+    return Markup("").join([*parts, Markup("</g>")])
+
+
+def _bars(chart: Chart, frame: _Frame) -> Markup:
+    series, parts = chart.series[0], [Markup('<g class="s0">')]
+    for i, (left, right) in enumerate(pairwise(chart.edges)):
+        x, y = frame.x(left), frame.y(series.y[i])
+        shape = Markup('<rect class="column" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+            x + 0.5, y, max(0.5, frame.x(right) - x - 1), max(0.0, frame.bottom - y)
+        )
+        text = f"{series.y[i]:,.0f} from {chart.x_text(left)} to {chart.x_text(right)}"
+        parts.append(Markup("<g>{}<title>{}</title></g>").format(shape, text))
     return Markup("").join([*parts, Markup("</g>")])
 
 

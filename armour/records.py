@@ -29,9 +29,16 @@ VOLATILE = frozenset({"created", "seconds", "sha256"})
 
 
 def to_tree(record: object) -> Any:
-    """The record as dicts, lists, strings and numbers, ready for json.dumps."""
+    """The record as dicts, lists, strings and numbers, ready for json.dumps.
+
+    Fields with the metadata "optional" are left out while they are at their default.
+    """
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return {f.name: to_tree(getattr(record, f.name)) for f in dataclasses.fields(record)}
+        return {
+            f.name: to_tree(getattr(record, f.name))
+            for f in dataclasses.fields(record)
+            if not (f.metadata.get("optional") and getattr(record, f.name) == f.default)
+        }
     if isinstance(record, Mapping):
         return {key: to_tree(value) for key, value in record.items()}
     if isinstance(record, tuple | list):

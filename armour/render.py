@@ -10,9 +10,16 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from armour import page_charts, page_tables, pages
+from armour import page_charts, page_evaluation, page_tables, pages
 from armour.report_checks import all_checks, badges, limits
-from armour.verdict import attack_verdict, baseline_sentence, fuzz_verdict, plural, printable
+from armour.verdict import (
+    attack_verdict,
+    baseline_sentence,
+    fuzz_verdict,
+    masking_sentence,
+    plural,
+    printable,
+)
 
 if TYPE_CHECKING:
     import jinja2
@@ -42,6 +49,13 @@ def _page(report: Report, failures: int, examples: int) -> str:
         "fuzz": fuzz,
         "sha256": report.sha256,
         "verdicts": _verdicts(report),
+        "masking": masking_sentence(report.evaluation) if report.evaluation else "",
+        "signs": bool(report.evaluation and report.evaluation.signs),
+        "attack_table": page_evaluation.attack_table(report),
+        "notes": report.evaluation.notes if report.evaluation else (),
+        "charts": page_evaluation.charts(report.evaluation),
+        "groups": page_evaluation.group_table(report),
+        "transfer": page_evaluation.transfer_table(report.evaluation),
         "badges": badges(report),
         "facts": pages.facts(report),
         "figures": pages.figures(report),
@@ -93,8 +107,11 @@ def _gallery_note(report: Report, shown: int) -> str:
 def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
     found = [("found", "Found")] if context["fuzz"] else []
     found.append(("trust", "Trust"))
+    found += [("attacks", "Attacks")] if context["attack_table"] else []
     found += [(context["curves"][0].chart.key, "Curve")] if context["curves"] else []
+    found += [("measures", "Distances")] if context["charts"] else []
     found += [("classes", "Classes")] if context["class_tables"] else []
+    found += [("groups", "Groups")] if context["groups"] or context["transfer"] else []
     found += [("failures", "Failures")] if context["gallery"]["failures"] else []
     found += [("growth", "Growth")] if context["growth"] else []
     return [*found, ("environment", "Environment"), ("reproduce", "Reproduce"), ("limits", "Limits")]

@@ -17,7 +17,9 @@ from armour import records
 from armour.environment import Environment, collect
 from armour.errors import FormatError, InvalidArgument
 from armour.files import write_text
+from armour.report_evaluation import EvaluationSection
 from armour.report_sections import (
+    OPTIONAL,
     AttackSection,
     Check,
     FuzzSection,
@@ -36,6 +38,7 @@ __all__ = [
     "AttackSection",
     "Check",
     "Environment",
+    "EvaluationSection",
     "FuzzSection",
     "ModelInfo",
     "Provenance",
@@ -54,6 +57,7 @@ class Report:
     checks: results of diagnostics that ran the model; those that follow from the figures are added when
     shown.
     limits: what was not tested, beside what armour says by itself. clean: accuracy without any attack.
+    evaluation: how the first attack section, a worst case over several attacks, came about.
     """
 
     model: ModelInfo
@@ -65,6 +69,7 @@ class Report:
     provenance: Provenance = field(default_factory=Provenance)
     environment: Environment = field(default_factory=collect)
     title: str = "Robustness report"
+    evaluation: EvaluationSection | None = field(default=None, metadata=OPTIONAL)
     schema: Literal["armour-report/1"] = "armour-report/1"
 
     @property
@@ -92,8 +97,8 @@ class Report:
         return cls(model=model_info(model), fuzz=fuzz_section(result, model, **rest), **own)
 
     def merge(self, other: Report) -> Report:
-        """Both reports as one. InvalidArgument if they are of different models or both hold a fuzzing
-        campaign."""
+        """Both reports as one. InvalidArgument if they are of different models, or both hold a fuzzing
+        campaign or an evaluation."""
         if self.model.fingerprint != other.model.fingerprint:
             mine, theirs = (r.model.fingerprint[:12] or "an unknown one" for r in (self, other))
             raise InvalidArgument(
@@ -101,6 +106,10 @@ class Report:
             )
         if self.fuzz is not None and other.fuzz is not None:
             raise InvalidArgument("both reports hold a fuzzing campaign; keep them as two reports")
+        if other.evaluation is not None:
+            if self.evaluation is not None:
+                raise InvalidArgument("both reports hold an evaluation; keep them as two reports")
+            return other.merge(self)  # an evaluation is about the first attack section
         return dataclasses.replace(
             self,
             attacks=self.attacks + other.attacks,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armour.errors import InvalidArgument, NothingEvaluated
+from armour.errors import InvalidArgument, NothingEvaluated, UnsupportedError
 from armour.report_sections import (
     AttackSection,
     ClassRow,
@@ -32,7 +32,7 @@ def model_info(model: Model, name: str = "") -> ModelInfo:
     """What a report says about a model."""
     return ModelInfo(
         name=name or model.name,
-        fingerprint=model.fingerprint,
+        fingerprint=fingerprint(model),
         input_shape=tuple(int(side) for side in model.input_shape or ()),
         bounds=(float(model.bounds.low), float(model.bounds.high)),
         num_classes=int(model.num_classes or 0),
@@ -41,6 +41,14 @@ def model_info(model: Model, name: str = "") -> ModelInfo:
         can_grad=bool(model.can_grad),
         provenance=_provenance(model.provenance) | _prepared(model),
     )
+
+
+def fingerprint(model: Model) -> str:
+    """The model's fingerprint; "" for one that cannot be written down (it draws random numbers, say)."""
+    try:
+        return model.fingerprint
+    except UnsupportedError:
+        return ""
 
 
 def data_info(data: Dataset, selection: str = "") -> DataInfo:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 from armour.report import Report
+from armour.report_evaluation import EvaluationSection
 from armour.report_sections import AttackSection, Check, FuzzSection
 from armour.verdict import baseline_sentence, epsilon_text, norm_text, percent, score
 
@@ -45,7 +46,18 @@ def badges(report: Report) -> list[Badge]:
     if report.attacks and not any(section.adaptive for section in report.attacks):
         meaning = "No attack was adapted to this model: the figure is an upper bound on robustness (R20)."
         found.append(Badge("non-adaptive", meaning))
-    if report.attacks and len(report.attacks) == 1:
+    evaluation = report.evaluation
+    if evaluation is not None and evaluation.signs:
+        meaning = f"Figures may flatter the model: {'; '.join(evaluation.signs)}."
+        found.append(Badge("signs of gradient masking", meaning))
+    if evaluation is not None and not evaluation.complete:
+        n, planned = report.attacks[0].clean.n if report.attacks else 0, evaluation.planned
+        meaning = (
+            f"The time was over before all attacks were through ({n:,} of {planned:,} samples attacked)."
+        )
+        found.append(Badge("stopped early", meaning))
+    alone = len(report.attacks) == 1 and (evaluation is None or len(evaluation.steps) == 1)
+    if alone:
         found.append(
             Badge("one attack", "A set of different attacks, taken worst case per sample, may go lower.")
         )
@@ -68,7 +80,12 @@ def badges(report: Report) -> list[Badge]:
 
 def all_checks(report: Report) -> list[Check]:
     """The checks stored in the report and those its figures answer, by id."""
+    stored = {check.id for check in report.checks}
     derived = [check for section in report.attacks for check in _attack_checks(section)]
+    if report.evaluation is not None and report.attacks:
+        derived[0] = _threat_check(report.evaluation, report)
+    # What was measured says more than what the figures alone can.
+    derived = [check for check in derived if check.id not in stored or check.status in ("warning", "error")]
     if len(report.attacks) > 1:
         text = "Each attack is shown by itself; no worst case over attacks was taken per sample."
         derived.append(Check(id="R04", title="Worst case per sample", status="note", text=text))
@@ -88,7 +105,9 @@ def limits(report: Report) -> list[str]:
     found = list(report.limits)
     norms = sorted({norm_text(section.norm) for section in report.attacks})
     if report.attacks:
-        names = ", ".join(dict.fromkeys(section.name for section in report.attacks))
+        steps = [step.name for step in report.evaluation.steps] if report.evaluation else []
+        own = report.attacks[1:] if steps else report.attacks
+        names = ", ".join(dict.fromkeys([*steps, *(section.name for section in own)]))
         found.append(
             f"Attacks tried: {names}, in {' and '.join(norms)}. Other attacks may succeed where these fail."
         )
@@ -114,6 +133,15 @@ def limits(report: Report) -> list[str]:
     return found
 
 
+def _threat_check(evaluation: EvaluationSection, report: Report) -> Check:
+    threat, (low, high) = evaluation.threat, report.model.bounds
+    budgets = ", ".join(epsilon_text(epsilon) for epsilon in threat.epsilons[:12])
+    asked = f"; at most {threat.queries:,} queries a sample without gradients" if threat.queries else ""
+    text = f"{threat.knowledge}, {threat.goal}, {norm_text(threat.norm)} {budgets} in {low:g} to {high:g}"
+    known = norm_text(threat.norm) != threat.norm
+    return _check("R01", "Threat model stated", "ok" if known else "error", f"{text}{asked}.")
+
+
 def _check(number: str, title: str, status: Literal["ok", "note", "warning", "error"], text: str) -> Check:
     return Check(id=number, title=title, status=status, text=text)
 
@@ -123,8 +151,10 @@ def _attack_checks(section: AttackSection) -> list[Check]:
     access = (
         f"{section.access}, {norm_text(section.norm)}, epsilon {epsilon_text(first)} to {epsilon_text(last)}"
     )
+    known = norm_text(section.norm) != section.norm  # a norm that nobody knows is no threat model
+    text = f"{section.name}: {access}; {section.queries:,} queries."
     found = [
-        _check("R01", "Threat model stated", "ok", f"{section.name}: {access}; {section.queries:,} queries."),
+        _check("R01", "Threat model stated", "ok" if known else "error", text),
         _clean_check(section),
         _range_check(section),
         _check(

@@ -14,6 +14,8 @@ from armour import stats
 from armour.errors import InvalidArgument
 from armour.thumbnails import Picture
 
+# Left out of the file where nothing is said: files written before the field was there keep their hash.
+OPTIONAL = {"optional": True}
 LEVELS = ("V0", "V1", "V2", "V3", "V4")
 
 
@@ -261,12 +263,17 @@ class FuzzSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One rule of "do not fool yourself" (evaluation.md): id, what it asks, verdict, and why."""
+    """One rule of "do not fool yourself" (evaluation.md): id, what it asks, verdict, and why.
+
+    advice: what to do about it. sign: what it says about gradient masking, if it points to that.
+    """
 
     id: str
     title: str
     status: Literal["ok", "note", "warning", "error"]
     text: str
+    advice: str = field(default="", metadata=OPTIONAL)
+    sign: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Everything here follows from the report alone and is the same in HTML, Markdown 
 
 from __future__ import annotations
 
+from armour.report_evaluation import EvaluationSection
 from armour.report_sections import AttackSection, Campaign, FuzzSection, Rate
 
 _NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
@@ -61,6 +62,8 @@ def interval_text(rate: Rate) -> str:
 def attack_verdict(section: AttackSection) -> tuple[str, str]:
     """The headline figure, and what it holds for; together they are attack_sentence."""
     rate = section.robust[section.headline]
+    if section.norm.lower() not in _NORMS:
+        return "no robust accuracy is stated", "(the threat model is incomplete: no norm that is known)"
     what = f"{section.name}, {norm_text(section.norm)} {epsilon_text(section.epsilons[section.headline])}"
     return (
         f"robust accuracy <= {percent(rate.value)}",
@@ -71,6 +74,15 @@ def attack_verdict(section: AttackSection) -> tuple[str, str]:
 def attack_sentence(section: AttackSection) -> str:
     """`robust accuracy <= 47.2 % (PGD-40, Linf 0.1, n=1,000, 95 % CI 44.1-50.3)`."""
     return " ".join(attack_verdict(section))
+
+
+def masking_sentence(section: EvaluationSection) -> str:
+    """`Signs of gradient masking: ...`, `No sign of gradient masking`, or that nobody could look."""
+    if section.masking == "signs":
+        return f"Signs of gradient masking: {'; '.join(section.signs)}."
+    if section.masking == "none":
+        return "No sign of gradient masking."
+    return "Gradient masking was not examined: no gradients were there to look at."
 
 
 def fuzz_verdict(section: FuzzSection) -> tuple[str, str]:

@@ -64,7 +64,11 @@ class Search:
     that count them. curve: (g, n) as in Counted, of the first attack. The draws for a sample depend on its
     stream alone. stopped: time ran out. answers: how often the model, if it answers at random, is asked
     whether an input meets the criterion; more than half of the answers must say so.
+    nested: budgets are balls of one distance, so that what is broken within one is broken within each larger
+    one too; while it is True, samples that are broken so are not attacked again.
     """
+
+    nested = False
 
     def __init__(
         self,
@@ -129,9 +133,9 @@ class Search:
                     return
                 at = rows[first : first + size]
                 self.stopped = self._batch(attack, number, at, due[:, at], streams[at], clock)
-                self._emit(on_event, attacks, type(attack).__name__)
                 if after_batch is not None:
                     after_batch()
+                self._emit(on_event, attacks, type(attack).__name__)
 
     def _batch(
         self,
@@ -147,7 +151,10 @@ class Search:
         made = []
         for found in attack.search(self.model, part, goal, self.budgets, streams, due):
             adv = attack.repaired(self.model, part[found.at], found.adv, self.budgets[found.budget])
-            made.append((found, adv, self._met(goal[found.at], adv)))
+            met = self._met(goal[found.at], adv)
+            made.append((found, adv, met))
+            if self.nested:  # the attack looks at what is due when it comes to the next budget
+                due[np.array(self._larger(found.budget), int)[:, None], found.at[met]] = False
         # Nothing is kept before all budgets of the batch are through.
         for (k, place, _, spent, curve), adv, met in made:
             here = at[place]
@@ -163,6 +170,8 @@ class Search:
         for k in range(len(self.budgets)):
             here = at[due[k]]
             self.tried[k, here[self.success[k, here]] if stopped else here] = number + 1
+        if self.nested:
+            self.share(at)
         return stopped
 
     def _met(self, criterion: Criterion, x: F32) -> NDArray[np.bool_]:
@@ -171,6 +180,19 @@ class Search:
         for _ in range(self.answers - 1):
             votes += criterion(self.model.logits(x))
         return np.asarray(2 * votes > self.answers)
+
+    def share(self, at: NDArray[np.int64] | slice = slice(None)) -> None:
+        """Take what is broken within a budget for each larger one too, of these samples."""
+        for k in np.argsort(self.budgets, kind="stable"):
+            for j in self._larger(int(k)):
+                new = np.flatnonzero(self.success[k, at] & ~self.success[j, at])
+                rows = np.arange(len(self.x))[at][new]
+                for array in (self.adv, self.success, self.broken_by):
+                    array[j, rows] = array[k, rows]
+
+    def _larger(self, budget: int) -> list[int]:
+        """The budgets larger than this one."""
+        return [j for j, epsilon in enumerate(self.budgets) if epsilon > self.budgets[budget]]
 
     def _emit(self, on_event: OnEvent, attacks: Sequence[Attack], text: str) -> None:
         if on_event is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from armour import attacks, data
+from armour import attacks
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import (
@@ -25,14 +25,12 @@ from armour.cli.options import (
 )
 from armour.cli.progress import progress as showing
 from armour.cli.remote import MODEL, remote_options
+from armour.cli.samples import choose
 from armour.contract import Model
 from armour.data import Dataset
-from armour.errors import ArmourError, DataError, InvalidArgument, NothingEvaluated
-from armour.events import OnEvent
+from armour.errors import ArmourError, InvalidArgument
 from armour.files import atomic_write, check_writable
-from armour.rng import generator
 from armour.stats import wilson
-from armour.subset import stratified_order
 
 
 @click.command()
@@ -106,7 +104,8 @@ def attack(
     target = load_model(model, model_options, remote=remote, device=device)
     chosen.check_model(target)
     with showing(quiet, as_json) as on_event:
-        samples_at, chosen_data = choose(target, data, samples, seed, on_event)
+        picked = choose(target, data, samples, seed, on_event)
+        samples_at, chosen_data = picked.at, picked.samples
         if target.remote:
             _ = (
                 target.fingerprint
@@ -138,39 +137,6 @@ def build(name: str, settings: dict[str, Any]) -> Attack:
             options = ", ".join("--" + field.replace("_", "-") for field in known if field != "mask")
             raise InvalidArgument(f"{name} has no setting --{key.replace('_', '-')}; it has: {options}")
     return kind(**settings)
-
-
-def choose(
-    model: Model, source: str | None, limit: int, seed: int, on_event: OnEvent
-) -> tuple[np.ndarray, Dataset]:
-    """Indices and samples to attack; DataError if they do not fit, NothingEvaluated if there are none."""
-    recorded = model.provenance.get("data", {}).get("name")
-    source = source or recorded
-    if not source:
-        raise InvalidArgument(f"{model.name} records no data set; state one with --data")
-    train, test = data.load_split(source, bounds=model.bounds, on_event=on_event)
-    if source in data.names() or source == recorded:
-        samples = test
-    else:
-        samples = Dataset(
-            np.concatenate([train.x, test.x]),
-            np.concatenate([train.y, test.y]),
-            test.bounds,
-            test.name,
-            test.class_names,
-        )
-    if samples.x.shape[1:] == (1, *(model.input_shape or ())) and samples.x.ndim == 4:
-        # Read as grey images, which get a channel axis; this model takes arrays of two axes.
-        samples = replace(samples, x=samples.x[:, 0])
-    if not len(samples):
-        raise NothingEvaluated(f"{samples.name} has no samples to attack; choose other data with --data")
-    try:
-        model.check_input(samples.x[:1])
-        model.check_labels(samples.y, len(samples))
-    except InvalidArgument as error:
-        raise DataError(f"{samples.name} does not fit {model.name}: {error}") from error
-    at = stratified_order(samples.y, generator(seed))[:limit]
-    return at, samples[at]
 
 
 def keep(error: BaseException, output: Path | None, samples: Dataset, at: np.ndarray, model: Model) -> None:

@@ -12,7 +12,6 @@ import click
 from click.core import ParameterSource
 
 from armour.cli import fuzz_text
-from armour.cli.attack import choose
 from armour.cli.model_options import from_words, load_model, model_options, words
 from armour.cli.options import (
     DURATION,
@@ -25,6 +24,7 @@ from armour.cli.options import (
 )
 from armour.cli.progress import progress
 from armour.cli.remote import FLAGS, MODEL, remote_options, repeated
+from armour.cli.samples import choose
 from armour.contract import Model
 from armour.environment import cores
 from armour.errors import ArmourError, GateFailed, InvalidArgument
@@ -151,7 +151,8 @@ def fuzz(
     target = load_model(model, model_options, remote=remote, device=device)
     _check_place(folder)
     with progress(quiet, as_json) as on_event:
-        at, chosen = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
+        picked = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
+        at, chosen = picked.at, picked.samples
         source = {
             "model": model if isinstance(model, str) else os.path.relpath(model, folder.resolve().parent),
             "data": settings["data"] or chosen.name,

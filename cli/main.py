@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("armour.cli.model:info", "Show a model: network, shapes, bounds, provenance, hashes."),
     "convert": ("armour.cli.convert:convert", "Write a model or its weights in another format."),
     "attack": ("armour.cli.attack:attack", "Run one attack on a model."),
+    "evaluate": (
+        "armour.cli.evaluate:evaluate",
+        "Measure robust accuracy by several attacks, with checks of the evidence.",
+    ),
     "fuzz": ("armour.cli.fuzz:fuzz", "Search for failures with coverage-guided fuzzing."),
     "serve": (
         "armour.cli.serve:serve",

@@ -13,8 +13,8 @@ import armour
 
 PUBLIC = {
     "armour": """
-        ArmourError Bounds Dataset Model Preprocessing Report __version__ attacks criteria data
-        defenses errors export_onnx fuzz load privacy save tensor wrap
+        ArmourError Bounds Dataset Model Preprocessing Report Threat __version__ attacks criteria data
+        defenses errors evaluate export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
         APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur Bytes CTFGSM
@@ -36,6 +36,9 @@ PUBLIC = {
         AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError RangeNotStated DataError
         FormatError GateFailed Interrupted InvalidArgument NothingEvaluated RemoteError
         UnsoundEvidence UnsupportedError
+    """,
+    "armour.evaluation": """
+        PRESETS RULES evaluate sample_ids
     """,
     "armour.formats": """
         check_target load save

@@ -24,11 +24,14 @@ _IN_ARMOUR: dict[float, str] = {
         distances download estimator_model fields folders formats geometry hyperplanes idx model noise npz
         objective occlusion onnxruntime_model options outputs planned preprocessing projections regions stats
         subset summaries tables torch_model training training_state transforms weather
+        distances download estimator_model fields folders formats geometry idx model noise npz objective
+        occlusion onnxruntime_model options outputs planned preprocessing projections regions stats subset
+        summaries tables threat torch_model training training_state transforms weather
     """,
     # what is said about results
     4: """
-        environment markdown page_charts page_tables pages plots records render report report_build
-        report_checks report_fuzz report_sections selfcheck thumbnails verdict
+        environment markdown page_charts page_evaluation page_tables pages plots records render report
+        report_build report_checks report_evaluation report_fuzz report_sections selfcheck thumbnails verdict
     """,
 }
 RANKS: dict[str, float] = {
@@ -40,6 +43,7 @@ RANKS: dict[str, float] = {
     "armour.fuzz": 3,
     "armour.defenses": 3,
     "armour.privacy": 3,
+    "armour.evaluation": 4.5,
     "armour.cli": 5,
     "armour.__main__": 6,
     # The lazy facade names modules of all ranks; nothing below the command line may import it.
