@@ -50,9 +50,10 @@ class Context:
     x, y: samples and labels; aims: what the attacker wants of each. logits: (n, k) first answers; right: (n,)
     read right. budgets: rising; headline: the place of the verdict's. order: all places, drawn. probe: places
     of samples read right that the checks use. search: over the samples `attacked`, all read right; left_out:
-    of them, what no attack came to. trials: attacks that ran alone. curve: (k, m) what the first attack broke
-    by itself of those. nearest: the minimum-norm attack, if one was run. random: what R12 found. transferred:
-    which inputs fooled the surrogate that they were made on. inside: cost of units within the one at hand.
+    of them, what no attack came to. trials: attacks that ran alone. curve, asked: (k, m) what the first
+    attack broke by itself of those, and its questions. nearest: the minimum-norm attack, if one was run.
+    random: what R12 found. transferred: which inputs fooled the surrogate that they were made on. inside:
+    cost of units within the one at hand.
     """
 
     model: Model
@@ -78,6 +79,7 @@ class Context:
     search: Search | None = None
     curve: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
     nearest: str = ""
+    asked: Rows = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     random: bool = False
     transferred: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     trials: dict[str, Trial] = field(default_factory=dict)

@@ -141,7 +141,10 @@ class _Course:
         self.context, self.preset = context, preset
         self.started, self.before = time.monotonic(), 0.0
         if "time" in context.journal.units:
-            self.before = float(np.sum(context.journal.units["time"].get("before", 0.0)))
+            kept = context.journal.units["time"].get("before", np.zeros(()))
+            if kept.shape or kept.dtype.kind != "f":
+                raise FormatError(f"{context.journal.path} holds no time; delete it")
+            self.before = float(kept)
         self.deadline = None if seconds is None else self.started + seconds
         self.row_deadline = None if seconds is None else self.started + ROW_SHARE * seconds
         self.plan = Plan(context, on_event)
@@ -233,10 +236,14 @@ class _Course:
             context.journal.freeze()
 
     def _own_curve(self, search: Search) -> NDArray[np.bool_]:
-        kept = self.context.journal.once("curve", lambda: {"success": search.success.copy()})["success"]
-        if kept.shape != search.success.shape:
+        def copied() -> Arrays:
+            return {"success": search.success.copy(), "spent": search.spent.copy()}
+
+        kept = self.context.journal.once("curve", copied)
+        if kept["success"].shape != search.success.shape or kept["spent"].shape != search.success.shape:
             raise FormatError("the state of the evaluation does not fit its samples; delete it")
-        return kept.astype(bool)
+        self.context.asked = kept["spent"]
+        return kept["success"].astype(bool)
 
     def _restore(self, search: Search) -> NDArray[np.int64]:
         kept = self.context.journal.units.get("row")

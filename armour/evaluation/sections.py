@@ -259,7 +259,7 @@ def _query_curves(context: Context) -> tuple[QueryCurve, ...]:
         own = context.curve[k]
         trials = [
             Trial(
-                type(first).__name__, rows, context.epsilon, own, search.adv[k], np.zeros(0), search.spent[k]
+                type(first).__name__, rows, context.epsilon, own, search.adv[k], np.zeros(0), context.asked[k]
             )
         ]
     for trial in trials:

@@ -20,7 +20,7 @@ from armour.stats import wilson
 EPSILONS = {"linf": (0.02, 0.05, 0.12), "l2": (0.05, 0.15, 0.4), "l1": (0.1, 0.4, 1.2)}
 
 
-def problem(n: int = 80, seed: int = 1) -> tuple[linear.LinearModel, np.ndarray, np.ndarray]:
+def problem(n: int = 48, seed: int = 1) -> tuple[linear.LinearModel, np.ndarray, np.ndarray]:
     """A linear model, inputs, and labels of which an eighth are wrong."""
     model = linear.two_classes(seed=seed)
     x = linear.inputs(model, n, seed)
@@ -44,7 +44,7 @@ def test_robust_accuracy_is_what_the_closed_form_says(norm: Any) -> None:
     model, x, y = problem()
     budgets = EPSILONS[norm]
     threat = armour.Threat(norm=norm, epsilons=[budgets[1], budgets[0], budgets[2]])
-    report = evaluate(model, x, y, threat=threat, attacks=[PGD(norm=norm, steps=60, restarts=2)])
+    report = evaluate(model, x, y, threat=threat, attacks=[PGD(norm=norm, steps=40, restarts=2)])
     section = report.attacks[0]
     assert section.epsilons == budgets and section.headline == 1
     margins = linear.margin(model, x, y)
@@ -63,14 +63,14 @@ def test_robust_accuracy_is_what_the_closed_form_says(norm: Any) -> None:
 
 def test_every_rule_is_answered_and_the_report_comes_back_equal() -> None:
     model, x, y = problem()
-    report = evaluate(model, x, y, groups=["left"] * 30 + ["right"] * 50)
+    report = evaluate(model, x, y, groups=["left"] * 18 + ["right"] * 30)
     assert set(RULES) <= {check.id for check in report.checks}
     assert {"R01", "R02", "R04", "R17", "R18", "R19", "R20"} <= set(status(report))
     again = Report.from_json(report.to_json())
     assert again == report and again.sha256 == report.sha256
     section = report.evaluation
     assert section is not None
-    assert [(row.name, row.clean.n) for row in section.groups] == [("left", 30), ("right", 50)]
+    assert [(row.name, row.clean.n) for row in section.groups] == [("left", 18), ("right", 30)]
     for k, rate in enumerate(report.attacks[0].robust):
         assert sum(row.robust[k].k for row in section.groups) == rate.k
         assert section.outcomes.fate[k].count(".") == rate.k
@@ -91,7 +91,8 @@ def test_smallest_distances_are_never_below_the_exact_ones() -> None:
             assert distance == 0.0
         elif distance is not None:
             exact = margin / np.abs(model.weights[:, 0] - model.weights[:, 1]).sum()
-            assert distance >= exact * (1 - 1e-3) and distance <= EPSILONS["linf"][-1] * (1 + 1e-3)
+            assert distance >= exact * (1 - 1e-3)
+            assert (distance <= EPSILONS["linf"][-1] * (1 + 1e-3)) == (fate != ".")
 
 
 def test_later_attacks_see_survivors_only_and_what_is_broken_stays_broken() -> None:
@@ -183,7 +184,7 @@ def test_training_data_among_the_samples_are_an_error() -> None:
         ({"attacks": [PGD(norm="l2")]}, "expected attacks in linf"),
         ({"threat": "linf"}, "expected an armour.Threat"),
         ({"threat": armour.Threat(epsilons=8)}, "exceeds the span"),
-        ({"groups": ["a"]}, "expected the group of each of the 80 samples, got 1"),
+        ({"groups": ["a"]}, "expected the group of each of the 48 samples, got 1"),
         ({"seconds": 0}, "above 0"),
         ({"threat": armour.Threat(epsilons=0.1, knowledge="black-box")}, "PGD needs gradients"),
     ],

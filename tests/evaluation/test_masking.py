@@ -24,7 +24,7 @@ def network() -> armour.tensor.nn.Module:
 def evaluated(model: armour.Model, attacks: str = "pgd") -> Report:
     _, test = data.load_split("digits")
     threat = armour.Threat(epsilons=[study.EPSILON])
-    return armour.evaluate(model, test.x[:90], test.y[:90], threat=threat, attacks=attacks)
+    return armour.evaluate(model, test.x[:70], test.y[:70], threat=threat, attacks=attacks)
 
 
 def test_a_healthy_network_shows_no_sign() -> None:
