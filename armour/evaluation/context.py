@@ -173,7 +173,7 @@ class Context:
 
     def recall(self) -> None:
         """Trials of earlier runs, whose checks were not made again; in an order that is always the same."""
-        for unit in [*self.journal.units, *(self.journal.passing or ())]:
+        for unit in list(self.journal.all_units()):
             if unit.startswith("trial "):
                 self.kept(unit.removeprefix("trial "), dict)
         self.trials = dict(sorted(self.trials.items()))

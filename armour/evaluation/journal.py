@@ -49,13 +49,13 @@ class Journal:
             self.put(name, make())
         return self.units[name]
 
-    def freeze(self) -> None:
-        """Keep new units for this run alone: they come from a part of what a longer run will see."""
-        self.passing = {}
+    def freeze(self, units: dict[str, Arrays]) -> None:
+        """Keep these and new units for this run alone: they are of a part of what a longer run will see."""
+        self.passing = units
 
-    def all_units(self) -> list[Arrays]:
-        """Every unit of this run."""
-        return [*self.units.values(), *(self.passing or {}).values()]
+    def all_units(self) -> dict[str, Arrays]:
+        """Every unit of this run by name."""
+        return self.units | (self.passing or {})
 
     def put(self, name: str, arrays: Arrays) -> None:
         """Keep arrays under that name; the file is written now and then."""

@@ -207,7 +207,8 @@ class _Course:
                 now = context.model.counter.queries, context.model.counter.gradients
                 counts[number] += np.subtract(now, last)
                 last[:] = now
-                context.journal.put("row", self._arrays(search, counts))
+                if not search.stopped:  # half a batch is for this report alone
+                    context.journal.put("row", self._arrays(search, counts))
 
             search.nested = number > 0
             try:
@@ -231,9 +232,10 @@ class _Course:
                 self.complete = False
                 self._stopped(search, number)
                 break
-        context.journal.put("row", self._arrays(search, counts))
-        if not self.complete:
-            context.journal.freeze()
+        if self.complete:
+            context.journal.put("row", self._arrays(search, counts))
+        else:
+            context.journal.freeze({"row": self._arrays(search, counts)})
 
     def _own_curve(self, search: Search) -> NDArray[np.bool_]:
         def copied() -> Arrays:

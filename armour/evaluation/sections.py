@@ -53,8 +53,8 @@ def build(context: Context, extras: Extras, provenance: Provenance, title: str) 
     kept = np.setdiff1d(np.arange(len(context.x)), context.left_out)
     fate, distances = _fates(context, kept)
     steps = _steps(context, kept, extras)
-    counted = [unit["cost"] for unit in context.journal.all_units() if "cost" in unit]
-    row = context.journal.units["row"]["counts"]
+    counted = [unit["cost"] for unit in context.journal.all_units().values() if "cost" in unit]
+    row = context.journal.all_units()["row"]["counts"]
     queries, gradients = (int(sum(int(c[i]) for c in counted) + row[:, i].sum()) for i in (0, 1))
     data = extras.data or DataInfo(name="", n=0)
     classes = np.bincount(context.y[kept])
@@ -199,7 +199,7 @@ def _result(
 def _steps(context: Context, kept: Rows, extras: Extras) -> tuple[AttackStep, ...]:
     search = context.search
     assert search is not None
-    n, counts = len(kept), context.journal.units["row"]["counts"]
+    n, counts = len(kept), context.journal.all_units()["row"]["counts"]
     finished = np.setdiff1d(
         np.arange(len(context.attacked)), np.searchsorted(context.attacked, context.left_out)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,11 @@ def test_a_forged_state_is_one_line(tmp_path: Path) -> None:
 def test_time_that_is_over_leaves_a_report_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from armour.attacks import search
 
     clock = iter(np.arange(0.0, 1e6, 1.0).tolist())
     with monkeypatch.context() as patched:
         # A second passes between two looks.
-        patched.setattr(search.time, "monotonic", lambda: next(clock))
+        patched.setattr(time, "monotonic", lambda: next(clock))
         for seconds in range(20, 400, 5):
             state = tmp_path / f"{seconds}.npz"
             try:
