@@ -18,6 +18,7 @@ from armour.attacks.black_box import DecisionAttack as DecisionAttack
 from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
 from armour.attacks.bytes import Bytes as Bytes
+from armour.attacks.carlini_wagner import CarliniWagner as CarliniWagner
 from armour.attacks.corruptions import Blur as Blur
 from armour.attacks.corruptions import Contrast as Contrast
 from armour.attacks.corruptions import CorruptionAttack as CorruptionAttack
@@ -26,6 +27,7 @@ from armour.attacks.corruptions import SaltAndPepper as SaltAndPepper
 from armour.attacks.corruptions import UniformNoise as UniformNoise
 from armour.attacks.decision import WalkAttack as WalkAttack
 from armour.attacks.deepfool import DeepFool as DeepFool
+from armour.attacks.ead import EAD as EAD
 from armour.attacks.edits import Edits as Edits
 from armour.attacks.fab import FAB as FAB
 from armour.attacks.fab import FABT as FABT
@@ -38,6 +40,7 @@ from armour.attacks.image_maps import Diversity as Diversity
 from armour.attacks.image_maps import Smoothing as Smoothing
 from armour.attacks.image_patch import ImagePatch as ImagePatch
 from armour.attacks.jitter import Jitter as Jitter
+from armour.attacks.lbfgs import LBFGS as LBFGS
 from armour.attacks.least_likely import LeastLikely as LeastLikely
 from armour.attacks.mask import Mask as Mask
 from armour.attacks.mi_fgsm import CTFGSM as CTFGSM

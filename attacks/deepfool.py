@@ -73,7 +73,7 @@ class DeepFool(MinimizationAttack):
             if not left.size:
                 break
             adv[left] = self._crossed(model, adv[left], gap, normal, step)
-        adv[found] = retreat(model, criterion[found], x[found], adv[found], self.search_steps)
+        adv[found] = retreat(model, criterion[found], x[found], adv[found], self.search_steps, self.distance)
         return adv
 
     def _crossed(self, model: Model, adv: F32, gap: F64, normal: F32, step: int) -> F32:

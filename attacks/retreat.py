@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from armour.contract import Model
 from armour.criteria import Criterion
-from armour.regions import F32, column
+from armour.distances import Distance
+from armour.regions import F32
 
 # A logit's share below which it is no larger than another: in another batch both are rounded otherwise.
 TIE = 1e-5
@@ -32,8 +33,8 @@ def rounding(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(TIE * np.abs(logits).max(axis=1), np.float32)
 
 
-def retreat(model: Model, criterion: Criterion, x: F32, adv: F32, steps: int) -> F32:
-    """The point nearest to x (n, ...), of those tried on the way from `adv`, that meets the criterion.
+def retreat(model: Model, criterion: Criterion, x: F32, adv: F32, steps: int, distance: Distance) -> F32:
+    """The point nearest to x (n, ...), of those tried on the way of `distance`, that meets the criterion.
 
     Every adv must meet it surely. The way is halved `steps` times, at a query each.
     """
@@ -42,8 +43,7 @@ def retreat(model: Model, criterion: Criterion, x: F32, adv: F32, steps: int) ->
     low, high = np.minimum(x, adv), np.maximum(x, adv)
     for _ in range(steps if len(x) else 0):
         share = (short + far) / 2
-        tried = x + column(share.astype(np.float32), x.ndim) * (adv - x)
-        np.clip(tried, low, high, out=tried)
+        tried = np.clip(distance.toward(x, adv, share), low, high)
         met = surely(criterion, model.logits(tried))
         best[met] = tried[met]
         far[met], short[~met] = share[met], share[~met]

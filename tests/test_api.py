@@ -18,12 +18,12 @@ PUBLIC = {
     """,
     "armour.attacks": """
         APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur Bytes CTFGSM
-        Contrast CorruptionAttack DIFGSM DecisionAttack DeepFool Delta Diversity Edits FAB FABT
-        FGSM FixedBudgetAttack Flow GaussianNoise Genetic HopSkipJump ImagePatch Jitter
-        LeastLikely MIFGSM Mask MinimizationAttack Momentum MomentumAttack NES NIFGSM
+        CarliniWagner Contrast CorruptionAttack DIFGSM DecisionAttack DeepFool Delta Diversity EAD
+        Edits FAB FABT FGSM FixedBudgetAttack Flow GaussianNoise Genetic HopSkipJump ImagePatch
+        Jitter LBFGS LeastLikely MIFGSM Mask MinimizationAttack Momentum MomentumAttack NES NIFGSM
         Neighbours Noise OwnLimitsAttack OwnLimitsScoreAttack PGD PSO Patch RFGSM SIFGSM SPSA
-        SaltAndPepper ScoreAttack SimBA Smoothing Spatial SpatialPGD Square Starts TIFGSM
-        Transfer TransferMatrix UniformNoise Universal VMIFGSM VNIFGSM WalkAttack ZOO get names
+        SaltAndPepper ScoreAttack SimBA Smoothing Spatial SpatialPGD Square Starts TIFGSM Transfer
+        TransferMatrix UniformNoise Universal VMIFGSM VNIFGSM WalkAttack ZOO get names
         transfer_matrix
     """,
     "armour.criteria": """
