@@ -1,8 +1,12 @@
-"""PGD-40 on LeNet-5, 500 images, armour against Foolbox: same trained weights and steps.
+"""PGD-40 on LeNet-5, 500 images, armour against Foolbox; Square and AutoAttack against the authors' code.
+
+All on the same trained weights, with the same steps and queries.
 
 Two cases for each norm: a budget that breaks nearly nothing, so that every sample takes all its steps, and
 one that breaks many, where ours lets broken samples go. Foolbox runs on the PyTorch network with frozen
-parameters. The row's notes say which share of the samples each attack leaves standing.
+parameters. AutoAttack is the standard version on an adversarially trained LeNet-5, on few images and in one
+round, since the authors' code takes a second for each. The row's notes say which share of the samples each
+attack leaves standing.
 """
 
 from __future__ import annotations
@@ -22,11 +26,20 @@ from benchmarks.rows import Case, Options, Row, timed
 N = 500
 STEPS = 40
 ROUNDS = 3  # an attack takes seconds
+QUERIES = 1000
+# Images, and the budget, of comparisons with the authors' code.
+AUTHORS = {"square": (100, 0.12), "auto-attack": (50, 0.1)}
 BUDGETS = {"linf": (0.002, 0.1), "l2": (0.02, 1.0), "l1": (0.2, 8.0)}
 
 
 def run(options: Options) -> Iterator[Row]:
-    """Both budgets of each norm."""
+    """Both budgets of each norm; then the authors' attacks."""
+    yield from foolbox_rows(options)
+    yield from authors_rows(options)
+
+
+def foolbox_rows(options: Options) -> Iterator[Row]:
+    """PGD against Foolbox."""
     try:
         import foolbox  # noqa: F401
     except ImportError:
@@ -40,6 +53,68 @@ def run(options: Options) -> Iterator[Row]:
             case = Case("attacks", f"PGD-{STEPS} {norm}, epsilon {epsilon}", "lenet5", N, make)
             for row in timed(case, few):
                 yield dataclasses.replace(row, notes={"left": left})
+
+
+def authors_rows(options: Options) -> Iterator[Row]:
+    """Square and AutoAttack against the authors' code."""
+    try:
+        import pyautoattack  # noqa: F401
+    except ImportError:
+        print("skipped: pyautoattack is not installed here; `make parity` builds an environment that has it")
+        return
+    for name, (n, epsilon) in AUTHORS.items():
+        few = dataclasses.replace(options, rounds=1 if name == "auto-attack" else ROUNDS, seconds=0.0)
+        left: dict[str, float] = {}
+        make = lambda name=name, few=few, left=left: authors(name, few, left)  # noqa: E731
+        work = f"Square, {QUERIES} queries" if name == "square" else "AutoAttack standard"
+        for row in timed(Case("attacks", f"{work}, linf, epsilon {epsilon}", "lenet5", n, make), few):
+            yield dataclasses.replace(row, notes={"left": left})
+
+
+def authors(name: str, options: Options, left: dict[str, float]) -> list[Candidate]:
+    """The authors' code and armour on the same images; fills in the robust accuracy that each leaves."""
+    import torch
+    from pyautoattack import AutoAttack
+
+    from benchmarks import peers
+
+    n, epsilon = AUTHORS[name]
+    ours = trained.network("lenet5", 0.1)
+    module = peers.build("lenet5", (1, 28, 28), 10)
+    peers.load(module, {key: np.array(value) for key, value in ours.state_dict().items()})
+    x = trained.digits()[1].x[:n]
+    y = ours.predict(x)
+    x_torch, y_torch = torch.from_numpy(x), torch.from_numpy(y)
+    whole = name == "auto-attack"
+    theirs = AutoAttack(
+        module,
+        norm="Linf",
+        eps=epsilon,
+        seed=0,
+        version="standard" if whole else "custom",
+        attacks=None if whole else [name],
+    )
+    if not whole:
+        theirs.square.n_queries = QUERIES
+    attack = attacks.AutoAttack() if whole else attacks.Square(queries=QUERIES)
+
+    def peer() -> Any:
+        adv, _ = theirs.run_standard_evaluation(x_torch, y_torch, batch_size=n)
+        left["authors'"] = round(float((module(adv).argmax(1) == y_torch).float().mean()), 3)
+        return adv
+
+    def own(choice: str) -> Any:
+        result = attack.attack(ours, x, y, [epsilon])
+        left[f"armour, {choice}"] = round(float(result.robust_accuracy[0]), 3)
+        return result.success
+
+    return [
+        Candidate("pyautoattack", peer),
+        *(
+            Candidate(type(attack).__name__, lambda choice=choice: own(choice), choice, True, within(choice))
+            for choice in options.kernels
+        ),
+    ]
 
 
 def candidates(norm: str, epsilon: float, options: Options, left: dict[str, float]) -> list[Candidate]:
