@@ -41,7 +41,7 @@ class AutoAttack(FixedBudgetAttack):
     so. `components` and the result's `broken_by` tell which attack did what. Models with few classes have a
     shorter row (and the log says so): fewer targets; with 3 classes APGD on the logits' ratio in place of
     targeted APGD; with 2 on the margin in place of a ratio; one that gives no classes has APGD and Square.
-    FAB is left out under a mask, which it does not know. Needs gradients.
+    FAB is left out under a mask or on a grid, which it does not know. Needs gradients.
 
     version: "standard", "plus" or "rand". seconds: time after which to stop with what is known, as of the
     call (None: no limit); robust_accuracy is an upper bound still, and `finished` tells where the first of
@@ -69,7 +69,7 @@ class AutoAttack(FixedBudgetAttack):
         """The row of attacks for that model."""
         classes = model.num_classes if model.output_shape is None else None
         row = self._row(None if classes is None else int(classes))
-        if self.mask is not None:
+        if self.mask is not None or self.grid is not None:
             row = [attack for attack in row if not isinstance(attack, FAB)]
         if self.seconds is not None:
             row.insert(0, APGD(**self._common, steps=max(1, self.steps // _SOONER)))
@@ -89,7 +89,7 @@ class AutoAttack(FixedBudgetAttack):
 
     @property
     def _common(self) -> dict[str, Any]:
-        return {"norm": self.norm, "mask": self.mask}
+        return {"norm": self.norm, "mask": self.mask, "grid": self.grid}
 
     def _row(self, classes: int | None) -> list[Attack]:
         """The row for so many classes; None for a model that gives none."""

@@ -14,7 +14,7 @@ from armour.rng import Streams
 
 from .base import ATTACKS
 from .black_box import Asker, ScoreAttack
-from .estimation import inner, inside
+from .estimation import away, inner, inside
 from .layout import cells, planes
 
 
@@ -55,7 +55,7 @@ class Bandits(ScoreAttack):
         """As ScoreAttack.find."""
         region = self.region(asker.model, x, epsilon)
         cell, number = cells(planes(x.shape[1:]), self.tile)
-        away = np.float32(self.sigma * asker.model.bounds.span)
+        apart = np.float32(away(self.sigma, self.grid, asker.model.bounds))
         point, best = x.copy(), x.copy()
         value = np.full(len(x), -np.inf, np.float32)
         guess = np.zeros((len(x), number), np.float32)
@@ -63,12 +63,12 @@ class Bandits(ScoreAttack):
         left = np.arange(len(x))
         while left.size and int(asker.left(left[:1])[0]) >= 3:
             part = region[left]
-            low, high = inner(part, 2 * float(away))
+            low, high = inner(part, 2 * float(apart))
             change = rng[left].child(steps).normal((number,))
             # Two questions (m, 2, d) along the guess and the change, about one point.
             middle, prior = np.clip(rows(point[left]), low, high), self._prior(guess[left])
             sides = [prior + self.exploration * change, prior - self.exploration * change]
-            asked = np.stack([middle + away * _scaled(side)[:, cell] for side in sides], axis=1)
+            asked = np.stack([middle + apart * _scaled(side)[:, cell] for side in sides], axis=1)
             np.maximum(asked, rows(part.low)[:, None], out=asked)
             np.minimum(asked, rows(part.high)[:, None], out=asked)
             questions = asked.reshape(-1, *x.shape[1:])

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from armour.bounds import Bounds
-from armour.checks import describe, one_of
+from armour.checks import describe, one_of, positive
 from armour.contract import Model
 from armour.criteria import Criterion, Misclassified
 from armour.distances import Distance, Norm, distance, parse_epsilon
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
 from armour.events import OnEvent
+from armour.grid import Grid, OnGrid
 from armour.regions import F32, Region
 from armour.registry import Registry
 from armour.rng import Streams, by_content, generator
@@ -243,14 +244,19 @@ class Attack(ABC):
 class FixedBudgetAttack(Attack):
     """An attack that is given a budget; it runs once for each.
 
-    mask: booleans that broadcast to one input, True where it may change; None for everywhere.
+    mask: booleans that broadcast to one input, True where it may change; None for everywhere. grid: length of
+    the steps that values come in, from the lower bound on, such as 1 for whole numbers; inputs must lie on
+    the grid, results do, and the model is asked at its points alone. None for any number.
     """
 
     mask: Mask | None = None
+    grid: float | None = None
 
     def __post_init__(self) -> None:
         Attack.__post_init__(self)
         object.__setattr__(self, "mask", Mask.of(self.mask))
+        if self.grid is not None:
+            positive("grid", self.grid)
 
     @abstractmethod
     def run(self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams) -> F32:
@@ -262,7 +268,8 @@ class FixedBudgetAttack(Attack):
     def region(self, model: Model, x: F32, epsilon: float) -> Region:
         """Where the attack may go: within epsilon of x, inside the bounds, changed where the mask allows."""
         region = self.distance.region(x, epsilon, model.bounds)
-        return region if self.mask is None else region.masked(self.mask.like(x))
+        region = region if self.mask is None else region.masked(self.mask.like(x))
+        return region if self.grid is None else Grid(self.grid, model.bounds).region(region)
 
     def counted(
         self, model: Model, x: F32, criterion: Criterion, epsilon: float, *, rng: Streams
@@ -290,6 +297,10 @@ class FixedBudgetAttack(Attack):
         due: NDArray[np.bool_],
     ) -> Iterator[Found]:
         """As Attack.search."""
+        if self.grid is not None:
+            grid = Grid(self.grid, model.bounds)
+            grid.check(x)
+            model = OnGrid(model, grid)
         for k, epsilon in enumerate(budgets):
             at = np.flatnonzero(due[k])
             if not at.size:
@@ -304,10 +315,13 @@ class FixedBudgetAttack(Attack):
             yield Found(k, at, *self.counted(model, part, goal, epsilon, rng=rng[at]))
 
     def repaired(self, model: Model, x: F32, adv: F32, epsilon: float) -> F32:
-        """As Attack.repaired; what the mask forbids is undone too."""
+        """As Attack.repaired; what the mask forbids is undone too, and what is off the grid is rounded."""
         if self.mask is not None:
             adv = np.where(self.mask.like(x), adv, x)
-        return Attack.repaired(self, model, x, adv, epsilon)
+        adv = Attack.repaired(self, model, x, adv, epsilon)
+        return (
+            adv if self.grid is None else Grid(self.grid, model.bounds).fitted(x, adv, self.distance, epsilon)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

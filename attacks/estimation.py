@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from armour.bounds import Bounds
 from armour.criteria import Loss
 from armour.regions import F32, Region, rows
 from armour.rng import Streams
@@ -154,6 +155,11 @@ def estimate(
     weight = 2.0 if noise.variance is None else 2 * pairs * noise.variance
     total *= scale * np.float32(1 / weight)
     return Estimate(total.reshape(point.shape), found, met)
+
+
+def away(sigma: float, grid: float | None, bounds: Bounds) -> float:
+    """How far from a point to ask, in input units: on a grid one step at least, or answers do not differ."""
+    return max(sigma * bounds.span, grid or 0.0)
 
 
 class Mover(Protocol):

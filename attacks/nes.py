@@ -14,7 +14,7 @@ from armour.rng import Streams
 
 from .base import ATTACKS
 from .black_box import Asker, Rows, ScoreAttack
-from .estimation import Noise, climb
+from .estimation import Noise, away, climb
 
 # Steps without a larger objective after which a sample's steps are halved, and the least they come to.
 _PATIENCE, _LEAST = 5, 0.05
@@ -65,6 +65,6 @@ class NES(ScoreAttack):
             Noise.normal(rng, math.prod(x.shape[1:])),
             move,
             draws=self.draws,
-            sigma=self.sigma * asker.model.bounds.span,
+            sigma=away(self.sigma, self.grid, asker.model.bounds),
             loss=self.loss,
         )

@@ -16,7 +16,7 @@ from armour.rng import Streams
 
 from .base import ATTACKS
 from .black_box import Asker, Rows, ScoreAttack
-from .estimation import Adam, Noise, climb
+from .estimation import Adam, Noise, away, climb
 
 
 @ATTACKS.register("spsa")
@@ -62,6 +62,6 @@ class SPSA(ScoreAttack):
             Noise.signs(rng, math.prod(x.shape[1:])),
             move,
             draws=self.draws,
-            sigma=self.sigma * asker.model.bounds.span,
+            sigma=away(self.sigma, self.grid, asker.model.bounds),
             loss=self.loss,
         )

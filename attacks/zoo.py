@@ -16,7 +16,7 @@ from armour.rng import Streams
 
 from .base import ATTACKS
 from .black_box import Asker, Rows, ScoreAttack
-from .estimation import Adam, Noise, climb
+from .estimation import Adam, Noise, away, climb
 
 
 @ATTACKS.register("zoo")
@@ -66,6 +66,6 @@ class ZOO(ScoreAttack):
             Noise.coordinates(rng, size, width),
             move,
             draws=width,
-            sigma=self.sigma * asker.model.bounds.span,
+            sigma=away(self.sigma, self.grid, asker.model.bounds),
             loss=self.loss,
         )

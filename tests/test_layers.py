@@ -21,12 +21,9 @@ _IN_ARMOUR: dict[float, str] = {
     # models, data, norms, image functions, statistics
     1: """
         adapters archive black_box blur bounds compression contract criteria data datafiles datasets
-        distances download estimator_model fields folders formats geometry hyperplanes idx model noise npz
-        objective occlusion onnxruntime_model options outputs planned preprocessing projections regions stats
-        subset summaries tables torch_model training training_state transforms weather
-        distances download estimator_model fields folders formats geometry idx model noise npz objective
-        occlusion onnxruntime_model options outputs planned preprocessing projections regions stats subset
-        summaries tables threat torch_model training training_state transforms weather
+        distances download estimator_model fields folders formats geometry grid hyperplanes idx model noise
+        npz objective occlusion onnxruntime_model options outputs planned preprocessing projections regions
+        stats subset summaries tables threat torch_model training training_state transforms weather
     """,
     # what is said about results
     4: """

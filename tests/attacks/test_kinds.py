@@ -146,3 +146,27 @@ def test_an_attack_with_limits_of_its_own_refuses_a_budget(name, norm, model, x,
 def test_bad_masks(mask, message, model, x, y):
     with pytest.raises(InvalidArgument, match=message):
         get("pgd")(mask=mask).attack(model, x, y, 0.1)
+
+
+@fixed_budget
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, 255.0)])
+def test_results_lie_on_the_grid(name, norm, bounds):
+    """Steps of a sixteenth of the range; what the model was asked at is what comes back."""
+    from dataclasses import replace
+
+    net = linear.small_network(bounds)
+    step = bounds[1] / 16
+    x = (np.rint(linear.inputs(net, 16) / step) * step).astype(np.float32)
+    y = net.predict(x)
+    budget = {"linf": 2.5, "l2": 9.0, "l1": 30.0, "l0": 5.0 / step}[norm] * step
+    attack = replace(make(name, norm), grid=step)
+    result = attack.attack(net, x, y, budget)
+    steps = result.adv[0] / step
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    assert (contract.length(norm, x, result.adv[0]) <= budget * (1 + 1e-6)).all()
+    assert result.adv.min() >= bounds[0] and result.adv.max() <= bounds[1]
+    assert (result.success[0] == (net.predict(result.adv[0]) != y)).all()
+    moved = result.adv[0] != x
+    assert moved.any() and (np.abs(result.adv[0] - x)[moved] > step * 0.99).all()
+    with pytest.raises(InvalidArgument, match="on the grid"):
+        attack.attack(net, x * np.float32(0.9), y, budget)
