@@ -17,6 +17,7 @@ from armour.attacks.base import names as names
 from armour.attacks.black_box import DecisionAttack as DecisionAttack
 from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttack
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
+from armour.attacks.boundary import Boundary as Boundary
 from armour.attacks.bytes import Bytes as Bytes
 from armour.attacks.carlini_wagner import CarliniWagner as CarliniWagner
 from armour.attacks.corruptions import Blur as Blur
@@ -35,6 +36,7 @@ from armour.attacks.fgsm import FGSM as FGSM
 from armour.attacks.fgsm import RFGSM as RFGSM
 from armour.attacks.flow import Flow as Flow
 from armour.attacks.genetic import Genetic as Genetic
+from armour.attacks.geoda import GeoDA as GeoDA
 from armour.attacks.hop_skip_jump import HopSkipJump as HopSkipJump
 from armour.attacks.image_maps import Diversity as Diversity
 from armour.attacks.image_maps import Smoothing as Smoothing
@@ -59,8 +61,11 @@ from armour.attacks.noise import Noise as Noise
 from armour.attacks.patch import Patch as Patch
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD
+from armour.attacks.pointwise import Pointwise as Pointwise
 from armour.attacks.pso import PSO as PSO
+from armour.attacks.rays import RayS as RayS
 from armour.attacks.result import AttackResult as AttackResult
+from armour.attacks.sign_opt import SignOPT as SignOPT
 from armour.attacks.simba import SimBA as SimBA
 from armour.attacks.spatial import Spatial as Spatial
 from armour.attacks.spatial import SpatialPGD as SpatialPGD

@@ -38,7 +38,8 @@ class WalkAttack(DecisionAttack):
 
 _HALVINGS = 40  # more than float64 tells apart on any path
 _TRIES = 8  # starts that a sample asks about at once
-_LEVELS = (1.0, 0.5, 0.25)  # shares of the way from an input to noise
+# Shares of the way from an input to noise; half of the way to an inverted image is grey, the same for all.
+_LEVELS = (1.0, 0.6, 0.3)
 
 
 def begin(asker: LabelAsker, rng: Streams, starts: Starts | None) -> Rows:

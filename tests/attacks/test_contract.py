@@ -145,7 +145,7 @@ def test_other_bounds_give_the_scaled_result(name, norm, model, x, y):
         big = attack.run(scaled, x * 255, goal, rng=streams[:])
     assert big.min() >= 0 and big.max() <= 255
     # An answer that rounding turns, near the boundary, sends a search by labels another way for that sample.
-    same = 0.9 if isinstance(attack, DecisionAttack) else 0.99
+    same = 0.93 if isinstance(attack, DecisionAttack) else 0.99
     assert np.mean(np.abs(big / 255 - one) < 1e-4) > same
     assert np.mean(goal(model.logits(one)) == goal(scaled.logits(big))) > 0.95
 

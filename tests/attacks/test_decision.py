@@ -21,6 +21,12 @@ from armour.model import CallableModel
 NEAR: list[tuple[str, dict[str, Any], float, float]] = [
     ("hop-skip-jump", {"norm": "l2", "queries": 1000}, 1.03, 1.3),
     ("hop-skip-jump", {"norm": "linf", "queries": 1000}, 1.15, 1.6),
+    ("boundary", {"norm": "l2", "queries": 3000}, 1.05, 1.3),
+    ("geoda", {"norm": "l2", "queries": 1000}, 1.05, 1.3),
+    ("geoda", {"norm": "linf", "queries": 1000}, 1.1, 1.5),
+    ("geoda", {"norm": "l1", "queries": 1000}, 1.1, 2.0),
+    ("rays", {"norm": "linf", "queries": 1000}, 1.02, 1.1),
+    ("sign-opt", {"norm": "l2", "queries": 2000}, 1.05, 1.3),
 ]
 DECISION = [name for name, kind in attacks.ATTACKS.items() if issubclass(kind, attacks.DecisionAttack)]
 decision = pytest.mark.parametrize("name", DECISION)
@@ -144,6 +150,8 @@ def test_starts_of_the_class_asked_for(name: str) -> None:
     result = given.attack(model, x, goal)
     assert result.success.all() and (model.predict(result.adv[0]) == 2).all()
     assert (result.distance[0] <= given.distance.measure(x, np.repeat(start[1:2], 6, axis=0)) + 1e-6).all()
+    if name == "rays":
+        return  # it tries rays of its own if no start is of use
     useless = replace(attack, starts=x[:2]).attack(model, x, goal)
     assert not useless.success.any() and useless.adv[0].tobytes() == x.tobytes()
 
