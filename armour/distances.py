@@ -150,6 +150,10 @@ class Linf(Distance):
             self, x, epsilon, np.maximum(low, inward(x, -reach)), np.minimum(high, inward(x, reach))
         )
 
+    def nearest(self, delta: Array, low: Array, high: Array, epsilon: F64) -> Array:
+        reach = epsilon[:, None].astype(delta.dtype)
+        return np.clip(delta, np.maximum(low, -reach), np.minimum(high, reach))
+
     def shortest(self, gradient: Array, low: Array, high: Array, gain: Array) -> Array:
         return hyperplanes.shortest_linf(gradient, low, high, gain)
 

@@ -26,6 +26,8 @@ from armour.attacks.corruptions import CorruptionAttack as CorruptionAttack
 from armour.attacks.corruptions import GaussianNoise as GaussianNoise
 from armour.attacks.corruptions import SaltAndPepper as SaltAndPepper
 from armour.attacks.corruptions import UniformNoise as UniformNoise
+from armour.attacks.ddn import DDN as DDN
+from armour.attacks.ddn import FMN as FMN
 from armour.attacks.decision import WalkAttack as WalkAttack
 from armour.attacks.deepfool import DeepFool as DeepFool
 from armour.attacks.ead import EAD as EAD

@@ -15,15 +15,16 @@ from armour.contract import Model
 from armour.criteria import Criterion
 from armour.errors import UnsupportedError
 from armour.objective import Objective
-from armour.regions import F32, F64, Array, column, rows
+from armour.regions import F32, F64, column, rows
 from armour.rng import Streams
 from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack
 from .clock import time_is_up
-from .gradient import look, pull
-from .nearest import Nearest
+from .gradient import finite
+from .nearest import Nearest, as_point
+from .retreat import surely
 from .search import Found
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -100,8 +101,7 @@ class FAB(MinimizationAttack):
                     draws = rng[left].child(restart * goals.shape[1] + number)
                     start = self._start(model, start, nearest.distance[left], draws)
                 self._walk(model, nearest, criterion, goals[:, number], left, start, limit)
-        left = np.flatnonzero((nearest.distance > limit) & nearest.found())
-        draw_in(model, nearest, criterion, left, self.search_steps)
+        nearest.draw_in(model, criterion, np.flatnonzero(nearest.distance > limit), self.search_steps)
         return nearest.adv
 
     def _goals(self, logits: F32, criterion: Criterion) -> Rows:
@@ -137,7 +137,7 @@ class FAB(MinimizationAttack):
                 return
             goal, x = criterion[left], nearest.x[left]
             if step == self.steps:
-                nearest.offer(left, point, goal(model.logits(point)))
+                nearest.offer(left, point, surely(goal, model.logits(point)))
                 nearest.suggest(left, point)
                 return
             value, gradient, met = self._plane(model, point, goal, goals[left])
@@ -153,12 +153,14 @@ class FAB(MinimizationAttack):
     def _plane(self, model: Model, point: F32, criterion: Criterion, goals: Rows) -> Plane:
         """A value (m,) that is 0 on the nearest boundary and above 0 beyond it, its gradient, and `met`."""
         if not goals.shape[1]:
-            return pull(model, point, criterion, criterion.objective("margin"))
+            value, gradient, logits = model.gradient(point, criterion.objective("margin"))
+            return value, finite(gradient), surely(criterion, logits)
         best = np.full(len(point), np.inf)
         values, gradients = np.zeros(len(point), np.float32), np.zeros_like(point)
         for goal in goals.T:
             pairs = np.stack([goal, labels_of(criterion)], axis=1)
-            value, gradient, met = pull(model, point, criterion, Objective(gap, pairs))
+            value, gradient, logits = model.gradient(point, Objective(gap, pairs))
+            gradient, met = finite(gradient), surely(criterion, logits)
             if goals.shape[1] == 1:
                 return value, gradient, met
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -238,30 +240,3 @@ def labels_of(criterion: Criterion) -> Rows:
     if labels is None:
         raise UnsupportedError(f"{criterion} gives an attack no direction; combine it with Misclassified")
     return labels
-
-
-def as_point(values: Array, model: Model) -> F32:
-    """Values (n, ...) as an input: float32, inside the model's bounds."""
-    point: F32 = values.astype(np.float32, copy=False)
-    low, high = (np.float32(end) for end in model.bounds)
-    return np.minimum(np.maximum(point, low), high)
-
-
-def draw_in(model: Model, nearest: Nearest, criterion: Criterion, left: Rows, steps: int) -> None:
-    """Look for nearer ones on the lines from x, by false position on the margin; `steps` queries each."""
-    if not (left.size and steps):
-        return
-    x, goal = nearest.x[left], criterion[left]
-    objective, way = goal.objective("margin"), nearest.adv[left] - x
-    before, _ = look(model, x, goal, objective)
-    beyond, _ = look(model, nearest.adv[left], goal, objective)
-    low, high = np.zeros(len(left)), np.ones(len(left))
-    for _ in range(steps):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = before / (before - beyond)
-        t = low + (high - low) * np.clip(np.where(np.isfinite(share), share, 0.5), 0.05, 0.95)
-        point = as_point(x + way * column(t, x.ndim), model)
-        value, met = look(model, point, goal, objective)
-        nearest.offer(left, point, met)
-        high, beyond = np.where(met, t, high), np.where(met, value, beyond)
-        low, before = np.where(met, low, t), np.where(met, before, value)
