@@ -27,6 +27,7 @@ from .base import (
     check_epsilon,
 )
 from .black_box import Asker, ScoreAttack
+from .clock import time_is_up
 from .mi_fgsm import MIFGSM
 
 
@@ -108,7 +109,7 @@ class Transfer(ScoreAttack):
             better = met | (now > value[rows])
             best[rows[better]], value[rows[better]] = tried[fresh][better], now[better]
             left = np.setdiff1d(left, rows[met], assume_unique=True)
-            if not left.size:
+            if not left.size or time_is_up():
                 break
         return best
 

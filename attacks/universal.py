@@ -20,6 +20,7 @@ from armour.regions import F32, Region
 from armour.rng import Streams, by_content, generator
 
 from .base import ATTACKS, Epsilon, FixedBudgetAttack, check_epsilon
+from .clock import time_is_up
 from .deepfool import DeepFool
 from .fgsm import check_loss
 from .gradient import finite, look
@@ -147,7 +148,7 @@ class Universal(FixedBudgetAttack):
             score = float(met.mean()), float(np.nan_to_num(value.astype(np.float64)).mean())
             if score > best_score:
                 best, best_score = delta.copy(), score
-            if met.all():
+            if met.all() or time_is_up():
                 break
         found: F32 = best[0]
         return found

@@ -51,7 +51,7 @@ def answering(shape: tuple[int, ...]) -> Model:
 
 
 # A contract is kept at any length of the search: these make it short.
-SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "neighbours": 2, "scales": 2, "targets": 3}
+SHORT: dict[str, Any] = {"steps": 6, "restarts": 2, "queries": 60, "targets": 3}
 # Settings without which an attack cannot run here, or tells nothing, by its name.
 NEEDED: dict[str, dict[str, Any]] = {
     "auto-attack": {"steps": 3, "queries": 30},  # each of its four attacks
@@ -66,6 +66,9 @@ NEEDED: dict[str, dict[str, Any]] = {
         ),
         "steps": 3,
     },
+    "si-fgsm": {"scales": 2, "steps": 4},
+    "vmi-fgsm": {"neighbours": 2, "steps": 3},
+    "vni-fgsm": {"neighbours": 2, "steps": 3},
     "transfer": {"surrogate": Surrogate(), "using": attacks.MIFGSM(steps=3), "queries": 2},
     "carlini-wagner": {"search_steps": 2, "step_size": 0.2, "first_weight": 0.1},
     "ead": {"search_steps": 2, "step_size": 0.1, "first_weight": 1.0},
