@@ -309,3 +309,29 @@ def _free(gradient: Array, low: Array, high: Array) -> Array:
     least = np.float32(1e-6) * (high - low)  # rounding leaves a coordinate just short of its bound
     up, down = (gradient > 0) & (high > least), (gradient < 0) & (low < -least)
     return np.abs(gradient) * (up | down)
+
+
+def snr(x: Array, adv: Array) -> F64:
+    """Signal-to-noise ratio (n,) in decibels of perturbed signals (n, ...): 20 log10(|x|_2 / |adv - x|_2).
+
+    Infinity where nothing was changed, minus infinity where silence was.
+    """
+    signal, noise = l2.measure(np.zeros_like(x), x), l2.measure(x, adv)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: F64 = 20 * (np.log10(signal) - np.log10(noise))
+    ratio[noise == 0] = math.inf
+    return ratio
+
+
+def snr_epsilon(x: Array, decibels: float) -> F64:
+    """The l2 budget (n,) at which perturbed signals x (n, ...) have this signal-to-noise ratio in decibels.
+
+    One budget for all: the smallest of them. Raises InvalidArgument unless decibels is a finite number.
+    """
+    try:
+        ratio = float(decibels)
+    except (TypeError, ValueError):
+        ratio = math.nan
+    if not math.isfinite(ratio):
+        raise InvalidArgument(f"expected a number of decibels, got {describe('decibels', decibels)}")
+    return l2.measure(np.zeros_like(x), x) * 10 ** (-ratio / 20)
