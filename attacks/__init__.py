@@ -44,6 +44,7 @@ from armour.attacks.image_maps import Diversity as Diversity
 from armour.attacks.image_maps import Smoothing as Smoothing
 from armour.attacks.image_patch import ImagePatch as ImagePatch
 from armour.attacks.jitter import Jitter as Jitter
+from armour.attacks.jsma import JSMA as JSMA
 from armour.attacks.lbfgs import LBFGS as LBFGS
 from armour.attacks.least_likely import LeastLikely as LeastLikely
 from armour.attacks.mask import Mask as Mask
@@ -60,6 +61,7 @@ from armour.attacks.momentum import Momentum as Momentum
 from armour.attacks.momentum import Neighbours as Neighbours
 from armour.attacks.nes import NES as NES
 from armour.attacks.noise import Noise as Noise
+from armour.attacks.one_pixel import OnePixel as OnePixel
 from armour.attacks.patch import Patch as Patch
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD
@@ -69,6 +71,7 @@ from armour.attacks.rays import RayS as RayS
 from armour.attacks.result import AttackResult as AttackResult
 from armour.attacks.sign_opt import SignOPT as SignOPT
 from armour.attacks.simba import SimBA as SimBA
+from armour.attacks.sparsefool import SparseFool as SparseFool
 from armour.attacks.spatial import Spatial as Spatial
 from armour.attacks.spatial import SpatialPGD as SpatialPGD
 from armour.attacks.spsa import SPSA as SPSA

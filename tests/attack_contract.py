@@ -72,7 +72,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "transfer": {"surrogate": Surrogate(), "using": attacks.MIFGSM(steps=3), "queries": 2},
     "carlini-wagner": {"search_steps": 2, "step_size": 0.2, "first_weight": 0.1},
     "ead": {"search_steps": 2, "step_size": 0.1, "first_weight": 1.0},
+    "jsma": {"gamma": 0.4},
     "lbfgs": {"search_steps": 2, "first_weight": 0.1},
+    "one-pixel": {"pixels": 3, "population": 10},
     "spatial": {"angles": 5, "shifts": 3, "queries": 44},
 }
 # Minimum-norm attacks that leave a sample alone once it is within the smallest budget it is asked for.

@@ -17,13 +17,14 @@ PUBLIC = {
         defenses errors evaluate export_onnx fuzz load privacy save tensor wrap
     """,
     "armour.attacks": """
-        APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur Boundary Bytes CTFGSM
-        CarliniWagner Contrast CorruptionAttack DDN DIFGSM DecisionAttack DeepFool Delta Diversity EAD Edits
-        FAB FABT FGSM FMN FixedBudgetAttack Flow GaussianNoise Genetic GeoDA HopSkipJump ImagePatch Jitter
-        LBFGS LeastLikely MIFGSM Mask MinimizationAttack Momentum MomentumAttack NES NIFGSM Neighbours Noise
-        OwnLimitsAttack OwnLimitsScoreAttack PGD PSO Patch Pointwise RFGSM RayS SIFGSM SPSA SaltAndPepper
-        ScoreAttack SignOPT SimBA Smoothing Spatial SpatialPGD Square Starts TIFGSM Transfer TransferMatrix
-        UniformNoise Universal VMIFGSM VNIFGSM WalkAttack ZOO get names transfer_matrix
+        APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur Boundary Bytes
+        CTFGSM CarliniWagner Contrast CorruptionAttack DDN DIFGSM DecisionAttack DeepFool Delta
+        Diversity EAD Edits FAB FABT FGSM FMN FixedBudgetAttack Flow GaussianNoise Genetic GeoDA
+        HopSkipJump ImagePatch JSMA Jitter LBFGS LeastLikely MIFGSM Mask MinimizationAttack Momentum
+        MomentumAttack NES NIFGSM Neighbours Noise OnePixel OwnLimitsAttack OwnLimitsScoreAttack PGD
+        PSO Patch Pointwise RFGSM RayS SIFGSM SPSA SaltAndPepper ScoreAttack SignOPT SimBA Smoothing
+        SparseFool Spatial SpatialPGD Square Starts TIFGSM Transfer TransferMatrix UniformNoise
+        Universal VMIFGSM VNIFGSM WalkAttack ZOO get names transfer_matrix
     """,
     "armour.criteria": """
         And Confident Criterion Custom LOSSES Labels Loss Misclassified RELATIVE Targeted
