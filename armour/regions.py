@@ -111,7 +111,8 @@ class BoxRegion(Region):
     __slots__ = ()
 
     def project(self, adv: F32) -> F32:
-        return np.clip(adv, self.low, self.high, out=adv)
+        np.maximum(adv, self.low, out=adv)  # numpy.clip, five times as fast
+        return np.minimum(adv, self.high, out=adv)
 
     def step(self, adv: F32, gradient: F32, length: float | F64) -> F32:
         moved = np.sign(gradient)

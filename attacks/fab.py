@@ -101,7 +101,8 @@ class FAB(MinimizationAttack):
                     draws = rng[left].child(restart * goals.shape[1] + number)
                     start = self._start(model, start, nearest.distance[left], draws)
                 self._walk(model, nearest, criterion, goals[:, number], left, start, limit)
-        nearest.draw_in(model, criterion, np.flatnonzero(nearest.distance > limit), self.search_steps)
+        if not time_is_up():
+            nearest.draw_in(model, criterion, np.flatnonzero(nearest.distance > limit), self.search_steps)
         return nearest.adv
 
     def _goals(self, logits: F32, criterion: Criterion) -> Rows:
