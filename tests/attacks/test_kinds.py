@@ -59,6 +59,12 @@ def test_several_budgets_are_as_many_single_ones(name, norm, model, x, y):
     np.testing.assert_array_equal(result.epsilons, budgets)
     for k, budget in enumerate(budgets):
         single = make(name, norm).attack(model, x, y, budget, rng=2)
+        if len(result.components) > 1:
+            # A minimum-norm attack in a row runs once for all budgets: it may end nearer than for one.
+            broken = single.success[0]
+            assert (result.success[k] >= broken).all()
+            assert (result.distance[k][broken] <= single.distance[0][broken]).all()
+            continue
         np.testing.assert_array_equal(result.adv[k], single.adv[0])
         assert result.robust_accuracy[k] == single.robust_accuracy[0]
     np.testing.assert_array_equal(result.adv[1], x)
