@@ -12,6 +12,7 @@ import numpy as np
 
 from armour import attacks
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
+from armour.cli.attack_options import SettingType, known_settings, merged, read_mask, show_list
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import (
     EPSILON,
@@ -36,7 +37,21 @@ from armour.stats import wilson
 @click.command()
 @click.argument("model", type=MODEL, metavar="MODEL|URL")
 @click.option(
-    "--attack", "name", default="pgd", show_default=True, help=f"One of: {', '.join(attacks.names())}."
+    "--attack",
+    "name",
+    default="pgd",
+    show_default=True,
+    metavar="NAME",
+    help="Name of an attack: pgd, apgd-ce, auto-attack, ...; without gradients: square, hop-skip-jump, ... "
+    "--list shows all.",
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_list,
+    help="Show all attacks with their norms, what they need, and their papers, and end.",
 )
 @click.option(
     "--epsilon",
@@ -52,6 +67,21 @@ from armour.stats import wilson
 @click.option("--restarts", type=int, default=None, help="Runs from new random points.")
 @click.option("--queries", type=int, default=None, help="Most questions for each sample, without gradients.")
 @click.option("--loss", default=None, help="Loss to climb: cross-entropy, margin, dlr or jitter; pgd: kl.")
+@click.option(
+    "--set",
+    "more",
+    type=SettingType(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other setting of the attack. May be given several times.",
+)
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Where an input may change: booleans in .npy or .npz, or a picture (what is not black).",
+)
 @click.option(
     "-n",
     "--samples",
@@ -78,6 +108,8 @@ def attack(
     restarts: int | None,
     queries: int | None,
     loss: str | None,
+    more: tuple[tuple[str, Any], ...],
+    mask: Path | None,
     samples: int,
     data: str | None,
     model_options: dict[str, Any],
@@ -96,7 +128,9 @@ def attack(
     """
     settings = {"norm": norm, "steps": steps, "step_size": step_size, "restarts": restarts}
     settings |= {"queries": queries, "loss": loss}
-    chosen = build(name, {key: value for key, value in settings.items() if value is not None})
+    stated = {key: value for key, value in settings.items() if value is not None}
+    stated |= {} if mask is None else {"mask": read_mask(mask)}
+    chosen = build(name, merged(stated, more))
     if isinstance(chosen, FixedBudgetAttack) and not epsilons:
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
     if output is not None:
@@ -134,9 +168,12 @@ def build(name: str, settings: dict[str, Any]) -> Attack:
     known = [field.name for field in fields(kind)]
     for key in settings:
         if key not in known:
-            options = ", ".join("--" + field.replace("_", "-") for field in known if field != "mask")
+            options = ", ".join("--" + field.replace("_", "-") for field in known_settings(kind))
             raise InvalidArgument(f"{name} has no setting --{key.replace('_', '-')}; it has: {options}")
-    return kind(**settings)
+    try:
+        return kind(**settings)
+    except TypeError as error:  # --set can state what a setting cannot be
+        raise InvalidArgument(f"{name} cannot be made of these settings: {error}") from error
 
 
 def keep(error: BaseException, output: Path | None, samples: Dataset, at: np.ndarray, model: Model) -> None:

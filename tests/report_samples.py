@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from armour.environment import Environment
 from armour.report import Report
+from armour.report_evaluation import (
+    AttackStep,
+    DistanceCurve,
+    EvaluationSection,
+    GroupRow,
+    Outcomes,
+    QueryCurve,
+    ThreatInfo,
+    TransferRow,
+)
 from armour.report_sections import (
     AttackSection,
     Campaign,
+    Check,
     ClassRow,
     DataInfo,
     Example,
@@ -194,3 +207,60 @@ def report(**changes: object) -> Report:
         "environment": environment(),
     }
     return Report(**{**parts, **changes})  # type: ignore[arg-type]
+
+
+def evaluated() -> Report:
+    """A report of an evaluation, with everything in it that one can hold."""
+    section = attack_section()
+    n = 12
+    rates = tuple(section.robust)
+    step = AttackStep(
+        name="PGD-20",
+        config="PGD(norm='linf', steps=20)",
+        access="white-box",
+        given=(900,) * 5,
+        broken=(20, 100, 300, 700, 900),
+        left=rates,
+        queries=4_000,
+        gradients=3_000,
+    )
+    evaluation = EvaluationSection(
+        threat=ThreatInfo(norm="linf", epsilons=EPSILONS, knowledge="white-box", queries=5_000),
+        preset="standard",
+        steps=(step, replace(step, name="Square", access="black-box", complete=False)),
+        outcomes=Outcomes(
+            ids=tuple(f"{i:032x}" for i in range(n)),
+            fate=("x.01." * 2 + "..",) * 5,
+            distances=(0.0, None, 0.05) * 4,
+        ),
+        masking="signs",
+        signs=("the softmax is saturated for 98.0 % of the samples",),
+        groups=(GroupRow(name="left", clean=section.clean, robust=rates),),
+        queries=(
+            QueryCurve(
+                name="Square",
+                epsilon=0.1,
+                queries=(0, 10, 300),
+                broken=tuple(Rate.of(k, 50) for k in (0, 5, 20)),
+            ),
+        ),
+        distances=DistanceCurve(
+            name="FMN", n=50, found=40, median=0.08, edges=(0.0, 0.05, 0.1, 0.2), counts=(10, 20, 10)
+        ),
+        transfer=(TransferRow(source="mlp", epsilon=0.1, itself=Rate.of(40, 50), target=Rate.of(9, 50)),),
+        complete=False,
+        planned=2_000,
+        notes=("Time was over during Square.",),
+    )
+    checks = (
+        Check(
+            id="R10",
+            title="Gradients are there",
+            status="warning",
+            text="49 zero.",
+            advice="BPDA.",
+            sign="zero",
+        ),
+        Check(id="R05", title="Ends", status="error", text="Nothing breaks.", advice="Look."),
+    )
+    return replace(report(attacks=(section,)), evaluation=evaluation, checks=checks)

@@ -16,6 +16,8 @@ from armour.report import Report
 
 BASE = samples.report(attacks=(samples.attack_section(examples=1),), fuzz=samples.fuzz_section(2)).to_json()
 
+EVALUATED = samples.evaluated().to_json()
+
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -39,18 +41,30 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 PLACES = places(json.loads(BASE))
+MORE = [path for path in places(json.loads(EVALUATED)) if path[0] in ("evaluation", "checks")]
+
+Change = tuple[tuple[Any, ...], Any, str]
+
+
+def changes_of(where: list[tuple[Any, ...]]) -> st.SearchStrategy[list[Change]]:
+    how = st.sampled_from(["set", "set", "drop", "double"])
+    return st.lists(st.tuples(st.sampled_from(where), JUNK, how), min_size=1, max_size=3)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(PLACES), JUNK, st.sampled_from(["set", "set", "drop", "double"])),
-        min_size=1,
-        max_size=3,
-    )
-)
-def test_a_changed_report_is_refused_or_shown(changes: list[tuple[tuple[Any, ...], Any, str]]) -> None:
-    tree = json.loads(BASE)
+@given(changes_of(PLACES))
+def test_a_changed_report_is_refused_or_shown(changes: list[Change]) -> None:
+    refused_or_shown(BASE, changes)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes_of(MORE))
+def test_a_changed_evaluation_is_refused_or_shown(changes: list[Change]) -> None:
+    refused_or_shown(EVALUATED, changes)
+
+
+def refused_or_shown(text: str, changes: list[Change]) -> None:
+    tree = json.loads(text)
     del tree["sha256"]
     for path, value, how in changes:
         node = tree

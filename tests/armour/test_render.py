@@ -188,3 +188,33 @@ def test_text_has_the_contrast_of_wcag_aa(scheme: int) -> None:
     for line in ("s0", "s1", "s2", "s3"):
         high, low = sorted((luminance(colours[line]), luminance(colours["card"])), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 3, line
+
+
+def test_an_evaluation_is_shown_whole() -> None:
+    report = samples.evaluated()
+    page = check(html(report))
+    for words in (
+        "Signs of gradient masking: the softmax is saturated",
+        "Attack by attack",
+        "Square (cut short)",
+        "Smallest distances",
+        "Success over questions",
+        "left",
+        "fools this one",
+        "Time was over during Square.",
+        "stopped early",
+        "BPDA.",
+        "after PGD-20",
+    ):
+        assert words in page.words, words
+    order = " ".join(attrs["id"] for attrs in page.all("section"))
+    assert order.startswith("found trust attacks curve-0 measures classes groups")
+    text = report.to_markdown()
+    assert "Signs of gradient masking" in text and "Attack by attack" in text and "unsound evidence" in text
+
+
+def test_a_section_without_a_norm_states_no_figure() -> None:
+    report = samples.report()
+    blank = dataclasses.replace(report, attacks=(dataclasses.replace(report.attacks[0], norm=""),))
+    page = check(html(blank)).words
+    assert "No robust accuracy is stated" in page and "R01" in page

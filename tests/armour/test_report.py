@@ -158,3 +158,40 @@ def test_defaults_make_the_smallest_report() -> None:
     assert Report.from_json(report.to_json()) == report
     assert str(Path.home()) not in report.to_json()
     assert DataInfo(name="x", n=1).class_counts == ()
+
+
+def test_a_report_written_before_evaluations_keeps_its_hash() -> None:
+    text = samples.report().to_json()
+    assert '"evaluation"' not in text and '"advice"' not in text and '"sign"' not in text
+    report = samples.evaluated()
+    assert Report.from_json(report.to_json()) == report
+    plain = dataclasses.replace(report, evaluation=None, checks=())
+    assert plain.sha256 == samples.report(attacks=report.attacks).sha256
+
+
+def test_two_evaluations_are_two_reports() -> None:
+    report = samples.evaluated()
+    fuzzed = samples.report(attacks=())
+    alone = dataclasses.replace(report, fuzz=None)
+    assert fuzzed.merge(alone).evaluation == alone.merge(fuzzed).evaluation == report.evaluation
+    with pytest.raises(InvalidArgument, match="both reports hold an evaluation"):
+        alone.merge(alone)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"evaluation.outcomes.fate.0": "....?......."}, "expected one fate for each of 12 samples"),
+        ({"evaluation.outcomes.ids.0": "zz"}, "expected ids of samples"),
+        ({"evaluation.steps.0.given.0": -1}, "expected counts of an attack at or above 0"),
+        ({"evaluation.steps": []}, "expected at least one attack"),
+        ({"evaluation.signs": []}, "expected signs of masking where they are claimed"),
+        ({"evaluation.queries.0.queries": [0, 0, 1]}, "expected a query curve of rising counts"),
+        ({"evaluation.distances.counts": [100, 0, 0]}, "expected a histogram of at most 50 inputs"),
+        ({"evaluation.masking": "yes"}, "masking"),
+    ],
+)
+def test_a_hostile_evaluation_is_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        Report.from_json(edited(change, samples.evaluated()), "r.json")
+    assert message in str(caught.value) and "\n" not in str(caught.value)

