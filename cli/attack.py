@@ -128,7 +128,7 @@ def attack(
     """
     settings = {"norm": norm, "steps": steps, "step_size": step_size, "restarts": restarts}
     settings |= {"queries": queries, "loss": loss}
-    stated = {key: value for key, value in settings.items() if value is not None}
+    stated: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     stated |= {} if mask is None else {"mask": read_mask(mask)}
     chosen = build(name, merged(stated, more))
     if isinstance(chosen, FixedBudgetAttack) and not epsilons:
