@@ -113,7 +113,7 @@ def label(attack: Attack) -> str:
     loss = getattr(attack, "loss", None)
     name = short_name(str(attack))
     named = isinstance(loss, str) and attack.needs_gradient and loss != "cross-entropy"
-    return f"{name}, {loss}" if named else name
+    return f"{name}, {loss}" if named and str(loss) not in name.lower() else name
 
 
 def _short(epsilon: float) -> float:
