@@ -196,7 +196,7 @@ def main() -> None:
             )
     n = len(rows)
     print(f"\nfalse alarms on healthy networks      {interval(_count(rows, 'none'), n)}")
-    for name in PLANTS:
+    for name in PLANTS if arguments.planted else ():
         print(f"said of {name:<37} {interval(_count(rows, name), min(n, arguments.planted))}")
     for name in ("none", *PLANTS):
         words = Counter(t for row in rows for t in row["found"].get(name, {}).get("troubled", ()))
