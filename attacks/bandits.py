@@ -14,6 +14,7 @@ from armour.rng import Streams
 
 from .base import ATTACKS
 from .black_box import Asker, ScoreAttack
+from .clock import time_is_up
 from .estimation import away, inner, inside
 from .layout import cells, planes
 
@@ -61,7 +62,7 @@ class Bandits(ScoreAttack):
         guess = np.zeros((len(x), number), np.float32)
         square, steps = np.zeros(len(x), np.float64), 0
         left = np.arange(len(x))
-        while left.size and int(asker.left(left[:1])[0]) >= 3:
+        while left.size and not time_is_up() and int(asker.left(left[:1])[0]) >= 3:
             part = region[left]
             low, high = inner(part, 2 * float(apart))
             change = rng[left].child(steps).normal((number,))

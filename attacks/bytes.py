@@ -18,6 +18,7 @@ from armour.rng import Streams
 from . import edits as domain
 from .base import ATTACKS
 from .black_box import Asker, OwnLimitsScoreAttack, Rows
+from .clock import time_is_up
 from .edits import Edits, Places, Sequences
 from .mask import Mask
 
@@ -76,7 +77,7 @@ class Bytes(OwnLimitsScoreAttack):
         best, left = x.copy(), np.arange(n)
         top, met = asker.scores(left, x, self.loss)
         left, turn, former = left[~met & (sequences.choices.max(axis=1) > 0)], 0, _Former()
-        while left.size:
+        while left.size and not time_is_up():
             # All that are left have been asked about equally often.
             k = min(self.population, int(asker.left(left[:1])[0]))
             if k < 1:

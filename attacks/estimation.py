@@ -16,6 +16,7 @@ from armour.regions import F32, Region, rows
 from armour.rng import Streams
 
 from .black_box import Asker, Rows
+from .clock import time_is_up
 
 # Relative difference between two scores that rounding alone can make.
 ROUNDING = np.float32(4e-6)
@@ -190,7 +191,7 @@ def climb(
     value = np.full(len(best), -np.inf, np.float32)
     stalled = np.zeros(len(best), np.int64)
     left, step = np.arange(len(best)), 0
-    while left.size:
+    while left.size and not time_is_up():
         # All that are left have been asked about equally often.
         pairs = min(draws, (int(asker.left(left[:1])[0]) - 1) // 2)
         if pairs < 1:

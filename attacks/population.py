@@ -10,6 +10,7 @@ from armour.regions import F32, F64, Region
 from armour.rng import Streams
 
 from .black_box import Asker
+from .clock import time_is_up
 
 
 class Members:
@@ -32,8 +33,10 @@ class Members:
 
     @property
     def going(self) -> bool:
-        """Whether there is anything left to ask."""
-        return bool(len(self.left)) and int(self.asker.left(self.left[:1])[0]) > 0
+        """Whether there is anything left to ask, and time for it."""
+        if not len(self.left) or time_is_up():
+            return False
+        return int(self.asker.left(self.left[:1])[0]) > 0
 
     def regions(self, each: int | None = None) -> Region:
         """The region of each member, or of `each` members a sample: (m * each, ...)."""

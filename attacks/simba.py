@@ -16,6 +16,7 @@ from armour.rng import Streams
 
 from .base import ATTACKS
 from .black_box import Asker, Rows, ScoreAttack
+from .clock import time_is_up
 from .estimation import ROUNDING
 from .layout import planes
 
@@ -63,7 +64,7 @@ class SimBA(ScoreAttack):
         left = np.arange(len(x))
         value[left], met = asker.scores(left, best, self.loss)
         left = left[~met]
-        while left.size:
+        while left.size and not time_is_up():
             left = left[(asker.left(left) > 0) & (idle[left] < 2 * order.shape[1])]
             if not left.size:
                 break

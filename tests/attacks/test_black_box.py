@@ -155,3 +155,22 @@ def test_more_questions_are_never_worse() -> None:
             assert (value >= before - 1e-5).all(), kind
             assert value.mean() > before.mean() or queries == 20
             before = value
+
+
+@pytest.mark.parametrize("name", sorted({type(attack).__name__.lower() for attack, _ in SOLVERS}))
+def test_when_time_is_up_it_hands_back_what_it_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is asked between rounds: far fewer questions than the budget, and a result within it."""
+    from armour.attacks import bandits, estimation, population, simba
+
+    asked: list[int] = []
+
+    def up() -> bool:
+        asked.append(1)
+        return len(asked) > 4
+
+    for module in (bandits, estimation, population, simba):
+        monkeypatch.setattr(module, "time_is_up", up)
+    model = linear.small_network()
+    x = linear.inputs(model, 6)
+    result = attacks.get(name)(queries=4000).attack(model, x, model.predict(x), 1e-3)  # type: ignore[call-arg]
+    assert result.spent.max() < 400 and (result.distance <= 1e-3).all()
