@@ -6,7 +6,7 @@ Every function takes plain counts or one-dimensional samples and returns plain P
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -114,6 +114,31 @@ def a12_interval(
     tail = (1 - _confidence(confidence)) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return Effect(a12(first, second), float(low), float(high))
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float],
+    n: int,
+    confidence: float = 0.95,
+    *,
+    rng: int | np.random.Generator = 0,
+    resamples: int = 1000,
+) -> Effect:
+    """A statistic of n samples with its percentile bootstrap interval: samples are drawn with replacement.
+
+    statistic: a function of rows (n,), which may repeat. For what is no share of samples, such as a mean
+    average precision. Resamples for which it is nan are left out.
+    """
+    n, resamples = checks.count("n", n), checks.count("resamples", resamples)
+    tail = (1 - _confidence(confidence)) / 2
+    draws = generator(rng)
+    found = np.array([statistic(draws.integers(0, n, n)) for _ in range(resamples)])
+    value = float(statistic(np.arange(n)))
+    found = found[np.isfinite(found)]
+    if not found.size or not math.isfinite(value):
+        raise InvalidArgument("expected a statistic with a value for these samples, got nan")
+    low, high = np.quantile(found, [tail, 1 - tail])
+    return Effect(value, float(low), float(high))
 
 
 def mann_whitney(

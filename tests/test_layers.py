@@ -21,9 +21,10 @@ _IN_ARMOUR: dict[float, str] = {
     # models, data, norms, image functions, statistics
     1: """
         adapters archive black_box blur bounds compression contract criteria data datafiles datasets
-        distances download estimator_model fields folders formats geometry grid hyperplanes idx model noise
-        npz objective occlusion onnxruntime_model options outputs planned preprocessing projections regions
-        stats subset summaries tables threat torch_model training training_state transforms weather
+        dense_losses detection distances download estimator_model fields folders formats geometry
+        grid hyperplanes idx model noise npz objective occlusion onnxruntime_model options outputs
+        planned preprocessing projections regions stats subset summaries tables threat torch_model
+        training training_state transforms weather
     """,
     # what is said about results
     4: """
