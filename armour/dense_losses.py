@@ -29,7 +29,8 @@ def mask_loss(answers: Any, masks: Any) -> Tensor:
         )
     one = (labels[:, None] == np.arange(z.shape[1])[:, None, None]).astype(np.float32)
     known = np.maximum(one.sum(axis=(1, 2, 3)), 1)
-    return -(log_softmax(z, axis=1) * one).sum(axis=(1, 2, 3)) / known
+    loss: Tensor = -(log_softmax(z, axis=1) * one).sum(axis=(1, 2, 3)) / known
+    return loss
 
 
 def grid_cells(boxes: NDArray[Any], labels: NDArray[Any], cells: int, size: float) -> NDArray[np.float32]:
@@ -88,4 +89,5 @@ def grid_loss(answers: Any, cells: Any) -> Tensor:
     objects = (softplus(z[:, 0]) - z[:, 0] * there).sum(axis=(1, 2))
     apart = (z[:, 1:5] - place) * there[:, None]
     classes = -(log_softmax(z[:, 5:], axis=1) * one.astype(np.float32)).sum(axis=(1, 2, 3))
-    return (objects + classes + (apart * apart).sum(axis=(1, 2, 3)) * BOX) / number
+    loss: Tensor = (objects + classes + (apart * apart).sum(axis=(1, 2, 3)) * BOX) / number
+    return loss

@@ -31,7 +31,10 @@ def box_iou(a: Floats, b: Floats) -> NDArray[np.float64]:
     shared = np.maximum(sides, 0).prod(axis=-1)
     areas = [np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(axis=-1) for boxes in (a, b)]
     union = areas[0] + areas[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0))
+    out: NDArray[np.float64] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=(shared > 0) & (union > 0)
+    )
+    return out
 
 
 def suppressed(boxes: Floats, scores: Floats, labels: Ints, iou: float = 0.5) -> Ints:
@@ -124,7 +127,8 @@ def recall(
     """(n,) share of each image's objects that are found; nan for an image without any."""
     hits = matched(boxes, scores, labels, true_boxes, true_labels, iou).sum(axis=1)
     total = (true_labels >= 0).sum(axis=1)
-    return np.divide(hits, total, out=np.full(len(hits), np.nan), where=total > 0)
+    out: NDArray[np.float64] = np.divide(hits, total, out=np.full(len(hits), np.nan), where=total > 0)
+    return out
 
 
 def mean_iou(predicted: Ints, masks: Ints, num_classes: int) -> NDArray[np.float64]:
@@ -135,13 +139,17 @@ def mean_iou(predicted: Ints, masks: Ints, num_classes: int) -> NDArray[np.float
     shared, either = _overlaps(predicted, masks, num_classes)
     ratio = np.divide(shared, either, out=np.zeros(shared.shape), where=either > 0)
     seen = (either > 0).sum(axis=1)
-    return np.divide(ratio.sum(axis=1), seen, out=np.full(len(masks), np.nan), where=seen > 0)
+    out: NDArray[np.float64] = np.divide(
+        ratio.sum(axis=1), seen, out=np.full(len(masks), np.nan), where=seen > 0
+    )
+    return out
 
 
 def class_iou(predicted: Ints, masks: Ints, num_classes: int) -> NDArray[np.float64]:
     """(num_classes,) intersection over union of all pixels of all images; nan for a class in none."""
     shared, either = (counts.sum(axis=0) for counts in _overlaps(predicted, masks, num_classes))
-    return np.divide(shared, either, out=np.full(num_classes, np.nan), where=either > 0)
+    out: NDArray[np.float64] = np.divide(shared, either, out=np.full(num_classes, np.nan), where=either > 0)
+    return out
 
 
 def _overlaps(predicted: Ints, masks: Ints, num_classes: int) -> tuple[Ints, Ints]:
