@@ -1,4 +1,5 @@
-"""PGD-40 on LeNet-5, 500 images, armour against Foolbox; Square and AutoAttack against the authors' code.
+"""PGD-40 on LeNet-5, 500 images, armour against Foolbox; Square and AutoAttack against the authors' code;
+HopSkipJump against ART.
 
 All on the same trained weights, with the same steps and queries.
 
@@ -29,6 +30,8 @@ ROUNDS = 3  # an attack takes seconds
 QUERIES = 1000
 # Images, and the budget, of comparisons with the authors' code.
 AUTHORS = {"square": (100, 0.12), "auto-attack": (50, 0.1)}
+# Images, queries of each, and the turns in which ART asks about as many.
+LABELS = (20, 2400, 10)
 BUDGETS = {"linf": (0.002, 0.1), "l2": (0.02, 1.0), "l1": (0.2, 8.0)}
 
 
@@ -36,6 +39,70 @@ def run(options: Options) -> Iterator[Row]:
     """Both budgets of each norm; then the authors' attacks."""
     yield from foolbox_rows(options)
     yield from authors_rows(options)
+    yield from labels_rows(options)
+
+
+def labels_rows(options: Options) -> Iterator[Row]:
+    """HopSkipJump against ART; the notes say which median distance each comes to."""
+    try:
+        import art  # noqa: F401
+    except ImportError:
+        print("skipped: ART is not installed here; `make parity` builds an environment that has it")
+        return
+    few = dataclasses.replace(options, rounds=1, seconds=0.0)
+    n, queries, _ = LABELS
+    medians: dict[str, float] = {}
+    make = lambda: by_labels(few, medians)  # noqa: E731
+    for row in timed(Case("attacks", f"HopSkipJump l2, {queries} queries", "lenet5", n, make), few):
+        yield dataclasses.replace(row, notes={"median l2": medians})
+
+
+def by_labels(options: Options, medians: dict[str, float]) -> list[Candidate]:
+    """ART, which is given images of other classes to start from, and armour, which is not."""
+    import torch
+    from art.attacks.evasion import HopSkipJump
+    from art.estimators.classification import PyTorchClassifier
+
+    from benchmarks import peers
+
+    n, queries, turns = LABELS
+    ours = trained.network("lenet5")
+    module = peers.build("lenet5", (1, 28, 28), 10)
+    peers.load(module, {key: np.array(value) for key, value in ours.state_dict().items()})
+
+    class Floats(torch.nn.Module):
+        """ART asks in float64."""
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.float()
+
+    loss = torch.nn.CrossEntropyLoss()
+    module = torch.nn.Sequential(Floats(), module)
+    theirs = PyTorchClassifier(module, loss, (1, 28, 28), 10, clip_values=(0, 1), device_type="cpu")
+    pool = trained.digits()[1].x
+    x, labels = pool[:n], ours.predict(pool)
+    y = labels[:n]
+    starts = np.stack([pool[np.flatnonzero(labels != label)[i]] for i, label in enumerate(y)])
+    attack = attacks.HopSkipJump(queries=queries)
+
+    def peer() -> Any:
+        art = HopSkipJump(theirs, norm=2, max_iter=turns, verbose=False, batch_size=256)
+        adv = art.generate(x, y, x_adv_init=starts)
+        medians["ART"] = round(float(np.median(attack.distance.measure(x, adv))), 3)
+        return adv
+
+    def own(choice: str) -> Any:
+        result = attack.attack(ours, x, y)
+        medians[f"armour, {choice}"] = round(float(np.median(result.distance[0])), 3)
+        return result.success
+
+    return [
+        Candidate("ART", peer),
+        *(
+            Candidate("HopSkipJump", lambda choice=choice: own(choice), choice, True, within(choice))
+            for choice in options.kernels
+        ),
+    ]
 
 
 def foolbox_rows(options: Options) -> Iterator[Row]:
