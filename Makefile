@@ -17,7 +17,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-record parity conformance clients clients-bench clean
+.PHONY: help demo test lint format bench bench-record attack-study parity conformance clients clients-bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ MALLOC := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MA
 
 bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BENCH=activations: one subject)
 	$(FAIR) $(ONE_THREAD) $(MALLOC) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.suite $(BENCH) $(ARGS)
+
+attack-study: $(PARITY)/.stamp  ## what our attacks find beside what public ones find, on the same weights
+	$(FAIR) $(ONE_THREAD) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.attack_study $(ARGS)
 
 bench-record: $(PARITY)/.stamp  ## keep the newest full run of `make bench` in docs/benchmarks
 	PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.record
