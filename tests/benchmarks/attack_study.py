@@ -167,9 +167,9 @@ def _found(pair: Pair, name: str, **settings: Any) -> np.ndarray:
 
 
 def _per_image(pair: Pair, subject: str, attack: Any, peer: str, settings: dict[str, Any]) -> Line:
-    """Share of images, the largest of four budgets, that are broken there and not here, or here and not there.
+    """Share of images, the largest of four budgets, that are broken on one side and not on the other.
 
-    There is Foolbox in float64: in float32, the sign of a gradient that is nearly nothing is one of rounding.
+    The other side is Foolbox in float64: in float32, the sign of a gradient that is nearly nothing is one of rounding.
     How many images Foolbox in float32 sees otherwise than in float64 stands beside it.
     """
     exact = copy.deepcopy(pair.theirs).double()
@@ -197,12 +197,14 @@ def _line(pair: Pair, subject: str, ours: float, theirs: dict[str, float], rule:
     return Line(subject, pair.name, len(pair.x), ours, theirs, rule, bool(held))
 
 
-def pairs(n: int) -> Iterator[Pair]:
-    """The networks with their images."""
+def pairs(n: int, only: str | None = None) -> Iterator[Pair]:
+    """The networks with their images, or one of them."""
     x, y = mnist_networks.samples(n)
     for arch, epsilon in mnist_networks.SETTINGS:
-        ours = mnist_networks.network(arch, epsilon)
         name = f"{arch}-{epsilon:g}"
+        if only not in (None, name):
+            continue
+        ours = mnist_networks.network(arch, epsilon)
         yield Pair(name, ours, mnist_networks.peer(ours), x, y, EPSILONS[name])
 
 
@@ -224,9 +226,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *STUDIES], default=[])
     parser.add_argument("-n", type=int, default=500)
+    parser.add_argument("--network", choices=EPSILONS, default=None)
     options = parser.parse_args(arguments)
     lines = []
-    for pair in pairs(options.n):
+    for pair in pairs(options.n, options.network):
         for name in options.names or STUDIES:
             for line in STUDIES[name](pair):
                 lines.append(line)
