@@ -169,7 +169,8 @@ def _found(pair: Pair, name: str, **settings: Any) -> np.ndarray:
 def _per_image(pair: Pair, subject: str, attack: Any, peer: str, settings: dict[str, Any]) -> Line:
     """Share of images, the largest of four budgets, that are broken on one side and not on the other.
 
-    The other side is Foolbox in float64: in float32, the sign of a gradient that is nearly nothing is one of rounding.
+    The other side is Foolbox in float64: in float32, the sign of a gradient that is nearly nothing is one of
+    rounding.
     How many images Foolbox in float32 sees otherwise than in float64 stands beside it.
     """
     exact = copy.deepcopy(pair.theirs).double()
