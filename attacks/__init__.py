@@ -19,7 +19,7 @@ from armour.attacks.black_box import OwnLimitsScoreAttack as OwnLimitsScoreAttac
 from armour.attacks.black_box import ScoreAttack as ScoreAttack
 from armour.attacks.boundary import Boundary as Boundary
 from armour.attacks.bytes import Bytes as Bytes
-from armour.attacks.carlini_wagner import CarliniWagner as CarliniWagner
+from armour.attacks.carlini_wagner import CW as CW
 from armour.attacks.corruptions import Blur as Blur
 from armour.attacks.corruptions import Contrast as Contrast
 from armour.attacks.corruptions import CorruptionAttack as CorruptionAttack

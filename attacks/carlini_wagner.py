@@ -33,9 +33,9 @@ _FINE = 20
 _SEARCH = 10  # halvings of the way back
 
 
-@ATTACKS.register("carlini-wagner")
+@ATTACKS.register("cw")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarliniWagner(MinimizationAttack):
+class CW(MinimizationAttack):
     """Carlini and Wagner's attack: the smallest change whose logits are wrong, by Adam in tanh space.
 
     Minimises distance + c * max(confidence - margin, 0), where the margin is how far the logits are beyond
@@ -87,7 +87,7 @@ class _Search:
     best: (n, ...) the nearest success, or x; length: (n,) its distance, infinite without one.
     """
 
-    def __init__(self, attack: CarliniWagner, model: Model, x: F32, criterion: Criterion) -> None:
+    def __init__(self, attack: CW, model: Model, x: F32, criterion: Criterion) -> None:
         self.attack, self.model, self.x, self.criterion = attack, model, x, criterion
         self.best, self.length = x.copy(), np.full(len(x), np.inf)
         self.middle = np.float32((model.bounds.low + model.bounds.high) / 2)

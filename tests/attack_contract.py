@@ -70,7 +70,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "vmi-fgsm": {"neighbours": 2, "steps": 3},
     "vni-fgsm": {"neighbours": 2, "steps": 3},
     "transfer": {"surrogate": Surrogate(), "using": attacks.MIFGSM(steps=3), "queries": 2},
-    "carlini-wagner": {"search_steps": 2, "step_size": 0.2, "first_weight": 0.1},
+    "cw": {"search_steps": 2, "step_size": 0.2, "first_weight": 0.1},
     "ead": {"search_steps": 2, "step_size": 0.1, "first_weight": 1.0},
     "jsma": {"gamma": 0.4},
     "lbfgs": {"search_steps": 2, "first_weight": 0.1},

@@ -18,7 +18,7 @@ PUBLIC = {
     """,
     "armour.attacks": """
         APGD APGDDLR APGDT ATTACKS Attack AttackResult AutoAttack BIM Bandits Blur Boundary Bytes
-        CTFGSM CarliniWagner Contrast CorruptionAttack DDN DIFGSM DecisionAttack DeepFool Delta
+        CTFGSM CW Contrast CorruptionAttack DDN DIFGSM DecisionAttack DeepFool Delta
         Diversity EAD Edits FAB FABT FGSM FMN FixedBudgetAttack Flow GaussianNoise Genetic GeoDA
         HopSkipJump ImagePatch JSMA Jitter LBFGS LeastLikely MIFGSM Mask MinimizationAttack Momentum
         MomentumAttack NES NIFGSM Neighbours Noise OnePixel OwnLimitsAttack OwnLimitsScoreAttack PGD

@@ -22,7 +22,7 @@ def test_the_nearest_point_of_a_linear_model_in_a_box(norm: Norm) -> None:
     x = linear.inputs(model, 30, seed=3)
     y = model.predict(x)
     nearest = linear.nearest_in_box(model, x, y, norm)
-    result = attacks.CarliniWagner(norm=norm).attack(model, x, y)
+    result = attacks.CW(norm=norm).attack(model, x, y)
     assert result.success.all()
     assert (result.distance[0] >= nearest * (1 - 1e-6)).all()
     ratio = result.distance[0] / nearest
@@ -34,7 +34,7 @@ def test_the_nearest_of_several_boundaries() -> None:
     model, x, y = linear.several_classes()
     nearest = linear.nearest_boundary(model, x, y, "l2")
     # In bounds forty times as wide as the inputs.
-    result = attacks.CarliniWagner(step_size=0.002).attack(model, x, y)
+    result = attacks.CW(step_size=0.002).attack(model, x, y)
     assert result.success.all()
     assert np.median(result.distance[0] / nearest) < 1.02
 
@@ -42,8 +42,8 @@ def test_the_nearest_of_several_boundaries() -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_confidence_is_a_margin_in_logits(norm: Norm) -> None:
     model, x, y = linear.several_classes(seed=1)
-    plain = attacks.CarliniWagner(norm=norm, steps=60, search_steps=6, step_size=0.01)
-    sure = attacks.CarliniWagner(norm=norm, steps=60, search_steps=6, step_size=0.01, confidence=2.0)
+    plain = attacks.CW(norm=norm, steps=60, search_steps=6, step_size=0.01)
+    sure = attacks.CW(norm=norm, steps=60, search_steps=6, step_size=0.01, confidence=2.0)
     for attack, margin in ((plain, 0.0), (sure, 2.0)):
         result = attack.attack(model, x, y)
         z = model.logits(result.adv[0])
@@ -59,7 +59,7 @@ def test_the_confidence_is_a_margin_in_logits(norm: Norm) -> None:
 def test_no_digit_is_left_unbroken(norm: Norm) -> None:
     model, (_, test) = trained.network("mlp"), trained.digits()
     x, y = test.x[:40], test.y[:40]
-    result = attacks.CarliniWagner(norm=norm, steps=50).attack(model, x, y)
+    result = attacks.CW(norm=norm, steps=50).attack(model, x, y)
     assert result.success.all()
     near = attacks.DeepFool(norm=norm).attack(model, x, y)
     assert np.median(result.distance) <= 1.02 * np.median(near.distance)
@@ -67,9 +67,9 @@ def test_no_digit_is_left_unbroken(norm: Norm) -> None:
 
 def test_one_gradient_a_step() -> None:
     model, x, y = linear.several_classes(seed=2)
-    result = attacks.CarliniWagner(norm="linf", steps=7, search_steps=3).attack(model, x, y)
+    result = attacks.CW(norm="linf", steps=7, search_steps=3).attack(model, x, y)
     assert result.gradients == 7 * 3 * len(x)
-    assert attacks.CarliniWagner(steps=100, search_steps=3).attack(model, x, y).gradients < 300 * len(x)
+    assert attacks.CW(steps=100, search_steps=3).attack(model, x, y).gradients < 300 * len(x)
 
 
 def test_the_search_of_a_weight() -> None:
@@ -100,4 +100,4 @@ def test_a_tie_is_no_success(goal: type[criteria.Misclassified] | type[criteria.
 )
 def test_bad_settings(change: dict[str, int]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(change))):
-        attacks.CarliniWagner(**change)
+        attacks.CW(**change)

@@ -33,7 +33,7 @@ def test_changes_are_sparse() -> None:
     model, (_, test) = trained.network("mlp"), trained.digits()
     x, y = test.x[:30], test.y[:30]
     sparse = attacks.EAD(steps=50).attack(model, x, y)
-    dense = attacks.CarliniWagner(steps=50).attack(model, x, y)
+    dense = attacks.CW(steps=50).attack(model, x, y)
     assert sparse.success.all() and dense.success.all()
 
     def changed(result: attacks.AttackResult) -> np.ndarray:

@@ -81,7 +81,7 @@ def test_no_digit_is_left_unbroken_and_few_gradients_are_needed() -> None:
     model, (_, test) = trained.network("mlp"), trained.digits()
     x, y = test.x[:40], test.y[:40]
     result = attacks.LBFGS().attack(model, x, y)
-    cw = attacks.CarliniWagner(steps=100).attack(model, x, y)
+    cw = attacks.CW(steps=100).attack(model, x, y)
     assert result.success.all()
     assert np.median(result.distance) <= 1.03 * np.median(cw.distance)
     assert result.gradients < cw.gradients / 2

@@ -46,7 +46,7 @@ def report(name: str, arch: str, result: AttackResult, theirs: np.ndarray) -> No
 def test_carlini_wagner_and_lbfgs(case: tuple[ModuleModel, np.ndarray, np.ndarray]) -> None:
     ours, x, y = case
     theirs = peer(case, foolbox.attacks.L2CarliniWagnerAttack(steps=STEPS, stepsize=0.05), "l2")
-    for attack in (attacks.CarliniWagner(steps=STEPS), attacks.LBFGS(steps=STEPS)):
+    for attack in (attacks.CW(steps=STEPS), attacks.LBFGS(steps=STEPS)):
         result = attack.attack(ours, x, y)
         report(f"{type(attack).__name__} beside C&W", ours.name, result, theirs)
         assert result.success.all()
