@@ -237,3 +237,20 @@ def test_what_does_not_fit() -> None:
     for settings in ({"restarts": 0}, {"stride": -1}, {"loss": "x"}):
         with pytest.raises(InvalidArgument):
             attacks.ImagePatch(**settings)  # type: ignore[arg-type]
+
+
+def test_a_masked_pgd_of_the_whole_range_is_the_best_patch_at_its_place() -> None:
+    """On a linear model each value that the mask allows ends at the bound that its weight says."""
+    model, x = planar(), images(40)
+    y = model.predict(x)
+    allowed = np.zeros(SHAPE, bool)
+    allowed[:, 3:5, 6:8] = True
+    result = attacks.PGD(mask=allowed, steps=10, loss="margin").attack(model, x, y, 1.0)
+    slopes = linear.slope(model, y).reshape(-1, *SHAPE)
+    best = np.where(allowed, slopes > 0, x).astype(np.float32)
+    np.testing.assert_array_equal(result.success[0], linear.margin(model, best, y) < 0)
+    left = ~result.success[0]
+    # A weight next to nothing may not show in the float32 loss, by which the best iterate is chosen.
+    reached = linear.margin(model, result.adv[0], y)[left]
+    np.testing.assert_allclose(reached, linear.margin(model, best, y)[left], rtol=1e-4, atol=1e-4)
+    assert ((result.adv[0] != x) <= allowed).all() and 0 < left.sum() < 40
