@@ -47,7 +47,7 @@ class EAD(MinimizationAttack):
 
     norm: Norm = "l1"
     steps: int = 200
-    step_size: float = 0.003
+    step_size: float = 0.01
     search_steps: int = 9
     regularization: float = 0.01
     confidence: float = 0.0
