@@ -61,7 +61,11 @@ from armour.stats import wilson
     metavar="BUDGET",
     help="Largest distance from the input, in input units: 0.1 or 8/255. May be given several times.",
 )
-@click.option("--norm", default=None, help="Distance that limits the attack: linf, l2 or l1. Default: linf.")
+@click.option(
+    "--norm",
+    default=None,
+    help="Distance that limits or measures the attack; --list shows which it knows, its default first.",
+)
 @click.option("--steps", type=int, default=None, help="Steps of an iterative attack.")
 @click.option("--step-size", type=float, default=None, help="Length of a step, as a fraction of epsilon.")
 @click.option("--restarts", type=int, default=None, help="Runs from new random points.")

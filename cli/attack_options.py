@@ -67,7 +67,7 @@ def listing() -> str:
         # After what it raises: one inside the description of a setting is another paper.
         found = _PAPER.search(text.rpartition("Raises ")[2]) or _PAPER.search(text)
         paper = found[1] if found else "-"
-        rows.append((name, " ".join(kind.norms), needs(kind), _limit(kind), paper))
+        rows.append((name, " ".join(_norms(kind)), needs(kind), _limit(kind), paper))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]]) for row in rows]
     meaning = "nearest: looks for the smallest distance, and takes budgets too. A setting: --set NAME=VALUE."
@@ -79,6 +79,12 @@ def needs(kind: type[Attack]) -> str:
     if kind.needs_gradient:
         return "gradients"
     return "labels" if issubclass(kind, DecisionAttack) else "scores"
+
+
+def _norms(kind: type[Attack]) -> list[str]:
+    """The norms that it knows, its default first."""
+    default = next(str(field.default) for field in fields(kind) if field.name == "norm")
+    return [default, *(norm for norm in kind.norms if norm != default)]
 
 
 def _limit(kind: type[Attack]) -> str:
