@@ -20,6 +20,7 @@ from armour.tensor import losses
 from .base import ATTACKS, FixedBudgetAttack
 from .climb import climb
 from .fgsm import check_loss
+from .gradient import labels_of
 
 # The l1 search goes through wider balls first: times epsilon, and the share of the steps in each.
 _WIDER = ((3.0, 0.3), (2.0, 0.3))
@@ -143,9 +144,7 @@ class APGDT(FixedBudgetAttack):
         least = float(np.finfo(np.float32).min)
         key = -np.maximum(np.nan_to_num(logits, nan=least, neginf=least), least)
         # The label itself is last, whatever the others are.
-        if criterion.labels is None:
-            raise UnsupportedError(f"APGDT goes through classes, and {criterion} has no labels; use APGDCE")
-        np.put_along_axis(key, criterion.labels[:, None], np.inf, axis=1)
+        np.put_along_axis(key, labels_of(criterion)[:, None], np.inf, axis=1)
         return np.argsort(key, axis=1, kind="stable")[:, : min(self.targets, logits.shape[1] - 1)]
 
 

@@ -16,7 +16,7 @@ from armour.regions import F32, F64, column, rows
 from armour.rng import Streams
 
 from .base import ATTACKS, MinimizationAttack
-from .gradient import finite
+from .gradient import finite, labels_of
 from .retreat import retreat, surely
 from .weights import Weights
 
@@ -116,7 +116,7 @@ class EAD(MinimizationAttack):
 
 def margin_of(criterion: Criterion, logits: NDArray[np.float32]) -> F64:
     """(n,) how far logits (n, k) are beyond the boundary of the criterion's label; below 0 on this side."""
-    here, labels = np.arange(len(logits)), criterion.labels
+    here, labels = np.arange(len(logits)), labels_of(criterion)
     others = logits.astype(np.float64)
     own = others[here, labels]
     others[here, labels] = -np.inf

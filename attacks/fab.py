@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from armour.checks import count, fraction, positive
 from armour.contract import Model
 from armour.criteria import Criterion
-from armour.errors import UnsupportedError
 from armour.objective import Objective
 from armour.regions import F32, F64, column, rows
 from armour.rng import Streams
@@ -22,7 +21,7 @@ from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack
 from .clock import time_is_up
-from .gradient import finite
+from .gradient import finite, labels_of
 from .nearest import Nearest, as_point
 from .retreat import surely
 from .search import Found
@@ -233,11 +232,3 @@ def _wrong(logits: F32, criterion: Criterion) -> Rows:
     order = np.argsort(-logits, axis=1, kind="stable")
     wrong: Rows = order[order != labels_of(criterion)[:, None]].reshape(len(logits), -1)
     return wrong
-
-
-def labels_of(criterion: Criterion) -> Rows:
-    """The criterion's labels; the shared call has made sure that there are some."""
-    labels = criterion.labels
-    if labels is None:
-        raise UnsupportedError(f"{criterion} gives an attack no direction; combine it with Misclassified")
-    return labels

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from armour.contract import Model
 from armour.criteria import Criterion, Loss
+from armour.errors import UnsupportedError
 from armour.objective import Objective
 from armour.regions import F32, Region
 from armour.tensor.core import Tensor, no_grad
@@ -116,3 +117,14 @@ def look(
 def finite(gradient: F32) -> F32:
     """The gradient with 0 for NaN and the largest float for infinity; the same array if there are none."""
     return gradient if np.isfinite(gradient).all() else np.nan_to_num(gradient)
+
+
+def labels_of(criterion: Criterion) -> Rows:
+    """The criterion's labels (n,); UnsupportedError for one that has none, such as criteria.Custom."""
+    labels = criterion.labels
+    if labels is None:
+        raise UnsupportedError(
+            f"the attack goes through classes, and {criterion} has no labels; use one that climbs its loss, "
+            "such as pgd, apgd-ce or square, or combine it with Misclassified"
+        )
+    return labels

@@ -21,7 +21,7 @@ from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack
-from .gradient import finite
+from .gradient import finite, labels_of
 from .retreat import surely
 
 # Pairs are looked for among so many moves that are best for the target, against the others, and for both.
@@ -86,7 +86,7 @@ class JSMA(MinimizationAttack):
     def _slopes(self, model: Model, adv: F32, criterion: Criterion) -> tuple[NDArray[np.float32], F32, F32]:
         """Logits, and the gradients (m, d) of the target's logit and of the sum of the others'."""
         _, total, logits = model.gradient(adv, Objective(in_sum, np.zeros(len(adv), np.int64)))
-        labels = np.asarray(criterion.labels)
+        labels = labels_of(criterion)
         if criterion.direction >= 0:
             others = logits.copy()
             others[np.arange(len(adv)), labels] = -np.inf
