@@ -21,7 +21,7 @@ from armour.cli.main import COMMANDS, main
 README = (sources.ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (sources.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE = (sources.ROOT / "Makefile").read_text(encoding="utf-8")
-TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.M))
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_the_table_of_commands_is_the_table_of_commands() -> None:
 
 @pytest.mark.parametrize("text", [README, CONTRIBUTING, (sources.ROOT / ".ci" / "run").read_text("utf-8")])
 def test_make_targets_exist(text: str) -> None:
-    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.M)) <= TARGETS
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M)) <= TARGETS
 
 
 def test_ci_runs_what_the_readme_or_contributing_names() -> None:
