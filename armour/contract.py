@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -12,6 +11,7 @@ import numpy as np
 
 from armour import checks
 from armour.bounds import Bounds
+from armour.counter import Counter as Counter
 from armour.errors import InvalidArgument, UnsupportedError
 from armour.objective import Objective
 from armour.preprocessing import Preprocessing, joined
@@ -21,38 +21,6 @@ from armour.tensor.core import Tensor, backward_pass
 
 Loss: TypeAlias = Literal["cross_entropy", "margin", "dlr"]
 LossFn: TypeAlias = Callable[[Tensor], Tensor]
-
-
-class Counter:
-    """How often a model was asked, per sample: forward passes (queries) and backward passes (gradients)."""
-
-    __slots__ = ("_lock", "gradients", "queries")
-
-    def __init__(self) -> None:
-        self.queries = 0
-        self.gradients = 0
-        self._lock = threading.Lock()
-
-    def add(self, queries: int = 0, gradients: int = 0) -> None:
-        """Count; safe from several threads."""
-        with self._lock:
-            self.queries += queries
-            self.gradients += gradients
-
-    def reset(self) -> None:
-        """Start again from zero."""
-        with self._lock:
-            self.queries = self.gradients = 0
-
-    def __getstate__(self) -> tuple[int, int]:
-        return self.queries, self.gradients  # a lock belongs to its process
-
-    def __setstate__(self, state: tuple[int, int]) -> None:
-        self.queries, self.gradients = state
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"Counter(queries={self.queries}, gradients={self.gradients})"
 
 
 class Model(ABC):

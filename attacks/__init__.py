@@ -11,7 +11,6 @@ from armour.attacks.base import ATTACKS as ATTACKS
 from armour.attacks.base import Attack as Attack
 from armour.attacks.base import FixedBudgetAttack as FixedBudgetAttack
 from armour.attacks.base import MinimizationAttack as MinimizationAttack
-from armour.attacks.base import OwnLimitsAttack as OwnLimitsAttack
 from armour.attacks.base import get as get
 from armour.attacks.base import names as names
 from armour.attacks.black_box import DecisionAttack as DecisionAttack
@@ -62,6 +61,7 @@ from armour.attacks.momentum import Neighbours as Neighbours
 from armour.attacks.nes import NES as NES
 from armour.attacks.noise import Noise as Noise
 from armour.attacks.one_pixel import OnePixel as OnePixel
+from armour.attacks.own_limits import OwnLimitsAttack as OwnLimitsAttack
 from armour.attacks.patch import Patch as Patch
 from armour.attacks.pgd import BIM as BIM
 from armour.attacks.pgd import PGD as PGD

@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeAlias, final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ from armour.bounds import Bounds
 from armour.checks import describe, one_of, positive
 from armour.contract import Model
 from armour.criteria import Criterion, Misclassified
-from armour.distances import Distance, Norm, distance, parse_epsilon
+from armour.distances import Distance, Norm, distance
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
 from armour.events import OnEvent
 from armour.grid import Grid, OnGrid
@@ -29,13 +29,15 @@ from armour.regions import F32, Region
 from armour.registry import Registry
 from armour.rng import Streams, by_content, generator
 
+from .budgets import Epsilon, check_epsilons
 from .clock import moment_in, time_is_up
 from .mask import Mask
 from .result import AttackResult
 from .search import QUERY_GRID, Counted, Found, Search
 from .state import SearchState
 
-Epsilon: TypeAlias = float | str
+# What to try first where there are no gradients: by scores, and by labels.
+_FIRST_BLIND = ("square", "hop-skip-jump")
 
 ATTACKS: Registry[type[Attack]] = Registry("attack")
 
@@ -232,7 +234,8 @@ class Attack(ABC):
                 f"expected an armour model, got {describe('model', model)}; use armour.wrap(model)"
             )
         if self.needs_gradient and not model.can_grad:
-            others = [name for name, kind in ATTACKS.items() if not kind.needs_gradient]
+            others = [n for n, kind in ATTACKS.items() if not kind.needs_gradient and self.norm in kind.norms]
+            others.sort(key=lambda name: (name not in _FIRST_BLIND, name))
             blind = ", ".join([*others, "`armour fuzz`"])
             raise UnsupportedError(
                 f"{type(self).__name__} needs gradients, and {model.obstacle}; "
@@ -369,54 +372,6 @@ class MinimizationAttack(Attack):
                     None if spent is None else spent[at],
                     None if curve is None else curve[:, at],
                 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnLimitsAttack(MinimizationAttack):
-    """An attack that its own settings limit (angles, a patch, a file's spare bytes), not a distance.
-
-    The norm only measures what it did. epsilons must be None.
-    """
-
-    def search(
-        self,
-        model: Model,
-        x: F32,
-        criterion: Criterion,
-        budgets: tuple[float, ...],
-        rng: Streams,
-        due: NDArray[np.bool_],
-    ) -> Iterator[Found]:
-        """As Attack.search."""
-        if budgets != (math.inf,):
-            raise InvalidArgument(
-                f"expected no epsilons for {type(self).__name__}, which its own settings limit, got {budgets}"
-            )
-        yield from MinimizationAttack.search(self, model, x, criterion, budgets, rng, due)
-
-
-def check_epsilons(
-    epsilons: Epsilon | Sequence[Epsilon], distance: Distance, bounds: Bounds, size: int
-) -> tuple[float, ...]:
-    """Budgets (k,) as numbers, from one or several; InvalidArgument for none and as check_epsilon."""
-    several = not isinstance(epsilons, (str, float, int)) and np.ndim(epsilons) > 0
-    values: Any = epsilons if several else [epsilons]
-    if len(values) == 0:
-        raise InvalidArgument("expected at least one epsilon, got an empty list")
-    return tuple(check_epsilon(value, distance, bounds, size) for value in values)
-
-
-def check_epsilon(epsilon: Epsilon, distance: Distance, bounds: Bounds, size: int) -> float:
-    """The budget as a number; InvalidArgument if no two inputs of `size` values are that far apart."""
-    value = parse_epsilon(epsilon)
-    longest = distance.longest(size, bounds.span)
-    if value <= longest:
-        return value
-    what = f"exceeds the span of the model's bounds {tuple(bounds)}"
-    if distance.name != "linf":
-        what = f"exceeds {longest:g}, the largest {distance} distance of {size} values in {tuple(bounds)}"
-    hint = f"did you mean {value:g}/255?" if value / 255 <= longest else f"use a budget up to {longest:g}"
-    raise InvalidArgument(f"epsilon={value:g} {what}; {hint}")
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

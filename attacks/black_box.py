@@ -21,7 +21,8 @@ from armour.regions import F32, F64, Array
 from armour.rng import Streams
 from armour.tensor.core import Tensor, no_grad
 
-from .base import FixedBudgetAttack, MinimizationAttack, OwnLimitsAttack
+from .base import FixedBudgetAttack, MinimizationAttack
+from .own_limits import OwnLimitsAttack
 from .search import QUERY_GRID, Counted
 
 Rows = NDArray[np.int64]

@@ -14,9 +14,10 @@ from armour.geometry import warp, warp_slopes
 from armour.regions import F32
 from armour.rng import Streams
 
-from .base import ATTACKS, OwnLimitsAttack
+from .base import ATTACKS
 from .fgsm import check_loss
 from .gradient import finite
+from .own_limits import OwnLimitsAttack
 
 # Differences of neighbouring displacements below this, in pixels, count as their square: no bend at 0.
 _ROUND = np.float32(1e-3)

@@ -15,9 +15,10 @@ from armour.criteria import Criterion, Loss
 from armour.regions import F32
 from armour.rng import Streams
 
-from .base import ATTACKS, OwnLimitsAttack
+from .base import ATTACKS
 from .fgsm import check_loss
 from .gradient import look, pull
+from .own_limits import OwnLimitsAttack
 from .patch import Place, Shape, check_patch, side_of
 
 

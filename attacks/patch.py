@@ -16,8 +16,9 @@ from armour.geometry import warp
 from armour.regions import F32, F64
 from armour.rng import Streams, by_content, generator
 
-from .base import ATTACKS, OwnLimitsAttack
+from .base import ATTACKS
 from .gradient import finite, look
+from .own_limits import OwnLimitsAttack
 
 Shape: TypeAlias = Literal["square", "disc"]
 Place: TypeAlias = tuple[float, float]

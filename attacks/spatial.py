@@ -17,10 +17,11 @@ from armour.regions import F32
 from armour.rng import Streams
 from armour.tensor.core import Tensor, no_grad
 
-from .base import ATTACKS, OwnLimitsAttack
+from .base import ATTACKS
 from .black_box import Asker, OwnLimitsScoreAttack
 from .fgsm import check_loss
 from .gradient import finite
+from .own_limits import OwnLimitsAttack
 
 Fill: TypeAlias = Literal["low", "edge"]
 _DEGREE = np.float32(np.pi / 180)

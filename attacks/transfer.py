@@ -17,18 +17,12 @@ from armour.errors import InvalidArgument
 from armour.regions import F32, F64
 from armour.rng import Streams, by_content, generator
 
-from .base import (
-    ATTACKS,
-    Attack,
-    Epsilon,
-    FixedBudgetAttack,
-    MinimizationAttack,
-    OwnLimitsAttack,
-    check_epsilon,
-)
+from .base import ATTACKS, Attack, FixedBudgetAttack, MinimizationAttack
 from .black_box import Asker, ScoreAttack
+from .budgets import Epsilon, check_epsilon
 from .clock import time_is_up
 from .mi_fgsm import MIFGSM
+from .own_limits import OwnLimitsAttack
 
 
 @ATTACKS.register("transfer")

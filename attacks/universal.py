@@ -19,7 +19,8 @@ from armour.objective import Objective
 from armour.regions import F32, Region
 from armour.rng import Streams, by_content, generator
 
-from .base import ATTACKS, Epsilon, FixedBudgetAttack, check_epsilon
+from .base import ATTACKS, FixedBudgetAttack
+from .budgets import Epsilon, check_epsilon
 from .clock import time_is_up
 from .deepfool import DeepFool
 from .fgsm import check_loss

@@ -20,7 +20,7 @@ _IN_ARMOUR: dict[float, str] = {
     """,
     # models, data, norms, image functions, statistics
     1: """
-        adapters archive black_box blur bounds compression contract criteria data datafiles datasets
+        adapters archive black_box blur bounds compression contract counter criteria data datafiles datasets
         dense_losses detection distances download estimator_model fields folders formats geometry
         grid hyperplanes idx model noise npz objective occlusion onnxruntime_model options outputs
         planned preprocessing projections regions stats subset summaries tables threat torch_model

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from armour.attacks.base import check_epsilons
+from armour.attacks.budgets import check_epsilons
 from armour.attacks.search import Search
 from armour.attacks.state import key_of
 from armour.checks import describe, positive

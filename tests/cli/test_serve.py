@@ -61,7 +61,11 @@ def test_serving_attacking_and_fuzzing_from_the_command_line(
         assert said == {"url": url, "name": "net", "model": str(checkpoint), "private": True}
         attack = start("attack", url, "--attack", "pgd", "--epsilon", "0.1")
         _, errors = attack.communicate(timeout=60)
-        assert attack.returncode == 2 and "outputs alone: square" in errors and errors.count("\n") == 1
+        assert (
+            attack.returncode == 2
+            and "outputs alone: hop-skip-jump, square, " in errors
+            and errors.count("\n") == 1
+        )
         words = ("--attack", "square", "--queries", 20, "--epsilon", "0.2", "-n", 60, "--json")
         attack = start("attack", url, *words)
         output, errors = attack.communicate(timeout=60)
