@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from armour.checks import describe
 from armour.errors import InvalidArgument
 from armour.tensor.backend import to_device
-from armour.tensor.core import Tensor
+from armour.tensor.core import Tensor, no_grad
 
 # (logits Tensor (n, k), labels (n,), and what else belongs to each sample) -> Tensor (n,), row by row.
 Loss: TypeAlias = Callable[..., Tensor]
@@ -38,6 +38,11 @@ class Objective:
         """The objective for other labels and data."""
         value = self.function(logits, labels, *data)
         return value if self.direction > 0 else -value
+
+    def values(self, logits: NDArray[np.floating[Any]]) -> NDArray[Any]:
+        """The objective (n,) of logits (n, k) on the host: numbers alone, no warnings, nothing to go back."""
+        with no_grad(), np.errstate(all="ignore"):
+            return self(Tensor(logits)).numpy()
 
     def __getitem__(self, rows: Any) -> Objective:
         data = tuple(array[rows] for array in self.data)

@@ -361,17 +361,17 @@ class MinimizationAttack(Attack):
         due: NDArray[np.bool_],
     ) -> Iterator[Found]:
         """As Attack.search."""
-        adv, spent, curve = self.counted(model, x, criterion, rng=rng[:])
-        for k in range(len(budgets)):
-            at = np.flatnonzero(due[k])
-            if at.size:
-                yield Found(
-                    k,
-                    at,
-                    adv[at],
-                    None if spent is None else spent[at],
-                    None if curve is None else curve[:, at],
-                )
+        yield from by_budget(self.counted(model, x, criterion, rng=rng[:]), due)
+
+
+def by_budget(made: Counted, due: NDArray[np.bool_]) -> Iterator[Found]:
+    """One search's result for each budget, with the inputs that are due (k, n) in it."""
+    adv, spent, curve = made
+    for k, wanted in enumerate(due):
+        at = np.flatnonzero(wanted)
+        if at.size:
+            cost = None if spent is None else spent[at]
+            yield Found(k, at, adv[at], cost, None if curve is None else curve[:, at])
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

@@ -19,7 +19,6 @@ from armour.distances import Distance
 from armour.errors import ArmourError
 from armour.regions import F32, F64, Array
 from armour.rng import Streams
-from armour.tensor.core import Tensor, no_grad
 
 from .base import FixedBudgetAttack, MinimizationAttack
 from .own_limits import OwnLimitsAttack
@@ -49,8 +48,7 @@ class Asker:
         rows: (m,) the sample that each x (m, ...) is about.
         """
         logits, goal = self._logits(rows, x), self.criterion[rows]
-        with no_grad(), np.errstate(all="ignore"):
-            value = goal.objective(loss)(Tensor(logits)).numpy()
+        value = goal.objective(loss).values(logits)
         return np.where(np.isnan(value), np.float32(-np.inf), value), goal(logits)
 
     def met(self, rows: Rows, x: F32) -> NDArray[np.bool_]:

@@ -19,12 +19,12 @@ from armour.rng import Streams
 from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
 
-from .base import ATTACKS, MinimizationAttack
+from .base import ATTACKS, MinimizationAttack, by_budget
 from .clock import time_is_up
 from .gradient import finite, labels_of
 from .nearest import Nearest, as_point
 from .retreat import surely
-from .search import Found
+from .search import Counted, Found
 
 Rows: TypeAlias = NDArray[np.int64]
 Plane: TypeAlias = tuple[F32, F32, NDArray[np.bool_]]
@@ -81,10 +81,7 @@ class FAB(MinimizationAttack):
         """As Attack.search; a sample leaves once it is broken within the smallest budget it is due in."""
         limit = np.where(due, np.asarray(budgets)[:, None], np.inf).min(axis=0)
         adv = self._within(model, x, criterion, np.where(np.isfinite(limit), limit, 0), rng[:])
-        for k in range(len(budgets)):
-            at = np.flatnonzero(due[k])
-            if at.size:
-                yield Found(k, at, adv[at])
+        yield from by_budget(Counted(adv), due)
 
     def _within(self, model: Model, x: F32, criterion: Criterion, limit: F64, rng: Streams) -> F32:
         """The nearest inputs found; a sample leaves once its distance is at most its limit (n,)."""

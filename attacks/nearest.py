@@ -10,7 +10,6 @@ from armour.criteria import Criterion
 from armour.distances import Distance
 from armour.objective import Objective
 from armour.regions import F32, F64, Array, column, rows
-from armour.tensor.core import Tensor, no_grad
 
 from .retreat import surely
 
@@ -99,5 +98,4 @@ def as_point(values: Array, model: Model) -> F32:
 
 
 def _margin(logits: F32, objective: Objective) -> F64:
-    with no_grad(), np.errstate(all="ignore"):
-        return np.asarray(objective(Tensor(logits)).numpy(), np.float64)
+    return objective.values(logits).astype(np.float64)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from armour.attacks import Attack, FixedBudgetAttack
 from armour.attacks.gradient import finite
 from armour.contract import Model
-from armour.tensor.core import Tensor, no_grad
 from armour.verdict import epsilon_text, percent, plural
 
 from . import presets
@@ -238,8 +237,7 @@ def _paths(context: Context, rows: Rows) -> Arrays:
             value, gradient, logits = context.model.gradient(point, objective)
         else:
             logits = context.model.logits(point)
-            with no_grad(), np.errstate(all="ignore"):
-                value = objective(Tensor(logits)).numpy()
+            value = objective.values(logits)
         values.append(np.nan_to_num(value.astype(np.float64)))
         met.append(goal(logits))
         if step < STEPS:
