@@ -1,4 +1,4 @@
-"""`armour fuzz MODEL` and `armour corpus`: search for failures, show and replay what was found."""
+"""`armour fuzz MODEL`: search for failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from armour.cli import fuzz_text
-from armour.cli.model_options import from_words, load_model, model_options, words
+from armour.cli.corpus import noted
+from armour.cli.model_options import load_model, model_options, words
 from armour.cli.options import (
     DURATION,
     data_option,
@@ -29,11 +30,9 @@ from armour.contract import Model
 from armour.environment import cores
 from armour.errors import ArmourError, GateFailed, InvalidArgument
 from armour.files import writable_folder
-from armour.fuzz import Corpus, FuzzConfig, Fuzzer, FuzzResult
+from armour.fuzz import FuzzConfig, Fuzzer, FuzzResult
 from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
-from armour.fuzz.replay import model_path
-from armour.fuzz.replay import replay as replay_corpus
 from armour.fuzz.schedule import SCHEDULES
 from armour.report import Provenance, Report
 from armour.report_build import data_info
@@ -200,74 +199,6 @@ def fuzz(
         )
 
 
-@click.group()
-def corpus() -> None:
-    """Show or replay what fuzzing found."""
-
-
-@corpus.command(short_help="Counts: executions, failures by class, coverage.")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
-@json_option
-def stats(folder: Path, as_json: bool) -> None:
-    """Counts of the corpus in DIR: executions, failures by class, coverage."""
-    found = fuzz_text.corpus_stats(Corpus.read(folder))
-    if as_json:
-        print_json(found)
-    else:
-        click.echo(fuzz_text.stats_table(found))
-
-
-@corpus.command(short_help="Rebuild the failures and ask the model again.")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
-@click.option("--case", metavar="ID", default=None, help="Only the failure whose id begins so.")
-@click.option(
-    "--model",
-    "other",
-    type=MODEL,
-    metavar="MODEL|URL",
-    default=None,
-    help="Ask this model instead of the one that the corpus records.",
-)
-@click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if any failure still fails.")
-@model_options
-@device_option
-@remote_options
-@json_option
-@quiet_option
-def replay(
-    folder: Path,
-    case: str | None,
-    other: Path | str | None,
-    fail_on_finding: bool,
-    model_options: dict[str, Any],
-    device: str,
-    remote: dict[str, Any],
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Rebuild the failures in DIR from their recipes and ask the model again.
-
-    Exits with 0 whether or not they still fail, unless --fail-on-finding says otherwise.
-    """
-    found = Corpus.read(folder)
-    where = other or model_path(found)
-    if other is None:
-        model_options = _noted(found.manifest) | model_options
-    if isinstance(where, str):  # a server need not say its bounds; the corpus does
-        model_options = {"bounds": found.bounds} | model_options
-    model = load_model(where, model_options, remote=remote, device=device)
-    with progress(quiet, as_json) as on_event:
-        cases = replay_corpus(found, model, case, on_event)
-    changed = model.fingerprint != found.manifest["model"]["fingerprint"]
-    if as_json:
-        print_json(fuzz_text.replay_figures(cases, changed))
-    elif not quiet:
-        click.echo(fuzz_text.replay_table(cases, changed, model, single=case is not None))
-    failing = sum(one.fails for one in cases)
-    if fail_on_finding and failing:
-        raise GateFailed(f"{failing} of {len(cases)} failures in {folder} still fail")
-
-
 def default_folder(model: Path | str, resume: bool) -> Path:
     """MODEL-fuzz or the next free number; with resume the last one that is there."""
     stem = _UNSAFE.sub("-", model.rstrip("/").rpartition("/")[2]) if isinstance(model, str) else model.stem
@@ -307,12 +238,7 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
 
 def _stated_before(folder: Path) -> dict[str, Any]:
     """What was stated about the model when the corpus was started."""
-    return {} if is_empty(folder) else _noted(read_manifest(folder))
-
-
-def _noted(manifest: dict[str, Any]) -> dict[str, Any]:
-    source = manifest.get("source", {})
-    return from_words(source.get("model_options", []) if isinstance(source, dict) else [])
+    return {} if is_empty(folder) else noted(read_manifest(folder))
 
 
 def _resume(context: click.Context, model: Path | str, folder: Path) -> str:

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "armour.cli.serve:serve",
         "Serve a model over HTTP, by the Open Inference Protocol v2.",
     ),
-    "corpus": ("armour.cli.fuzz:corpus", "Show or replay what fuzzing found."),
+    "corpus": ("armour.cli.corpus:corpus", "Show or replay what fuzzing found."),
     "report": ("armour.cli.report:report", "Render a result file as a page."),
     "doctor": ("armour.cli.doctor:doctor", "Check this environment: BLAS, threads, extras, GPU, speed."),
 }
