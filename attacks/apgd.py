@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +105,8 @@ class APGDT(FixedBudgetAttack):
     Raises UnsupportedError if the model is a black box, or has fewer than 4 classes.
     Croce and Hein, 2020, https://arxiv.org/abs/2003.01690.
     """
+
+    through_classes: ClassVar[bool] = True
 
     steps: int = 100
     restarts: int = 1
@@ -207,6 +210,16 @@ def _ratio_classes(loss: str | Loss) -> int:
     return 3 if function is losses.dlr else 4 if function is losses.targeted_dlr else 0
 
 
+def few_classes(model: Model, loss: str | Loss) -> str:
+    """That the model has too few classes for the loss, as a clause about an attack; "" if it has enough."""
+    needed = _ratio_classes(loss)
+    if model.num_classes is None or model.num_classes >= needed:
+        return ""
+    return (
+        f"needs at least {needed} classes for its ratio of logits, and {model.name} has {model.num_classes}"
+    )
+
+
 def _loss(loss: str | Loss, criterion: Criterion) -> str | Loss:
     """The loss to climb: towards a class a ratio is no measure of the way."""
     return "margin" if _ratio_classes(loss) and criterion.direction < 0 else loss
@@ -220,10 +233,7 @@ def _check(steps: int, restarts: int, rho: float, eot: int) -> None:
 
 
 def _enough_classes(attack: FixedBudgetAttack, model: Model, loss: str | Loss) -> None:
-    needed = _ratio_classes(loss)
-    if model.num_classes is not None and model.num_classes < needed:
+    few = few_classes(model, loss)
+    if few:
         instead = "apgd-ce or apgd-dlr" if model.num_classes == 3 else "apgd-ce"
-        raise UnsupportedError(
-            f"{type(attack).__name__} needs at least {needed} classes for its ratio of logits, and "
-            f"{model.name} has {model.num_classes}; use {instead}"
-        )
+        raise UnsupportedError(f"{type(attack).__name__} {few}; use {instead}")

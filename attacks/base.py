@@ -31,6 +31,7 @@ from armour.rng import Streams, by_content, generator
 
 from .budgets import Epsilon, check_epsilons
 from .clock import moment_in, time_is_up
+from .gradient import labels_of
 from .mask import Mask
 from .result import AttackResult
 from .search import QUERY_GRID, Counted, Found, Search
@@ -59,13 +60,14 @@ class Attack(ABC):
     norm: the distance that limits or measures it, one of the class's `norms`.
     needs_gradient: it takes input gradients. together: it looks at all inputs of a call at once, so that what
     it finds for one depends on the others. keeps_curve: its results tell how near it was after how many
-    queries.
+    queries. through_classes: it goes by the labels' logits, so that the criterion must have labels.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2", "l1")
     needs_gradient: ClassVar[bool] = True
     together: ClassVar[bool] = False
     keeps_curve: ClassVar[bool] = False
+    through_classes: ClassVar[bool] = False
 
     norm: Norm = "linf"
 
@@ -103,9 +105,9 @@ class Attack(ABC):
         batch nor on its place. state: a file that keeps what is finished, batch by batch; the same call with
         the same file goes on from there, to the same result. An input that already meets the criterion is
         returned as it is, with success True. Raises InvalidArgument for inputs, labels or budgets that do not
-        fit the model, or a state of another attack; UnsupportedError if the model has no gradients and the
-        attack needs them. An error or Ctrl-C in the middle has the result of the batches before it as its
-        `partial`, with `finished` False for the rest.
+        fit the model, or a state of another attack; UnsupportedError if the attack needs gradients or
+        labels and there are none. An error or Ctrl-C in the middle has the result of the batches before it as
+        its `partial`, with `finished` False for the rest.
         """
         started, limit = time.perf_counter(), self._seconds()
         until = None if limit is None else moment_in(limit)
@@ -113,13 +115,15 @@ class Attack(ABC):
         x = model.check_input(np.asarray(x))
         criterion = self._criterion(model, y)
         criterion.check(len(x), model.num_classes)
+        if self.through_classes:
+            labels_of(criterion)
         budgets = self._budgets(epsilons, model.bounds, math.prod(x.shape[1:]))
         streams = by_content(generator(rng), x)
         queries, gradients = model.counter.queries, model.counter.gradients
 
         search = Search(model, x, criterion, budgets, streams, self._answers())
         criterion.check(len(x), model.num_classes)  # a wrapped function's number of classes is known only now
-        parts = self.components(model)
+        parts = self.components(model, criterion)
         kept = None if state is None else SearchState(state, search, parts)
 
         def spent() -> tuple[int, int, float]:
@@ -156,6 +160,7 @@ class Attack(ABC):
                 spent=search.spent,
                 broken_by=search.broken_by,
                 components=tuple(str(part) for part in parts),
+                left_out=self.left_out(model, criterion),
                 query_grid=QUERY_GRID if self.keeps_curve else None,
                 curve=search.curve if self.keeps_curve else None,
             )
@@ -190,9 +195,16 @@ class Attack(ABC):
             )
         return y if isinstance(y, Criterion) else Misclassified(y)
 
-    def components(self, model: Model) -> tuple[Attack, ...]:
-        """The attacks this one is made of for that model, in order; a simple attack is its own only one."""
+    def components(self, model: Model, criterion: Criterion | None = None) -> tuple[Attack, ...]:
+        """The attacks this one is made of for that model and criterion (None: one of labels), in order.
+
+        A simple attack is its own only one.
+        """
         return (self,)
+
+    def left_out(self, model: Model, criterion: Criterion | None = None) -> tuple[str, ...]:
+        """What it is made of elsewhere and not for that model and criterion, and why: one line for each."""
+        return ()
 
     def _seconds(self) -> float | None:
         """After how long to stop with what is there; None for an attack that runs to its end."""

@@ -44,6 +44,7 @@ class EAD(MinimizationAttack):
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("l2", "l1")
+    through_classes: ClassVar[bool] = True
 
     norm: Norm = "l1"
     steps: int = 200

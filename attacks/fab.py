@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class FAB(MinimizationAttack):
     Raises UnsupportedError if the model is a black box.
     Croce and Hein, 2020, https://arxiv.org/abs/1907.02044.
     """
+
+    through_classes: ClassVar[bool] = True
 
     steps: int = 100
     restarts: int = 1

@@ -47,6 +47,7 @@ class JSMA(MinimizationAttack):
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
+    through_classes: ClassVar[bool] = True
 
     norm: Norm = "l0"
     theta: float = 1.0

@@ -29,7 +29,8 @@ class AttackResult:
     queries that the search asked for each input by itself, 0 for attacks that use gradients; the first look
     at an input and the one that verifies it come on top.
     broken_by: (k, n) index into `components` of the attack that broke it, -1 where none did or none had to.
-    components: the attacks that ran, in order. seconds: wall time. attack: the attack with its settings.
+    components: the attacks that ran, in order. left_out: those of the row that this model or criterion does
+    not allow, and why, a line for each. seconds: wall time. attack: the attack with its settings.
     query_grid, curve: (g,) numbers of queries, and (g, n) the distance of the nearest success known when the
     search had asked so many about an input, infinity as long as there was none; None for attacks that do not
     look for the nearest by counted queries.
@@ -52,6 +53,7 @@ class AttackResult:
     spent: NDArray[np.int64]
     broken_by: NDArray[np.int16]
     components: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     query_grid: NDArray[np.int64] | None = None
     curve: F64 | None = None
 

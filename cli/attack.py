@@ -237,6 +237,7 @@ def summarise(result: AttackResult, model: Model, samples: Dataset, seed: int) -
         )
     return {
         "attack": result.attack,
+        "left_out": list(result.left_out),
         "norm": result.norm,
         "model": model.name,
         "fingerprint": model.fingerprint,
@@ -258,6 +259,7 @@ def table(summary: dict[str, Any]) -> str:
     between = f"{low:.2%} to {high:.2%}"
     lines = [
         summary["attack"],
+        *summary["left_out"],
         f"{summary['model']}, {summary['samples']:,} samples of {summary['data']}, seed {summary['seed']}",
         "",
         f"{'epsilon':>10}  {'accuracy':>10}  {'95 % interval':>18}  {'broken':>7}  {'median distance':>15}",

@@ -223,7 +223,7 @@ def _fitting(attack: Attack, threat: Threat, model: Model) -> None:
     if attack.norm != threat.norm:
         raise InvalidArgument(f"expected attacks in {threat.norm}, as the threat is, got {attack}")
     attack.check_model(model)
-    if threat.knowledge != "white-box" and attack.needs_gradient:
+    if threat.knowledge != "white-box" and any(part.needs_gradient for part in attack.components(model)):
         raise InvalidArgument(
             f"{name} needs gradients, and the threat is {threat.knowledge}; choose other attacks"
         )

@@ -110,6 +110,9 @@ def evaluate(
         ids=sample_ids(samples, labels),
         probes=PROBES.get(preset, 256),
     )
+    for attack in row:
+        said = attack.left_out(model, context.criterion())
+        notes += [f"Of {type(attack).__name__}, {line}." for line in said]
     context.journal = Journal(state, _key(context, names, preset, adaptive))
     course = _Course(context, preset, seconds, on_event)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +11,14 @@ import linear
 import numpy as np
 import pytest
 
-from armour import attacks
+from armour import attacks, criteria
 from armour.attacks import clock
 from armour.attacks.search import Search
 from armour.contract import LossFn
-from armour.errors import InvalidArgument, RemoteError
+from armour.errors import InvalidArgument, RemoteError, UnsupportedError
+from armour.model import CallableModel
 from armour.rng import by_content
+from armour.tensor import losses
 
 KINDS = {
     ("standard", "linf"): ["APGD", "APGDT", "FABT", "Square"],
@@ -67,6 +70,11 @@ def test_few_classes_have_a_shorter_row_and_it_is_said(caplog: pytest.LogCapture
         x = linear.inputs(model, 8)
         result = attacks.AutoAttack(steps=3, queries=5).attack(model, x, model.predict(x), 0.2)
         assert result.finished.all() and len(result.components) == 4
+        (said,) = result.left_out
+        assert said.startswith("APGDT was left out: it needs at least 4 classes")
+    plus = attacks.AutoAttack(version="plus").left_out(many(2))
+    assert [line.partition(" ")[0] for line in plus] == ["APGDDLR", "APGDT"]
+    assert attacks.AutoAttack().left_out(many()) == ()
 
 
 def test_the_worst_case_over_the_row_and_who_broke_what() -> None:
@@ -201,6 +209,73 @@ def test_a_mask_leaves_fab_out() -> None:
     mask[:5] = True
     attack = attacks.AutoAttack(mask=mask, steps=2, queries=5)
     assert [type(part).__name__ for part in attack.components(many())] == ["APGD", "APGDT", "Square"]
+    assert attack.left_out(many()) == ("FABT was left out: it knows no mask and no grid",)
+
+
+ROWS = {
+    ("standard", None): ["APGD", "Square"],
+    ("plus", None): ["APGD", "Square"],
+    ("rand", None): ["APGD"],
+    ("standard", 30.0): ["APGD", "APGD", "Square"],
+}
+OUT = {
+    ("standard", None): ["APGDT", "FABT"],
+    ("plus", None): ["APGDDLR", "FAB", "APGDT", "FABT"],
+    ("rand", None): ["APGDDLR"],
+    ("standard", 30.0): ["APGDT", "FABT"],
+}
+
+
+@pytest.mark.parametrize(("version", "seconds"), ROWS)
+def test_a_criterion_without_labels_has_what_climbs_its_loss(version: str, seconds: float | None) -> None:
+    """The row is what can be run, each as by itself; the rest is named with a reason."""
+    model = many()
+    x = linear.inputs(model, 20, seed=2)
+    y = model.predict(x)
+    goal = criteria.Custom(lambda z, k: z.argmax(axis=1) != k, losses.margin, data=(y,), name="wrong")
+    attack = attacks.AutoAttack(version=version, seconds=seconds, steps=4, queries=20)  # type: ignore[arg-type]
+    result = attack.attack(model, x, goal, 0.06, rng=1)
+    kinds = [line.partition("(")[0] for line in result.components]
+    assert kinds == ROWS[version, seconds] and result.finished.all()
+    assert [line.partition(" ")[0] for line in result.left_out] == OUT[version, seconds]
+    assert all("Custom('wrong') has no labels" in line and "\n" not in line for line in result.left_out)
+    assert 0 < result.success.mean() < 1
+    np.testing.assert_array_equal(result.success[0], model.predict(result.adv[0]) != y)
+    # By labels the same loss, in the same row, finds the same: nothing of the criterion was lost on the way.
+    same = [replace(part, loss="margin") for part in attack.components(model, goal)]  # type: ignore[call-arg]
+    streams = by_content(np.random.default_rng(1), x)
+    search = Search(model, x, criteria.Misclassified(y), (0.06,), streams, 20 if version == "rand" else 1)
+    search.run(same)
+    np.testing.assert_array_equal(search.adv, result.adv)
+
+
+def test_without_gradients_there_is_square_alone_and_rand_says_what_works() -> None:
+    known = many()
+    x = linear.inputs(known, 12, seed=2)
+    y = known.predict(x)
+    box = CallableModel(known.logits, input_shape=x.shape[1:], num_classes=10)
+    result = attacks.AutoAttack(queries=30, seconds=60).attack(box, x, y, 0.08, rng=1)
+    alone = attacks.Square(queries=30).attack(box, x, y, 0.08, rng=1)
+    assert result.components == alone.components and result.gradients == 0
+    np.testing.assert_array_equal(result.adv, alone.adv)
+    assert [line.partition(" ")[0] for line in result.left_out] == ["APGD", "APGD", "APGDT", "FABT"]
+    assert all("it needs gradients" in line for line in result.left_out)
+    with pytest.raises(UnsupportedError, match=r"needs gradients.*outputs alone: .*square") as one:
+        attacks.AutoAttack(version="rand").attack(box, x, y, 0.08)
+    assert "\n" not in str(one.value)
+
+
+@pytest.mark.parametrize("name", ["apgd-t", "fab", "fab-t", "ead", "jsma"])
+def test_what_goes_through_classes_says_so_before_it_asks(name: str) -> None:
+    model = many()
+    x = linear.inputs(model, 6)
+    goal = criteria.Custom(lambda z: z[:, 0] > 9, lambda z: z[:, 0])
+    attack = attacks.get(name)()
+    budget = 0.1 if isinstance(attack, attacks.FixedBudgetAttack) else None
+    before = model.counter.queries
+    with pytest.raises(UnsupportedError, match=r"goes through classes, and .* has no labels; use one that"):
+        attack.attack(model, x, goal, budget)
+    assert model.counter.queries == before
 
 
 def test_settings_are_checked() -> None:

@@ -198,6 +198,16 @@ def test_a_mask_keeps_the_rest_as_it_is(model: Path, tmp_path: Path) -> None:
     refused(attack(model, "--epsilon", 0.3, "--mask", tmp_path / "bad.png"), "cannot be read as a picture")
 
 
+def test_what_a_row_leaves_out_is_said(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.eye(8, dtype=bool)[None])
+    options = ("--attack", "auto-attack", "--steps", "2", "--queries", "5", "--mask", tmp_path / "mask.npy")
+    result = attack(model, *options, "--epsilon", "0.1", "-n", "20")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1] == "FABT was left out: it knows no mask and no grid"
+    shown = json.loads(attack(model, *options, "--epsilon", "0.1", "-n", "20", "--json").stdout)
+    assert shown["left_out"] == ["FABT was left out: it knows no mask and no grid"]
+
+
 def test_any_setting_can_be_stated(model: Path) -> None:
     result = attack(model, "--epsilon", 0.1, "-n", 20, "--set", "random-start=false", "--set", "steps=3")
     assert result.exit_code == 0, result.stderr
