@@ -9,13 +9,14 @@ import click
 
 from armour.cli import fuzz_text
 from armour.cli.model_options import from_words, load_model, model_options
-from armour.cli.options import device_option, json_option, print_json, quiet_option
+from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
 from armour.cli.progress import progress
 from armour.cli.remote import MODEL, remote_options
 from armour.errors import GateFailed
 from armour.fuzz import Corpus
 from armour.fuzz.replay import model_path
 from armour.fuzz.replay import replay as replay_corpus
+from armour.fuzz.selection import load_named
 
 
 @click.group()
@@ -47,6 +48,7 @@ def stats(folder: Path, as_json: bool) -> None:
     help="Ask this model instead of the one that the corpus records.",
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if any failure still fails.")
+@mutators_option("Plug-ins that the corpus was made with: +NAME loads one.")
 @model_options
 @device_option
 @remote_options
@@ -57,6 +59,7 @@ def replay(
     case: str | None,
     other: Path | str | None,
     fail_on_finding: bool,
+    mutators: str,
     model_options: dict[str, Any],
     device: str,
     remote: dict[str, Any],
@@ -67,6 +70,7 @@ def replay(
 
     Exits with 0 whether or not they still fail, unless --fail-on-finding says otherwise.
     """
+    load_named(mutators)
     found = Corpus.read(folder)
     where = other or model_path(found)
     if other is None:

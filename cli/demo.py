@@ -26,7 +26,7 @@ from armour.errors import Interrupted, InvalidArgument
 from armour.events import OnEvent
 from armour.files import writable_folder
 from armour.fuzz import Fuzzer, FuzzResult
-from armour.fuzz.mutators import names_for
+from armour.fuzz.selection import select
 from armour.model import ModuleModel
 from armour.report import Provenance, Report
 from armour.report_build import data_info
@@ -138,7 +138,7 @@ def _report(
     seed: int,
     folder: Path,
 ) -> Report:
-    mutators = tuple(names_for(test.x.shape[1:]))
+    mutators = tuple(select("", test.x.shape[1:]))
     fuzzed = Report.from_fuzz(result, model, data=_held_out(test, seed), mutators=mutators, limits=(LIMIT,))
     again = f"armour demo --data {shlex.quote(source)} --seed {seed}"
     model_path, corpus = (shlex.quote(str(folder / name)) for name in (MODEL, CORPUS))

@@ -19,6 +19,7 @@ from armour.cli.options import (
     data_option,
     device_option,
     json_option,
+    mutators_option,
     print_json,
     quiet_option,
     seed_option,
@@ -33,13 +34,16 @@ from armour.files import writable_folder
 from armour.fuzz import FuzzConfig, Fuzzer, FuzzResult
 from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
+from armour.fuzz.mutators import MUTATORS
+from armour.fuzz.plugins import check_loaded
 from armour.fuzz.schedule import SCHEDULES
+from armour.fuzz.selection import load_named
 from armour.report import Provenance, Report
 from armour.report_build import data_info
 
 PAGE, RESULT = "report.html", "report.json"
 INTERRUPTED = 130
-_CONFIG = ("schedule", "validity", "inputs", "baseline")
+_CONFIG = ("schedule", "validity", "inputs", "mutators", "baseline")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 
 
@@ -91,6 +95,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     show_default=True,
     help="What the inputs are: images, arrays, or whole numbers such as bytes. auto: by shape and model.",
 )
+@mutators_option("What takes part: +NAME adds a mutator or plug-in, -NAME leaves one or a family out.")
 @click.option(
     "--no-baseline", is_flag=True, help="Leave out the stacked random search beside the guided one."
 )
@@ -121,6 +126,7 @@ def fuzz(
     validity: str,
     schedule: str,
     inputs: str,
+    mutators: str,
     no_baseline: bool,
     fail_on_finding: bool,
     jobs: int | None,
@@ -141,7 +147,8 @@ def fuzz(
     """
     folder = corpus or default_folder(model, resume)
     settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
-    settings |= {"schedule": schedule, "inputs": inputs, "baseline": not no_baseline}
+    settings |= {"schedule": schedule, "inputs": inputs, "mutators": mutators, "baseline": not no_baseline}
+    load_named(mutators)
     if resume:
         settings |= _recorded(context, folder)
         model_options = _stated_before(folder) | model_options
@@ -223,9 +230,10 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     if is_empty(folder):
         return {}
     manifest = read_manifest(folder)
+    check_loaded(MUTATORS, manifest.get("plugins"), str(folder))
     source = manifest.get("source", {})
     known = {**(source if isinstance(source, dict) else {}), **manifest["config"]}
-    names: dict[str, type] = dict.fromkeys(("data", "validity", "schedule", "inputs"), str)
+    names: dict[str, type] = dict.fromkeys(("data", "validity", "schedule", "inputs", "mutators"), str)
     names |= {"samples": int, "seed": int, "baseline": bool}
     given = {name: context.get_parameter_source(name) != ParameterSource.DEFAULT for name in names}
     given["baseline"] = context.get_parameter_source("no_baseline") != ParameterSource.DEFAULT
@@ -265,9 +273,10 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
     parts += ["--executions", str(result.executions), "-n", str(settings["samples"])]
     if settings["data"] is not None:
         parts += ["--data", settings["data"]]
-    for name, default in (("validity", "V2"), ("schedule", "niche"), ("inputs", "auto")):
+    for name, default in (("validity", "V2"), ("schedule", "niche"), ("inputs", "auto"), ("mutators", "")):
         if settings[name] != default:
-            parts += [f"--{name}", settings[name]]
+            # In one word: a selection may begin with a minus.
+            parts += [f"--{name}={settings[name]}"] if name == "mutators" else [f"--{name}", settings[name]]
     if not settings["baseline"]:
         parts.append("--no-baseline")
     return shlex.join(parts + words(settings["model_options"]))

@@ -158,6 +158,11 @@ def jobs_option(function: F) -> F:
     )(function)
 
 
+def mutators_option(help: str) -> Callable[[F], F]:
+    """--mutators: a selection such as +grain,-fog; default "", what is armour's own. May name plug-ins."""
+    return click.option("--mutators", metavar="+NAME,-NAME", default="", help=help)
+
+
 def print_json(value: Any) -> None:
     """One JSON object on stdout, made of what `plain` gives."""
     click.echo(json.dumps(plain(value), allow_nan=False, ensure_ascii=False))

@@ -3,6 +3,8 @@
 from .campaign import Campaign as Campaign
 from .config import FuzzConfig as FuzzConfig
 from .engine import Fuzzer as Fuzzer
+from .mutators import Param as Param
+from .mutators import mutator as mutator
 from .reading import Corpus as Corpus
 from .result import CampaignResult as CampaignResult
 from .result import Failure as Failure

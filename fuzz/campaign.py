@@ -20,7 +20,6 @@ from .draw import draw_names, draw_steps
 from .execution import Executor, Outcome
 from .ledger import Ledger
 from .mutation import Mutants, mutate
-from .mutators import names_for
 from .oracles import ORACLES, in_order
 from .partners import has_partners
 from .recipe import Recipe
@@ -29,6 +28,7 @@ from .roots import Roots
 from .rounds import LEVELS, Counters, Round, Survivor
 from .schedule import SCHEDULES, Children, Parents
 from .sections import Profile, SectionMap
+from .selection import select
 from .triage import Triage
 from .validity import ValidityModel
 
@@ -43,7 +43,7 @@ class Setup:
     """What campaigns on one model share: nothing of it changes during a run.
 
     required: validity level of a failure, -1 to 2. sections: bins inside each neuron's profile. seed: of all
-    streams. round: most mutants of a round.
+    streams. round: most mutants of a round. mutators: a selection of them.
     """
 
     executor: Executor
@@ -54,6 +54,7 @@ class Setup:
     round: int
     required: int
     sections: int
+    mutators: str = ""
 
 
 class Campaign:
@@ -66,8 +67,8 @@ class Campaign:
         self.setup = setup
         self.name = schedule
         self.stream = stream
-        self.mutators = names_for(
-            setup.roots.x.shape[1:], setup.validity.kind, paired=has_partners(setup.roots)
+        self.mutators = select(
+            setup.mutators, setup.roots.x.shape[1:], setup.validity.kind, paired=has_partners(setup.roots)
         )
         self.number = {name: i for i, name in enumerate(self.mutators)}
         kind, bounds = setup.validity.kind, setup.validity.bounds

@@ -10,6 +10,7 @@ from armour.errors import InvalidArgument
 from .kinds import KINDS
 from .rounds import LEVELS
 from .schedule import SCHEDULES
+from .selection import words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class FuzzConfig:
     planned and judged at a time, once a run has got going; by default 1024, 512 for inputs of more than 1024
     values, fewer for large ones, or 32 for a remote model. inputs: "image", "array" or "whole" (whole numbers
     such as bytes), which mutators and validity levels depend on; "auto": images for (c, h, w), whole numbers
-    where the model declares an integer input, arrays otherwise.
+    where the model declares an integer input, arrays otherwise. mutators: which take part, such as
+    "+grain,-fog" (fuzz/selection.py); by default all that are armour's own.
     """
 
     schedule: str = "niche"
@@ -32,6 +34,7 @@ class FuzzConfig:
     batch: int = 128
     round: int | None = None
     inputs: str = "auto"
+    mutators: str = ""
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -40,6 +43,7 @@ class FuzzConfig:
             )
         checks.one_of("validity", self.validity, LEVELS[1:])
         checks.one_of("inputs", self.inputs, ("auto", *KINDS.names()))
+        words(self.mutators)
         checks.count("sections", self.sections)
         checks.count("batch", self.batch)
         if self.round is not None:

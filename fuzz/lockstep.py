@@ -22,6 +22,8 @@ from .campaign import Campaign, Setup
 from .execution import Executor, fitting
 from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
+from .mutators import MUTATORS
+from .plugins import check_loaded
 from .reading import Corpus
 from .result import Failure, FuzzResult
 from .roots import digest, select
@@ -59,6 +61,7 @@ class Lockstep:
             round=self.config.round or _round(fuzzer),
             required=self.config.required,
             sections=self.config.sections,
+            mutators=self.config.mutators,
         )
         emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(self.roots)} roots")
         self.guided = Campaign(setup, self.config.schedule, stream=0, shrink=True)
@@ -182,7 +185,9 @@ class Lockstep:
                 f"expected an empty folder for a new corpus, got {folder}; resume it, or name another folder"
             )
         if not fresh:
-            check_same(folder, read_manifest(folder), manifest)
+            stored = read_manifest(folder)
+            check_loaded(MUTATORS, stored.get("plugins"), str(folder))
+            check_same(folder, stored, manifest)
         low, high = self.fuzzer.model.bounds
         store = Store(folder, (low, high), self.fuzzer.kind)
         try:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from armour.errors import FormatError, InvalidArgument
 
 from .machine import armour_version, environment
+from .mutators import MUTATORS
+from .plugins import origins
 from .roots import Roots
 
 if TYPE_CHECKING:
@@ -41,11 +43,18 @@ def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Seque
         "data": {"sha256": data, "seeds": len(fuzzer.x), "roots": len(roots)},
         "config": {**asdict(fuzzer.config), "seed": seed},
         "mutators": list(mutators),
+        **_plugins(mutators),
         "inputs": fuzzer.kind.name,
         "validator": fuzzer.kind.validator,
         "source": fuzzer.source,
         "environment": environment(),
     }
+
+
+def _plugins(mutators: Sequence[str]) -> dict[str, Any]:
+    """Where mutators come from that are not armour's own, if there are any."""
+    found = origins(MUTATORS, mutators)
+    return {"plugins": found} if found else {}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -103,10 +112,10 @@ def is_empty(folder: Path) -> bool:
 def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """InvalidArgument, naming what differs, unless both manifests are of one model, data and settings."""
     names = {"model": "another model", "data": "other data", "config": "other settings"}
-    for key, name in {**names, "mutators": "other mutators"}.items():
-        if stored.get(key) != now[key]:
+    for key, name in {**names, "mutators": "other mutators", "plugins": "other plug-ins"}.items():
+        if stored.get(key) != now.get(key):
             raise InvalidArgument(
-                f"{folder} was made with {name}{_difference(stored.get(key), now[key])}; "
+                f"{folder} was made with {name}{_difference(stored.get(key), now.get(key))}; "
                 "resume it with the same, or name another folder"
             )
 

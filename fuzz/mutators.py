@@ -45,7 +45,8 @@ class Mutator:
     family: what failures are grouped by ("light", "noise", "blur", "geometry", ...); geometric: moves pixels
     or values, so that the reference must move too; min_channels: images of fewer channels are not changed by
     it. inputs: the kinds of inputs it is for, by name ("image", "array", "whole"). paired: it mixes an input
-    with another seed of its class.
+    with another seed of its class. default: takes part in a campaign unless it is left out; others only when
+    they are named.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Mutator:
     min_channels: int = 1
     inputs: tuple[str, ...] = (IMAGE.name,)
     paired: bool = False
+    default: bool = True
 
     @property
     def identity(self) -> tuple[float, ...]:
@@ -99,6 +101,7 @@ def mutator(
     min_channels: int = 1,
     inputs: tuple[str, ...] = (IMAGE.name,),
     paired: bool = False,
+    default: bool = True,
 ) -> Callable[[ApplyFn], ApplyFn]:
     """Decorator: register the function as a mutator."""
 
@@ -113,6 +116,7 @@ def mutator(
                 min_channels=min_channels,
                 inputs=inputs,
                 paired=paired,
+                default=default,
             )
         )
         return function

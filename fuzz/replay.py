@@ -18,8 +18,10 @@ from armour.remote import is_url
 
 from .execution import Executor, Outcome, fitting
 from .ledger import sha256
+from .mutators import MUTATORS
 from .oracles import ORACLES
 from .partners import Partners
+from .plugins import check_loaded
 from .reading import Corpus
 from .recipe import Recipe, apply_steps
 from .rounds import LEVELS
@@ -56,13 +58,15 @@ def replay(corpus: Corpus, model: Model, case: str | None = None, on_event: OnEv
     """Ask `model` again about every failure of a corpus, or about the one whose id begins with `case`.
 
     A model other than the corpus was made with is asked as well; compare its fingerprint with the manifest's.
-    Raises InvalidArgument if no failure or several have such an id, or if the model takes other inputs.
+    Raises InvalidArgument if no failure or several have such an id, if the model takes other inputs, or if
+    the corpus needs plug-ins that are not loaded.
     """
     if tuple(model.input_shape or ()) != corpus.roots.x.shape[1:]:
         raise InvalidArgument(
             f"expected a model of inputs {corpus.roots.x.shape[1:]}, as in the corpus, "
             f"got {model.input_shape}"
         )
+    check_loaded(MUTATORS, corpus.manifest.get("plugins"), str(corpus.folder))
     records = _chosen(corpus, case)
     path = corpus.folder / "seeds" / "validity.npz"
     validity = ValidityModel.from_arrays(read_arrays(path, FormatError))
