@@ -31,6 +31,11 @@ def campaign_table(fuzz: FuzzSection, model: ModelInfo) -> dict[str, object]:
     rows = [
         row("Distinct failures", "(root, predicted class)", lambda c: f"{c.distinct:,}"),
         row("Failure classes, D2", "pair and operation families", lambda c: f"{c.classes:,}"),
+        *(
+            [row("Variants, D3", "class and fingerprint of a layer", lambda c: f"{c.variants or 0:,}")]
+            if fuzz.guided.variants is not None
+            else []
+        ),
         row("Class pairs, D1", "(true, predicted)", lambda c: f"{c.pairs:,}"),
         row("Failing inputs, D0", f"at {fuzz.level}", lambda c: f"{c.failures:,}"),
         row("Roots broken", f"of {fuzz.roots:,}", lambda c: f"{c.roots:,}"),

@@ -87,6 +87,7 @@ def _campaign(result: CampaignResult) -> Campaign:
         failures=int(result.failures),
         pairs=int(result.pairs),
         classes=int(result.classes),
+        variants=result.variants,
         distinct=int(result.distinct),
         roots=int(result.roots),
         levels={level: int(count) for level, count in result.levels.items()},

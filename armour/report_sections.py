@@ -163,10 +163,10 @@ class Campaign:
 
     executions: mutated inputs judged and run. levels: executions by the highest validity level they reached;
     failing: the same for those that failed the oracle ("invalid" is below V0). At the required level and
-    above: valid executions; failures (D0, different inputs), pairs (D1), classes (D2), distinct (root,
-    predicted class), roots broken, and pair_counts, failures by "true>predicted". coverage: shares by
-    criterion, a measure and never a verdict. triage: executions spent on minimising, not part of
-    `executions`.
+    above: valid executions; failures (D0, different inputs), pairs (D1), classes (D2), variants (D3, None
+    for a black box), distinct (root, predicted class), roots broken, and pair_counts, failures by
+    "true>predicted". coverage: shares by criterion, a measure and never a verdict. triage: executions spent
+    on minimising, not part of `executions`.
     """
 
     schedule: str
@@ -184,14 +184,17 @@ class Campaign:
     triage: int = 0
     seconds: float = 0.0
     curve: tuple[GrowthPoint, ...] = ()
+    variants: int | None = None
 
     def __post_init__(self) -> None:
         for counts in (self.levels, self.failing):
             if not set(counts) <= {"invalid", *LEVELS}:
                 raise InvalidArgument(f"expected counts by {', '.join(LEVELS)}, got {sorted(counts)[:8]}")
-        found = (self.valid, self.failures, self.pairs, self.classes, self.distinct, self.roots, self.triage)
-        least = min((*found, *self.levels.values(), *self.failing.values(), *self.pair_counts.values()))
-        if least < 0 or max(found[:-1]) > self.executions or self.failures > self.valid:
+        found = [self.valid, self.failures, self.pairs, self.classes, self.distinct, self.roots]
+        found.append(self.variants or 0)
+        by_level = (*self.levels.values(), *self.failing.values(), *self.pair_counts.values())
+        least = min((*found, self.triage, *by_level))
+        if least < 0 or max(found) > self.executions or self.failures > self.valid:
             raise InvalidArgument(f"expected counts of at most {self.executions} executions, got {found}")
         if any(not 0 <= share <= 1 for share in self.coverage.values()):
             raise InvalidArgument("expected coverage as shares in [0, 1]")

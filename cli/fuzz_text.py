@@ -16,6 +16,7 @@ from armour.report_sections import Rate
 _ROWS = (
     ("failures", "failing inputs"),
     ("classes", "failure classes (D2)"),
+    ("variants", "variants of them (D3)"),
     ("pairs", "label pairs (D1)"),
     ("distinct", "(seed, label) pairs"),
     ("roots", "seeds broken"),
@@ -36,7 +37,10 @@ def figures(result: FuzzResult, page: Path, command: str) -> dict[str, Any]:
         "inputs": result.inputs,
         "validator": result.validator,
         "valid": round(result.guided.valid / max(result.executions, 1), 4),
-        **{name: guided[name] for name in ("pairs", "distinct", "roots", "levels", "failing", "coverage")},
+        **{
+            name: guided[name]
+            for name in ("variants", "pairs", "distinct", "roots", "levels", "failing", "coverage")
+        },
         "stored": len(result.failures),
         "seeds": result.seeds,
         "skipped": result.skipped,
@@ -91,6 +95,7 @@ def corpus_stats(corpus: Corpus) -> dict[str, Any]:
         "roots": len(corpus.roots),
         "failures": len(records),
         "classes": len(classes),
+        "variants": len({(record["class"], record["variant"]) for record in records}),
         "pairs": len({record["pair"] for record in records}),
         "distinct": len({(record["root"], record["predicted"]) for record in records}),
         "roots_broken": len({record["root"] for record in records}),
@@ -108,6 +113,7 @@ def stats_table(found: dict[str, Any]) -> str:
         ("executions", f"{written.get('executions', '?'):,}" if written else "?"),
         ("failing inputs", f"{found['failures']:,}"),
         ("failure classes (D2)", f"{found['classes']:,}"),
+        ("variants of them (D3)", f"{found['variants']:,}"),
         ("label pairs (D1)", f"{found['pairs']:,}"),
         ("(seed, label) pairs", f"{found['distinct']:,}"),
         ("seeds broken", f"{found['roots_broken']:,}"),
@@ -176,8 +182,9 @@ def _table(result: FuzzResult) -> list[str]:
     head = f"{'':<24}{result.guided.schedule:>12}" + ("" if other is None else f"{'random':>12}")
     lines = [head]
     for name, text in _ROWS:
-        line = f"{text:<24}{getattr(result.guided, name):>12,}"
-        lines.append(line if other is None else f"{line}{getattr(other, name):>12,}")
+        both = [getattr(one, name) for one in (result.guided, other) if one is not None]
+        if None not in both:  # a black box has no layers, so no variants
+            lines.append(f"{text:<24}" + "".join(f"{count:>12,}" for count in both))
     return lines
 
 

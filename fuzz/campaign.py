@@ -29,6 +29,7 @@ from .rounds import LEVELS, Counters, Round, Survivor
 from .schedule import SCHEDULES, Children, Parents
 from .sections import Profile, SectionMap
 from .selection import select
+from .simhash import fingerprints
 from .triage import Triage
 from .validity import ValidityModel
 
@@ -102,8 +103,9 @@ class Campaign:
         ids = self.coverage.ids(outcome.neurons)
         gain = self.coverage.update(ids, valid)
         counted = {name: hit & (valid | (not ORACLES.get(name).needs_validity)) for name, hit in hits.items()}
-        found = self.triage.judge(parents.root, labels, mutants, outcome, counted, start)
         failed = np.logical_or.reduce(list(counted.values()))
+        prints = self._fingerprints(ids, failed)
+        found = self.triage.judge(parents.root, labels, mutants, outcome, counted, prints, start)
         children = self._children(mutants, parents, outcome, labels, valid & ~failed, failed)
         niche = self.schedule.learn(children)
         survivors = self._survivors(children, niche, gain, self.coverage.signatures(ids), level)
@@ -114,6 +116,14 @@ class Campaign:
         self.state = digest.hexdigest()
         self._grow()
         return Round(number, self.counters.executions, parents.root.tolist(), found, survivors, self.state)
+
+    def _fingerprints(self, ids: np.ndarray, failed: np.ndarray) -> np.ndarray:
+        """(n,) uint64 of how the layer before the last saw the inputs that failed; 0 for the others."""
+        prints = np.zeros(len(ids), np.uint64)
+        rows = np.flatnonzero(failed)
+        layer = self.setup.executor.penultimate(self.setup.roots.gaps.shape[1])
+        prints[rows] = fingerprints(self.coverage.coarse(ids[rows, layer]))
+        return prints
 
     def _plan(self, size: int, made: int) -> tuple[Mutants, Parents]:
         """Plan `size` mutants and make the first `made` of them."""
@@ -254,6 +264,7 @@ class Campaign:
             failures=len(ledger.inputs),
             pairs=len(ledger.pairs),
             classes=len(ledger.classes),
+            variants=sum(map(len, ledger.variants.values())) if self.coverage.neurons else None,
             distinct=int(ledger.distinct.sum()),
             roots=int(ledger.broken.sum()),
             class_counts=dict(sorted(ledger.classes.items())),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -74,6 +75,7 @@ class Executor:
         self.layers: Sequence[str] | None = None
         self.executions = 0
         self._alone = model.batch_size == 1  # one sample at a time
+        self._widths: list[int] = []  # columns of each tapped layer
         self._rows: int | None = None  # whose layers are looked at together; not yet known
 
     def run(self, x: np.ndarray, *, taps: bool = True) -> Outcome:
@@ -91,6 +93,12 @@ class Executor:
             return self._batch(np.zeros_like(x, shape=(_STEP, *x.shape[1:])), taps)[:0]
         fields = zip(*((p.logits, p.neurons, p.finite, p.predicted) for p in parts), strict=True)
         return Outcome(*(np.concatenate(field) for field in fields))
+
+    def penultimate(self, classes: int) -> slice:
+        """Columns of the neurons in the tapped layer before the one of the `classes` logits; maybe none."""
+        ends = [0, *accumulate(self._widths)]
+        last = len(self._widths) - (len(self._widths) > 1 and self._widths[-1] == classes)
+        return slice(ends[max(last - 1, 0)], ends[last])
 
     def _batch(self, x: np.ndarray, taps: bool) -> Outcome:
         n = len(x)
@@ -116,6 +124,7 @@ class Executor:
         if self.layers and self._rows and self._rows < self.batch and not self._alone:
             with np.errstate(invalid="ignore", over="ignore"):
                 logits, layers = self.model.summaries(x, self.layers)
+            self._widths = [layers[name].shape[1] for name in self.layers]
             return logits, np.concatenate([layers[name] for name in self.layers], axis=1)
         rows = self._rows or len(x)
         found = [self._part(x[start : start + rows]) for start in range(0, len(x), rows)]
@@ -124,6 +133,7 @@ class Executor:
         logits = np.concatenate([out for out, _, _ in found]) if len(found) > 1 else found[0][0]
         if not self.layers:
             return logits, np.zeros((len(x), 0), np.float32)
+        self._widths = [found[0][1][name].shape[1] for name in self.layers]
         values = [np.concatenate([layers[name] for name in self.layers], axis=1) for _, layers, _ in found]
         return logits, np.concatenate(values) if len(values) > 1 else values[0]
 

@@ -1,17 +1,20 @@
 """The ledger of failures: what counts as the same failure, at four levels.
 
 D0: sha256 of the input. D1: oracle, true label, predicted label. D2: D1 and the operation families that are
-left after minimisation; "unique failure classes" are D2. Beside them stand the (root, predicted label) pairs,
-used to compare schedules and never called classes.
+left after minimisation; "unique failure classes" are D2. D3: D2 and how the layer before the last saw the
+input, by its fingerprint. Beside them stand the (root, predicted label) pairs, used to compare schedules and
+never called classes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from .simhash import nearest
 
 
 def sha256(x: np.ndarray) -> str:
@@ -35,7 +38,8 @@ class Ledger:
 
     inputs: 64 bits of the sha256 of each failing input (D0). groups: D1 key and families as found -> D2 key.
     pairs, classes: failures by D1 and by D2 key. distinct: (R, k) bool, (root, predicted label) seen; broken:
-    (R,) bool, roots with any failure; confusion: (k, k) failures by true and predicted label.
+    (R,) bool, roots with any failure; confusion: (k, k) failures by true and predicted label. variants: D2
+    key -> (m,) uint64, the fingerprints of its variants (D3).
     """
 
     inputs: set[int]
@@ -45,6 +49,7 @@ class Ledger:
     distinct: np.ndarray
     broken: np.ndarray
     confusion: np.ndarray
+    variants: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, roots: int, classes: int) -> Ledger:
@@ -77,13 +82,23 @@ class Ledger:
             self.confusion[true, predicted] += 1
         return self.classes[key] == 1
 
+    def variant(self, key: str, fingerprint: int) -> int:
+        """Number of the failure's variant (D3) in its class (D2), from 0; a new one if none is near."""
+        known = self.variants.get(key, np.zeros(0, np.uint64))
+        place = nearest(fingerprint, known)
+        if place < 0:
+            place = len(known)
+            self.variants[key] = np.append(known, np.uint64(fingerprint))
+        return place
+
     def classes_of(self, pair: str) -> int:
         """How many classes (D2) of that pair (D1) there are."""
         return sum(key.startswith(f"{pair}-") for key in self.classes)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The ledger as arrays."""
-        texts = json.dumps([self.groups, self.pairs, self.classes], sort_keys=True)
+        variants = {key: known.tolist() for key, known in self.variants.items()}
+        texts = json.dumps([self.groups, self.pairs, self.classes, variants], sort_keys=True)
         return {
             "inputs": np.array(sorted(self.inputs), np.uint64),
             "keys": np.frombuffer(texts.encode(), np.uint8),
@@ -95,11 +110,13 @@ class Ledger:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Ledger:
         """The ledger that arrays() gave; ValueError if it cannot be."""
-        groups, pairs, classes = json.loads(arrays["keys"].tobytes())
+        groups, pairs, classes, variants = json.loads(arrays["keys"].tobytes())
         if not all(isinstance(key, str) and key in classes for key in groups.values()):
             raise ValueError("expected groups of known classes")
         if not all(type(n) is int and n > 0 for n in (*pairs.values(), *classes.values())):
             raise ValueError("expected counts above 0")
+        if not variants.keys() <= classes.keys():
+            raise ValueError("expected variants of known classes")
         return cls(
             inputs=set(arrays["inputs"].tolist()),
             groups=groups,
@@ -108,4 +125,5 @@ class Ledger:
             distinct=arrays["distinct"].copy(),
             broken=arrays["broken"].copy(),
             confusion=arrays["confusion"].copy(),
+            variants={key: np.array(known, np.uint64) for key, known in variants.items()},
         )

@@ -132,7 +132,8 @@ class Corpus:
     def _record(self, path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
         kinds: dict[str, Any] = {name: str for name in ("id", "sha256", "oracle", "recipe", "validity")}
         kinds |= {"pair": str, "class": str, "first": bool}
-        kinds |= {name: int for name in ("true", "predicted", "root", "source", "execution")}
+        record.setdefault("variant", 0)  # older corpora have none
+        kinds |= {name: int for name in ("variant", "true", "predicted", "root", "source", "execution")}
         for name, kind in kinds.items():
             if not isinstance(record.get(name), kind) or (kind is int and isinstance(record[name], bool)):
                 raise FormatError(f"{path}, line {number}: expected {name} to be {kind.__name__}")

@@ -67,7 +67,8 @@ class CampaignResult:
     levels: executions by the level reached, "invalid", "V0", "V1", "V2". Failing executions are counted
     in `failing`, by the highest level they reached, whether they count as failures or not. At the
     required level: failures (D0, different inputs), pairs (D1: oracle, true, predicted), classes (D2:
-    pair and families after minimisation), distinct (root, predicted label), roots (broken ones).
+    pair and families after minimisation), variants (D3: class and how the layer before the last saw the
+    input; None for a black box), distinct (root, predicted label), roots (broken ones).
     class_counts: failures by D2 key. pair_counts: failures by (true, predicted). triage_executions:
     inputs run to minimise, not part of `executions`. steps_rejected: mutations undone because they left
     the required level. coverage: shares by criterion.
@@ -91,6 +92,7 @@ class CampaignResult:
     coverage: dict[str, float]
     seconds: float
     curve: tuple[GrowthPoint, ...] = ()
+    variants: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

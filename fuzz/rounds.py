@@ -27,6 +27,7 @@ class Found:
     margin: float
     execution: int
     first: bool
+    variant: int = 0
     minimised: Case | None = None
 
     def failure(self, roots: Roots, replay: str) -> Failure:

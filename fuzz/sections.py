@@ -21,6 +21,8 @@ from armour import checks
 from armour.errors import InvalidArgument
 from armour.summaries import units
 
+from .simhash import SECTIONS
+
 Values: TypeAlias = Mapping[str, Any]
 
 
@@ -187,9 +189,14 @@ class SectionMap:
         result[counted] = gain
         return result
 
+    def coarse(self, ids: np.ndarray) -> np.ndarray:
+        """Section ids (n, N) coarsened to 0..7."""
+        coarsened: np.ndarray = ids.astype(np.int64) * SECTIONS // (self.k + 2)
+        return coarsened
+
     def signatures(self, ids: np.ndarray) -> np.ndarray:
         """(n,) uint64: a hash of the ids coarsened to 8 sections."""
-        coarse = (ids.astype(np.uint64) * np.uint64(8)) // np.uint64(self.k + 2) + np.uint64(1)
+        coarse = self.coarse(ids).astype(np.uint64) + np.uint64(1)
         with np.errstate(over="ignore"):
             hashes: np.ndarray = (coarse * self._multipliers).sum(axis=1, dtype=np.uint64)
         return hashes

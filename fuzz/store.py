@@ -312,6 +312,7 @@ def failure_record(one: Found, number: int, source: int) -> dict[str, Any]:
         "validity": LEVELS[case.level + 1],
         "pair": one.pair,
         "class": one.key,
+        "variant": one.variant,
         "families": list(case.recipe.families),
         "confidence": _number(one.confidence),
         "margin": _number(one.margin),

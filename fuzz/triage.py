@@ -41,12 +41,13 @@ class Triage:
         mutants: Mutants,
         outcome: Outcome,
         hits: Mapping[str, np.ndarray],
+        prints: np.ndarray,
         start: int,
     ) -> list[Found]:
         """New failures among n mutants, classified.
 
         root, labels: (n,) of each; hits: oracle -> (n,) bool, those that count, the most severe oracle first;
-        start: executions before these.
+        prints: (n,) uint64, fingerprints of those that failed; start: executions before these.
         """
         found: list[Found] = []
         confidence, gaps = outcome.confidence(), outcome.gaps(labels)
@@ -76,9 +77,9 @@ class Triage:
                         first=False,
                     )
                 )
-        return self._classify(found)
+        return self._classify(found, prints, start)
 
-    def _classify(self, found: list[Found]) -> list[Found]:
+    def _classify(self, found: list[Found], prints: np.ndarray, start: int) -> list[Found]:
         """Minimise the operations of the first of each group, which gives the class of all in the group."""
         groups = [class_key(one.pair, one.case.recipe.families) for one in found]
         leaders: dict[str, int] = {}
@@ -93,7 +94,8 @@ class Triage:
         for i, one in enumerate(found):
             key, case = self.ledger.groups[groups[i]], one.case
             first = self.ledger.count(one.pair, key, case.recipe.root, case.label, case.predicted)
-            found[i] = replace(one, key=key, first=first)
+            variant = self.ledger.variant(key, int(prints[one.execution - start]))
+            found[i] = replace(one, key=key, first=first, variant=variant)
         self.counters.triage += self.minimiser.executions - before
         return self._shrunk(found, small) if self.shrink else found
 

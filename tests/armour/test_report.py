@@ -43,7 +43,7 @@ def test_the_schema_is_the_published_one() -> None:
     assert set(tree["attacks"][0]["clean"]) == {"high", "k", "low", "method", "n", "value"}
     assert set(tree["fuzz"]["guided"]) == names(
         "classes coverage curve distinct executions failing failures levels pair_counts pairs "
-        "roots schedule seconds triage valid"
+        "roots schedule seconds triage valid variants"
     )
 
 

@@ -78,6 +78,8 @@ def test_every_failure_is_replayed(world: tuple[Path, ModuleModel, np.ndarray, n
     assert all(one.rebuilt and one.fails and one.same and one.validity == "V2" for one in cases)
     stored = [one.minimised for one in cases if one.minimised is not None]
     assert len(stored) == stats["guided"]["classes"] and all(stored)
+    records = Corpus.read(folder).records()
+    assert len({(one["class"], one["variant"]) for one in records}) == stats["guided"]["variants"]
     (single,) = replay(Corpus.read(folder), model, cases[3].id)
     assert (single.id, single.recipe, single.now, single.fails) == (
         cases[3].id, cases[3].recipe, cases[3].now, cases[3].fails

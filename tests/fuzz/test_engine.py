@@ -44,6 +44,7 @@ def test_counts_add_up(result: FuzzResult) -> None:
         assert campaign.valid == campaign.levels["V2"] > 0.9 * campaign.executions
         assert campaign.failures == sum(campaign.class_counts.values()) <= campaign.failing["V2"]
         assert len(campaign.class_counts) == campaign.classes >= campaign.pairs >= 1
+        assert campaign.failures >= (campaign.variants or 0) >= campaign.classes
         assert campaign.failures >= campaign.distinct >= campaign.roots >= 1
         assert campaign.failures == sum(campaign.pair_counts.values())
         assert campaign.curve[-1].executions == 1500 and campaign.curve[-1].classes == campaign.classes

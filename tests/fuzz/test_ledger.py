@@ -40,8 +40,17 @@ def test_classes_of_a_pair_are_not_those_of_a_longer_number() -> None:
     assert ledger.classes_of("label-flip-1-1") == 1
 
 
+def test_variants_are_those_of_one_class_that_look_alike() -> None:
+    ledger = Ledger.empty(roots=1, classes=2)
+    prints = (0, 0b111111, 0b1111111, 0b111, 1 << 63)
+    assert [ledger.variant("a", one) for one in prints] == [0, 0, 1, 0, 0]
+    assert ledger.variant("b", 0b1111111) == 0
+    assert {key: known.tolist() for key, known in ledger.variants.items()} == {"a": [0, 127], "b": [127]}
+
+
 def test_stored_and_taken_over() -> None:
     ledger = Ledger.empty(roots=4, classes=3)
+    ledger.variant("label-flip-0-1-blur", 2**64 - 1)
     ledger.groups["label-flip-0-1-blur+noise"] = "label-flip-0-1-noise"  # counted below
     for number in range(20):
         ledger.is_new(sha256(np.full(3, number)))
@@ -49,6 +58,10 @@ def test_stored_and_taken_over() -> None:
             "label-flip-0-1", f"label-flip-0-1-{'noise' if number % 2 else 'blur'}", number % 4, 0, 1
         )
     copy = Ledger.from_arrays(ledger.arrays())
+    assert (
+        copy.variant("label-flip-0-1-blur", 2**64 - 1) == 0
+        and copy.variants["label-flip-0-1-blur"].dtype == np.uint64
+    )
     assert copy.inputs == ledger.inputs and copy.groups == ledger.groups
     assert copy.pairs == ledger.pairs and copy.classes == ledger.classes
     for name, array in copy.arrays().items():
