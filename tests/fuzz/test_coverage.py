@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from armour.errors import InvalidArgument
-from armour.fuzz.coverage import CRITERIA, KMNC, NBC, NC, SNAC, TKNC
+from armour.fuzz.coverage import KMNC, NBC, NC, SNAC, TKNC, TKNP, shown
 
 # Two neurons with profiles [0, 10] and [-1, 1]; five samples.
 PROFILE = (np.array([0.0, -1.0]), np.array([10.0, 1.0]))
@@ -56,18 +56,47 @@ def test_a_channel_is_one_neuron() -> None:
     assert criterion.value == 1.0
 
 
-@pytest.mark.parametrize("name", CRITERIA.names())
-def test_every_criterion_gains_per_sample_and_only_once(name: str) -> None:
-    kind = CRITERIA.get(name)
-    options = {"profile": PROFILE} if name in ("kmnc", "nbc", "snac") else {}
-    whole, parts = kind(**options), kind(**options)
-    gain = whole.update({"dense": SAMPLES})
-    assert gain.shape == (5,) and gain.sum() > 0
-    # One sample at a time gives the same credit as the batch: gain belongs to samples, not to batches.
-    assert [int(parts.update({"dense": row[None]})[0]) for row in SAMPLES] == gain.tolist()
-    assert whole.update({"dense": SAMPLES}).sum() == 0
-    assert whole.update({"dense": SAMPLES[:0]}).shape == (0,)
-    assert whole.value == parts.value
+def test_tknp_counts_sets_of_the_largest_over_all_layers() -> None:
+    layers = {
+        "a": np.array([[1.0, 3.0, 2.0], [1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [0.0, 9.0, 8.0]]),
+        "b": np.array([[5.0, 5.0], [4.0, 6.0], [6.0, 4.0], [1.0, 0.0]]),
+    }
+    # k = 2: {1, 2} and {1, 2} of a, {0, 1} of b: rows 0, 1 and 3 have one pattern, row 2 has another.
+    criterion = TKNP(k=2)
+    assert criterion.update(layers).tolist() == [1, 0, 1, 0]
+    assert criterion.value == 2.0
+    # k = 1: (1, 0), (2, 1), (0, 0), (1, 0).
+    criterion = TKNP(k=1)
+    assert criterion.update(layers).tolist() == [1, 1, 1, 0]
+    assert criterion.value == 3.0
+
+
+def test_patterns_of_equal_sums_differ() -> None:
+    """Sets of neurons are told apart, not the sums of their numbers: {0, 3} and {1, 2}."""
+    rows = np.array([[9.0, 0, 0, 8], [0, 9, 8, 0]])
+    assert TKNP(k=2).update({"a": rows}).tolist() == [1, 1]
+
+
+def test_one_sparse_sample_does_not_cover_a_layer() -> None:
+    """MindArmour counts ties: a layer with two live neurons of 100 and k = 3 was covered by one sample."""
+    row = np.zeros((1, 100))
+    row[0, [40, 50]] = 1.0
+    criterion = TKNC(k=3)
+    assert criterion.update({"relu": row}).tolist() == [3] and criterion.value == 0.03
+
+
+def test_nc_scaled_as_deepxplore_does() -> None:
+    criterion = NC(threshold=0.5, scaled=True)
+    # Scaled: (0, 0.4, 1) and all equal, which is 0.
+    assert criterion.update({"a": np.array([[10.0, 14, 20], [7, 7, 7]])}).tolist() == [1, 0]
+    assert criterion.value == 1 / 3
+
+
+def test_the_value_may_reach_one_with_dead_neurons() -> None:
+    """MindArmour's KMNC turns NaN into sections for them; here a dead neuron has the one it can hit."""
+    criterion = KMNC(k=4, profile=(np.array([2.0, 0.0]), np.array([2.0, 4.0])))
+    gain = criterion.update({"a": np.array([[2.0, 0.5], [2.0, 1.5], [2.0, 2.5], [2.0, 3.5], [3.0, 9.0]])})
+    assert gain.tolist() == [2, 1, 1, 1, 0]
 
 
 def test_other_layers_are_refused() -> None:
@@ -88,3 +117,11 @@ def test_profile_as_layers() -> None:
     criterion = KMNC(k=2, profile=by_layer)
     criterion.update({"a": SAMPLES[:, :1], "b": SAMPLES[:, 1:]})
     assert criterion.value == 1.0
+
+
+def test_values_for_people() -> None:
+    assert [shown("kmnc", 0.612), shown("tknp", 1234.0), shown("nlc", 1.734)] == [
+        "61.2 %",
+        "1,234",
+        "1.73 times",
+    ]
