@@ -82,7 +82,7 @@ class Search:
         self.model, self.x, self.criterion = model, x, criterion
         self.budgets, self.streams, self.answers, self.stopped = budgets, streams, answers, False
         shape = (len(budgets), len(x))
-        self.already: NDArray[np.bool_] = self._met(criterion, x)
+        self.already: NDArray[np.bool_] = self.met(criterion, x)
         self.adv = np.repeat(x[None], len(budgets), axis=0)
         self.success = np.repeat(self.already[None], len(budgets), axis=0)
         self.tried = np.zeros(shape, np.int16)
@@ -151,7 +151,7 @@ class Search:
         made = []
         for found in attack.search(self.model, part, goal, self.budgets, streams, due):
             adv = attack.repaired(self.model, part[found.at], found.adv, self.budgets[found.budget])
-            met = self._met(goal[found.at], adv)
+            met = self.met(goal[found.at], adv)
             made.append((found, adv, met))
             if self.nested:  # the attack looks at what is due when it comes to the next budget
                 due[np.array(self._larger(found.budget), int)[:, None], found.at[met]] = False
@@ -174,7 +174,7 @@ class Search:
             self.share(at)
         return stopped
 
-    def _met(self, criterion: Criterion, x: F32) -> NDArray[np.bool_]:
+    def met(self, criterion: Criterion, x: F32) -> NDArray[np.bool_]:
         """Whether the criterion is met (n,): by more than half of the answers."""
         votes = criterion(self.model.logits(x)).astype(np.int64)
         for _ in range(self.answers - 1):

@@ -204,6 +204,10 @@ def noise(context: Context) -> Said:
 @rule("R15", "Attacks come to their end", gradients=True)
 def endings(context: Context) -> Said:
     """Plain PGD on what is left: paths that crossed the boundary unnoticed, and losses that still rise."""
+    if context.random:
+        return Said(
+            "note", "Not measured: where answers are random (R12), a path crosses boundaries by luck."
+        )
     left = context.probe[~context.broken(context.probe)][:FULL]
     if not len(left):
         return Said("ok", "Nothing is left on which an attack could have stopped early.")

@@ -110,7 +110,8 @@ def randomness(context: Context) -> Said:
         "warning",
         f"{FORWARDS} forward passes of {len(x)} samples differ by up to {largest:.3g}; "
         f"{percent(moved)} of the labels change.",
-        "Average gradients over draws (eot of 20 or more), evaluate with several seeds, report the spread.",
+        "Average gradients over draws (eot of 20 or more, as presets do), evaluate with several seeds, and "
+        "report the spread.",
         "the forward pass is random",
     )
 

@@ -188,6 +188,17 @@ class Context:
         assert search is not None
         return np.asarray(search.success[k, np.searchsorted(self.attacked, rows)])
 
+    def _confirmed(self, name: str, trial: Trial) -> NDArray[np.bool_]:
+        """(m,) which successes of a trial count: where answers are random, none by a lucky one."""
+        search, at = self.search, np.flatnonzero(trial.success)
+        if not self.random or not at.size or search is None:
+            return trial.success
+        goal = self.criterion(trial.rows[at])
+        asked = self.unit(f"confirmed {name}", lambda: {"met": search.met(goal, trial.adv[at])})
+        success = np.zeros(len(trial.rows), bool)
+        success[at] = asked["met"]
+        return success
+
     def found(self) -> Iterator[tuple[Rows, float, F32]]:
         """Every adversarial input that counts, once: places (m,), the budget it is in, inputs (m, ...)."""
         search = self.search
@@ -208,10 +219,11 @@ class Context:
         search, number = self.search, len(self.attacks)
         assert search is not None
         before = int(search.success[self.headline].sum())
-        for trial in self.trials.values():
+        for name, trial in self.trials.items():
             place = np.searchsorted(self.attacked, trial.rows)
+            success = self._confirmed(name, trial)
             for k, epsilon in enumerate(self.budgets):
-                new = trial.success & (trial.distance <= epsilon) & ~search.success[k, place]
+                new = success & (trial.distance <= epsilon) & ~search.success[k, place]
                 search.adv[k, place[new]] = trial.adv[new]
                 search.success[k, place[new]] = True
                 search.broken_by[k, place[new]] = number

@@ -72,6 +72,29 @@ PRESETS: dict[str, tuple[Wanted, ...]] = {
     ),
 }
 
+# For models that answer at random: gradients averaged over so many draws (Athalye et al., 2018,
+# https://arxiv.org/abs/1802.00420), in few attacks, for each step costs as many times more.
+EOT = 20
+_AVERAGED = Wanted(("pgd",), {"steps": 20, "loss": "cross-entropy", "eot": EOT})
+_RATIO = ("apgd-dlr", "pgd")
+RANDOM: dict[str, tuple[Wanted, ...]] = {
+    "quick": (_AVERAGED, Wanted(("square", "hop-skip-jump"), {"queries": 300})),
+    # AutoAttack's row for such models, behind a cheap one, and scores alone.
+    "standard": (
+        _AVERAGED,
+        Wanted(("apgd-ce", "pgd"), {"steps": 100, "eot": EOT}),
+        Wanted(_RATIO, {"steps": 100, "eot": EOT}, 3, {"pgd": _MARGIN}),
+        Wanted(("square", "hop-skip-jump"), {"queries": 5000}),
+    ),
+    "thorough": (
+        _AVERAGED,
+        Wanted(("apgd-ce", "pgd"), {"steps": 100, "restarts": 2, "eot": EOT}),
+        Wanted(_RATIO, {"steps": 100, "restarts": 2, "eot": EOT}, 3, {"pgd": _MARGIN}),
+        Wanted(("square",), {"queries": 5000}),
+        Wanted(("hop-skip-jump",), {"queries": 2400}),
+    ),
+}
+
 # The smallest distances: what is fastest at a good median first.
 NEAREST: dict[str, tuple[Wanted, ...]] = {
     "linf": (Wanted(("fmn", "fab", "deepfool"), {"steps": 100}, only={"fab": {"steps": 40}}),),
@@ -91,7 +114,7 @@ def resolve(attacks: Attacks, threat: Threat, model: Model) -> tuple[str, list[A
     if isinstance(attacks, str) and attacks in PRESETS:
         notes = []
         if blind and attacks != "black-box":
-            why = "the attacker has none" if threat.knowledge != "white-box" else model.obstacle
+            why = "the attacker has none" if model.can_grad else model.obstacle
             notes.append(f"Preset {attacks} needs gradients, and {why}: black-box was run instead.")
             attacks = "black-box"
         return attacks, _preset(attacks, threat, model, blind), notes
@@ -106,6 +129,19 @@ def resolve(attacks: Attacks, threat: Threat, model: Model) -> tuple[str, list[A
     for attack in chosen:
         _fitting(attack, threat, model)
     return "own choice", chosen, []
+
+
+def averaged(preset: str, threat: Threat, model: Model) -> list[Attack]:
+    """The preset's attacks for a model that answers at random; none where gradients cannot be averaged."""
+    if preset not in RANDOM or threat.knowledge != "white-box" or not model.can_grad:
+        return []
+    found = _row(RANDOM[preset], threat, model, blind=False)
+    return found if any(draws(attack) > 1 for attack in found) else []
+
+
+def draws(attack: Attack) -> int:
+    """How many gradients the attack averages for each step."""
+    return int(getattr(attack, "eot", 1))
 
 
 def check_names(attacks: str, norm: str) -> None:
@@ -138,21 +174,26 @@ def cost(attack: Attack) -> float:
         return float(queries)
     steps = getattr(attack, "steps", 1)
     repeats = getattr(attack, "restarts", 1) * (getattr(attack, "targets", None) or 1)
-    return 3.0 * float(steps) * float(repeats)
+    return 3.0 * float(steps) * float(repeats) * draws(attack)
 
 
 def _preset(name: str, threat: Threat, model: Model, blind: bool) -> list[Attack]:
-    found: list[Attack] = []
-    for wanted in PRESETS[name]:
-        attack = _first(wanted, threat, model, blind, [str(known) for known in found])
-        if attack is not None:
-            found.append(attack)
+    found = _row(PRESETS[name], threat, model, blind)
     if not found:
         fitting = [kind for kind, made in ATTACKS.items() if threat.norm in made.norms]
         fitting = [kind for kind in fitting if not (blind and ATTACKS.get(kind).needs_gradient)]
         what = f"in {threat.norm}" + (" without gradients" if blind else "")
         hint = f"; these do it: {', '.join(fitting)}" if fitting else ""
         raise UnsupportedError(f"preset {name} has no attack {what}{hint}")
+    return found
+
+
+def _row(row: Sequence[Wanted], threat: Threat, model: Model, blind: bool) -> list[Attack]:
+    found: list[Attack] = []
+    for wanted in row:
+        attack = _first(wanted, threat, model, blind, [str(known) for known in found])
+        if attack is not None:
+            found.append(attack)
     return found
 
 

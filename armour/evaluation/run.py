@@ -160,6 +160,7 @@ class _Course:
         context.progress = self.plan.show
         self._look()
         checks = rules.run(context, "before")
+        self._average()
         context.deadline = self.deadline
         self._row()
         self._nearest()
@@ -194,13 +195,27 @@ class _Course:
         context.probe = np.sort(order[: context.probes])
         context.attacked = np.flatnonzero(context.right)
 
+    def _average(self) -> None:
+        """A preset's row for a model that answers at random is another one, of averaged gradients."""
+        context = self.context
+        if not context.random:
+            return
+        said = f"an input counts as broken where more than half of {presets.EOT} answers say so"
+        row = presets.averaged(self.preset, context.threat, context.model)
+        if row:
+            context.attacks = row
+            self.plan = Plan(context, self.plan.on_event)
+            context.progress = self.plan.show
+            said = f"gradients were averaged over {presets.EOT} draws for each step (EOT), and {said}"
+        self.notes.append(f"The model answers at random: {said}.")
+
     def _row(self) -> None:
         """The attacks, one after another, each on what is left."""
         context = self.context
         at = context.attacked
-        search = Search(
-            context.model, context.x[at], context.criterion(at), context.budgets, context.streams(0, at)
-        )
+        goal, streams = context.criterion(at), context.streams(0, at)
+        answers = presets.EOT if context.random else 1
+        search = Search(context.model, context.x[at], goal, context.budgets, streams, answers)
         context.search = search
         counts = self._restore(search)
         for number, attack in enumerate(context.attacks):

@@ -28,6 +28,7 @@ from armour.report_sections import Check, DataInfo, Provenance, Rate
 from armour.verdict import plural
 
 from .context import Context, Rows, Trial
+from .presets import draws
 
 MAX_GROUPS = 200
 BINS = 24
@@ -113,7 +114,8 @@ def label(attack: Attack) -> str:
     loss = getattr(attack, "loss", None)
     name = short_name(str(attack))
     named = isinstance(loss, str) and attack.needs_gradient and loss != "cross-entropy"
-    return f"{name}, {loss}" if named and str(loss) not in name.lower() else name
+    name = f"{name}, {loss}" if named and str(loss) not in name.lower() else name
+    return name if draws(attack) == 1 else f"{name}, EOT {draws(attack)}"
 
 
 def _short(epsilon: float) -> float:
@@ -130,7 +132,9 @@ def _title(context: Context, extras: Extras) -> str:
     names = [label(attack) for attack in context.attacks]
     if extras.preset == "own choice":
         return " + ".join(names) if len(names) <= 3 else f"{plural(len(names), 'attack')}"
-    return f"{extras.preset}, {plural(len(names), 'attack')}"
+    most = max(map(draws, context.attacks))
+    averaged = f", EOT {most}" if most > 1 else ""
+    return f"{extras.preset}, {plural(len(names), 'attack')}{averaged}"
 
 
 def _fates(context: Context, kept: Rows) -> tuple[NDArray[np.str_], NDArray[np.float64]]:

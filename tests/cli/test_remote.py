@@ -16,13 +16,14 @@ import small_models
 from click.testing import CliRunner, Result
 from http_fakes import Fake, Reply, Request, guard, http, tensor
 
-from armour import attacks
+from armour import attacks, save
 from armour.attacks import FixedBudgetAttack
 from armour.cli.main import main
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.fuzz import Corpus
 from armour.regions import F32
+from armour.report import Report
 from armour.rng import Streams
 from armour.serving import Server
 
@@ -78,6 +79,7 @@ def stops_after(requests: int, how: Reply = b"HTTP/1.1 500 Sick\r\nContent-Lengt
     return Fake(infer, metadata=METADATA)
 
 
+DIGITS = ("--data", "digits", "--json")
 QUICK = ("--retries", 1, "--timeout", "20")
 
 
@@ -132,6 +134,55 @@ def test_flags_that_do_not_fit(url: str) -> None:
     refused(armour("fuzz", url, "--rate", 0), "rate")
     refused(armour("fuzz", "http://u:p@127.0.0.1/v2/models/m"), "--header-env")
     refused(armour("fuzz", url.replace("centroids", "other"), *QUICK), "status 404", "check the model's name")
+
+
+EVALUATED = ("--epsilon", 0.1, "-n", 20, "--queries", 40)
+
+
+def test_a_served_model_is_evaluated_like_the_model_itself(url: str) -> None:
+    """The black-box preset from end to end: row, figures and checks are those of the network in a file."""
+    result = armour("evaluate", url, "--attacks", "black-box", *EVALUATED, "--json", "-o", "r.json")
+    assert result.exit_code == 0, result.output
+    save(NET, "m.ckpt")
+    blind = ("--attacks", "black-box", "--knowledge", "black-box")
+    local = json.loads(armour("evaluate", "m.ckpt", *blind, *EVALUATED, "--json").stdout)
+    shown = json.loads(result.stdout)
+    assert shown["threat"]["knowledge"] == "black-box" and shown["attacks"] == local["attacks"]
+    assert [row["name"] for row in shown["attacks"]] == ["Square", "Bandits", "HopSkipJump"]
+    assert shown["robust_accuracy"] == local["robust_accuracy"] < shown["clean_accuracy"]
+    assert all(row["gradients"] == 0 for row in shown["attacks"]) and shown["masking"] == "not examined"
+    assert {row["id"]: row["status"] for row in shown["checks"]}["R03"] == "ok"
+    words = shlex.split(Report.load("r.json").provenance.command)
+    assert words[:3] == ["armour", "evaluate", url]
+    again = json.loads(armour(*words[1:], "--json").stdout)
+    assert again["sha256"] == shown["sha256"]
+
+
+def test_what_needs_gradients_says_what_works_with_a_served_model(url: str) -> None:
+    result = armour("evaluate", url, *EVALUATED)
+    assert result.exit_code == 0 and "robust accuracy <= " in result.stdout
+    assert "note: Preset standard needs gradients, and centroids is a black box" in result.stdout
+    assert "black-box was run instead" in result.stdout
+    refused(
+        armour("evaluate", url, "--attacks", "pgd", *EVALUATED), "PGD needs gradients", "alone: ", "square"
+    )
+
+
+def test_an_evaluation_goes_on_where_the_server_stopped() -> None:
+    with stops_after(10**9) as fake:
+        whole = json.loads(armour("evaluate", fake.url, *EVALUATED, "--bounds", "0,1", *DIGITS).stdout)
+    answered = [60]
+
+    def infer(request: Request) -> Reply:
+        answered[0] -= 1
+        return logits(request) if answered[0] >= 0 else b"HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n"
+
+    with Fake(infer, metadata=METADATA) as fake:
+        command = ("evaluate", fake.url, *EVALUATED, "--bounds", "0,1", *DIGITS, *QUICK, "-o", "r.json")
+        refused(armour(*command), "asked 2 times", "r.state.npz", "--resume")
+        answered[0] = 10**9
+        found = json.loads(armour(*command, "--resume").stdout)
+    assert found["attacks"] == whole["attacks"] and found["checks"] == whole["checks"]
 
 
 # -- a server that stops ----------------------------------------------------------------------------------
