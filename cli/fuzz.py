@@ -36,7 +36,7 @@ from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
 from armour.fuzz.mutators import MUTATORS
 from armour.fuzz.plugins import check_loaded
-from armour.fuzz.schedule import SCHEDULES
+from armour.fuzz.schedules import SCHEDULES
 from armour.fuzz.selection import load_named
 from armour.report import Provenance, Report
 from armour.report_build import data_info

@@ -17,7 +17,7 @@ import numpy as np
 from armour.rng import per_item
 
 from .draw import draw_names, draw_steps
-from .execution import Executor, Outcome
+from .execution import Executor
 from .ledger import Ledger
 from .mutation import Mutants, mutate
 from .oracles import ORACLES, in_order
@@ -26,7 +26,8 @@ from .recipe import Recipe
 from .result import CampaignResult, GrowthPoint
 from .roots import Roots
 from .rounds import LEVELS, Counters, Round, Survivor
-from .schedule import SCHEDULES, Children, Parents
+from .schedule import Children, Parents, Scene, Schedule
+from .schedules import SCHEDULES
 from .sections import Profile, SectionMap
 from .selection import select
 from .simhash import fingerprints
@@ -72,9 +73,15 @@ class Campaign:
             setup.mutators, setup.roots.x.shape[1:], setup.validity.kind, paired=has_partners(setup.roots)
         )
         self.number = {name: i for i, name in enumerate(self.mutators)}
-        kind, bounds = setup.validity.kind, setup.validity.bounds
-        self.schedule = SCHEDULES.get(schedule)(setup.roots, len(self.mutators), kind, bounds)
         self.coverage = SectionMap(setup.profile, setup.sections)
+        scene = Scene(
+            roots=setup.roots,
+            mutators=len(self.mutators),
+            kind=setup.validity.kind,
+            bounds=setup.validity.bounds,
+            coverage=self.coverage,
+        )
+        self.schedule: Schedule = SCHEDULES.get(schedule)(scene)
         self.counters = Counters()
         self.triage = Triage(setup.executor, setup.roots, setup.validity, self.counters, shrink)
         self.signatures: set[int] = set()
@@ -106,9 +113,28 @@ class Campaign:
         failed = np.logical_or.reduce(list(counted.values()))
         prints = self._fingerprints(ids, failed)
         found = self.triage.judge(parents.root, labels, mutants, outcome, counted, prints, start)
-        children = self._children(mutants, parents, outcome, labels, valid & ~failed, failed)
+        correct = valid & ~failed & (outcome.predicted == labels)
+        signature = self.coverage.signatures(ids)
+        keys = {one.execution - start: one.key for one in found}
+        children = Children(
+            root=parents.root[:size],
+            x=mutants.x[:size],
+            ref=mutants.ref[:size],
+            steps=mutants.steps[:size],
+            used=self._used(mutants, size),
+            valid=valid,
+            correct=correct,
+            failed=failed,
+            predicted=outcome.predicted,
+            gaps=outcome.gaps(labels),
+            keys=[keys.get(i, "") for i in range(size)],
+            ids=ids,
+            signature=signature,
+            gain=gain,
+            novel=self._novel(parents.root, correct, gain, signature),
+        )
         niche = self.schedule.learn(children)
-        survivors = self._survivors(children, niche, gain, self.coverage.signatures(ids), level)
+        survivors = self._survivors(children, niche, level)
         digest = hashlib.sha256(self.state.encode())
         for part in (children.root, level, outcome.predicted, children.gaps, gain, niche):
             digest.update(np.ascontiguousarray(part).data)
@@ -143,7 +169,8 @@ class Campaign:
                 Recipe(root, own) for root, own in zip(parents.root.tolist(), parents.steps, strict=True)
             ],
         )
-        depth = 1 + (streams.child(1).uniform((_DEPTH,)) < 0.5).sum(axis=1)
+        further = streams.child(1).uniform((_DEPTH,)) < 0.5
+        depth = 1 + further[:, : self.schedule.extra].sum(axis=1)
         steps = draw_steps(names, streams.child(2))
         parents = parents[:made]
         return mutate(
@@ -157,64 +184,48 @@ class Campaign:
             counters.levels[i] += int((level == i - 1).sum())
             counters.failing[i] += int((hit & (level == i - 1)).sum())
 
-    def _children(
-        self,
-        mutants: Mutants,
-        parents: Parents,
-        outcome: Outcome,
-        labels: np.ndarray,
-        sound: np.ndarray,
-        failed: np.ndarray,
-    ) -> Children:
-        size = len(labels)
+    def _used(self, mutants: Mutants, size: int) -> np.ndarray:
+        """(size, m) bool: mutators of the steps that were new."""
         used = np.zeros((size, len(self.mutators)), bool)
         for i in range(size):
             for step in mutants.steps[i][len(mutants.steps[i]) - int(mutants.added[i]) :]:
                 used[i, self.number[step.mutator]] = True
-        return Children(
-            root=parents.root[:size],
-            x=mutants.x[:size],
-            ref=mutants.ref[:size],
-            steps=mutants.steps[:size],
-            used=used,
-            correct=sound & (outcome.predicted == labels),
-            failed=failed,
-            predicted=outcome.predicted,
-            gaps=outcome.gaps(labels),
-        )
+        return used
 
     # -- what the corpus keeps -------------------------------------------------------------------------------
 
-    def _survivors(
-        self,
-        children: Children,
-        niche: np.ndarray,
-        gain: np.ndarray,
-        signatures: np.ndarray,
-        level: np.ndarray,
-    ) -> list[Survivor]:
+    def _novel(
+        self, root: np.ndarray, correct: np.ndarray, gain: np.ndarray, signatures: np.ndarray
+    ) -> np.ndarray:
+        """(n,) bool: correct children with new coverage, or a new signature while their root has few."""
+        novel = np.zeros(len(correct), bool)
+        for i in np.flatnonzero(correct).tolist():
+            signature, own = int(signatures[i]), int(root[i])
+            new = signature not in self.signatures and self.per_root[own] < _SIGNATURES
+            novel[i] = new or gain[i] > 0
+            self.per_root[own] += new
+            if novel[i]:
+                self.signatures.add(signature)
+        return novel
+
+    def _survivors(self, children: Children, niche: np.ndarray, level: np.ndarray) -> list[Survivor]:
         kept: list[Survivor] = []
         others = children.gaps.copy()
         rows = np.arange(len(others))
         others[rows, self.setup.roots.labels[children.root]] = np.iinfo(np.int64).max
         margin = others.min(axis=1)
-        for i in np.flatnonzero(children.correct).tolist():
-            signature, root = int(signatures[i]), int(children.root[i])
-            new = signature not in self.signatures and self.per_root[root] < _SIGNATURES
-            if not (niche[i] or gain[i] > 0 or new):
-                continue
-            if new:
-                self.per_root[root] += 1
+        for i in np.flatnonzero(children.correct & (niche | children.novel)).tolist():
+            signature = int(children.signature[i])
             self.signatures.add(signature)
             kept.append(
                 Survivor(
                     number=self.counters.survivors,
-                    recipe=Recipe(root, children.steps[i]),
+                    recipe=Recipe(int(children.root[i]), children.steps[i]),
                     x=children.x[i],
                     ref=children.ref[i],
                     margin=round(float(margin[i]) * 1e-4, 4),
                     level=int(level[i]),
-                    gain=int(gain[i]),
+                    gain=int(children.gain[i]),
                     niche=bool(niche[i]),
                     signature=signature,
                 )
@@ -293,7 +304,8 @@ class Campaign:
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take over what arrays() gave; ValueError, KeyError or TypeError for what is no state of it."""
-        _check(arrays, self.arrays())
+        growing = (*_GROWING, *(f"schedule.{name}" for name in self.schedule.growing))
+        _check(arrays, self.arrays(), growing)
         head = json.loads(arrays["head"].tobytes())
         self.counters, self.state = Counters.of(head["counters"]), str(head["state"])
         self.triage.counters = self.counters
@@ -302,20 +314,20 @@ class Campaign:
         self.per_root = arrays["per_root"].copy()
         self.curve = arrays["curve"].tolist()
         self.triage.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
-        self.schedule.restore(_part(arrays, "schedule."), self.setup.validity.bounds)
+        self.schedule.restore(_part(arrays, "schedule."))
 
 
 # Arrays whose length says how much has been found; all others have one shape.
-_GROWING = ("head", "signatures", "curve", "ledger.inputs", "ledger.keys", "schedule.recipes")
+_GROWING = ("head", "signatures", "curve", "ledger.inputs", "ledger.keys")
 
 
-def _check(arrays: dict[str, np.ndarray], fresh: dict[str, np.ndarray]) -> None:
+def _check(arrays: dict[str, np.ndarray], fresh: dict[str, np.ndarray], growing: tuple[str, ...]) -> None:
     """ValueError unless `arrays` have the names, types and shapes that a state has."""
     if arrays.keys() != fresh.keys():
         raise ValueError(f"expected the arrays {sorted(fresh)}, got {sorted(arrays)}")
     for name, array in arrays.items():
         like = fresh[name]
-        same = array.shape[1:] == like.shape[1:] if name in _GROWING else array.shape == like.shape
+        same = array.shape[1:] == like.shape[1:] if name in growing else array.shape == like.shape
         if array.dtype != like.dtype or array.ndim != like.ndim or not same:
             raise ValueError(f"expected {name} as {like.dtype} {like.shape}, got {array.dtype} {array.shape}")
 

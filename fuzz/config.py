@@ -9,7 +9,7 @@ from armour.errors import InvalidArgument
 
 from .kinds import KINDS
 from .rounds import LEVELS
-from .schedule import SCHEDULES
+from .schedules import SCHEDULES
 from .selection import words
 
 

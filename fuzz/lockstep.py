@@ -19,18 +19,16 @@ from armour.npz import read_arrays
 
 from .beside import Beside, InTurn, beside
 from .campaign import Campaign, Setup
-from .execution import Executor, fitting
 from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
 from .mutators import MUTATORS
 from .plugins import check_loaded
 from .reading import Corpus
 from .result import Failure, FuzzResult
-from .roots import digest, select
+from .roots import digest
 from .rounds import Round
-from .sections import Profile
+from .setup import prepare
 from .store import Store
-from .validity import ValidityModel
 
 if TYPE_CHECKING:
     from .engine import Fuzzer
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SNAPSHOT_SECONDS = 5.0  # between states on disk; what is lost by a kill, and nothing else depends on it
-_ROUND_VALUES, _LEAST_ROUND = 1 << 24, 16  # values in a round of large inputs, and inputs at least
 SNAPSHOT_SHARE = 0.05  # of the time may go into writing states
 
 
@@ -48,22 +45,8 @@ class Lockstep:
     def __init__(self, fuzzer: Fuzzer, seed: int, resume: bool, on_event: OnEvent) -> None:
         self.fuzzer, self.config, self.seed, self.on_event = fuzzer, fuzzer.config, seed, on_event
         self.data = digest(fuzzer.x, fuzzer.y)
-        emit(on_event, "seeds", 0, len(fuzzer.x), "reading the seeds")
-        size = int(np.prod(fuzzer.x.shape[1:]))
-        executor = Executor(fuzzer.model, fitting(self.config.batch, size))
-        self.roots, outcome = select(executor, fuzzer.x, fuzzer.y)
-        setup = Setup(
-            executor=executor,
-            roots=self.roots,
-            validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds, fuzzer.kind),
-            profile=Profile.fit(outcome.neurons),
-            seed=seed,
-            round=self.config.round or _round(fuzzer),
-            required=self.config.required,
-            sections=self.config.sections,
-            mutators=self.config.mutators,
-        )
-        emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(self.roots)} roots")
+        setup = prepare(fuzzer, seed, on_event)
+        self.roots = setup.roots
         self.guided = Campaign(setup, self.config.schedule, stream=0, shrink=True)
         self.random = Campaign(setup, "random", stream=1, shrink=False) if self.config.baseline else None
         self.baseline: Beside | None = None
@@ -274,16 +257,6 @@ class Lockstep:
             interrupted=interrupted,
             notes=tuple(self.notes),
         )
-
-
-def _round(fuzzer: Fuzzer) -> int:
-    """Inputs of a round. A remote model may stop answering in the middle of one, which is then lost."""
-    if fuzzer.model.remote:
-        return 32
-    size = fuzzer.x[0].size
-    # Powers of two, so that what a round plans of large inputs stays below 64 MiB.
-    fit = 1 << (max(1, _ROUND_VALUES // size).bit_length() - 1)
-    return 1024 if size <= 1024 else max(_LEAST_ROUND, min(512, fit))
 
 
 def _seconds(path: Path) -> float:

@@ -29,6 +29,12 @@ class Roots:
         return len(self.x)
 
     @property
+    def label_only(self) -> bool:
+        """Every gap is the same: the model gives labels and no scores, so margins say nothing."""
+        others = self.gaps[self.gaps != 0]
+        return len(others) > 1 and bool((others == others[0]).all())
+
+    @property
     def spread(self) -> float:
         """Standard deviation of the clean margins (gap to the nearest other class), in units of 1e-4, at
         least 1.

@@ -26,12 +26,16 @@ SETTINGS = (("mlp", 0.0), ("lenet5", 0.0), ("lenet5", 0.1))
 
 def network(arch: str, epsilon: float = 0.0, seed: int = 0) -> ModuleModel:
     """The trained network; made on the first call (half a minute, three with an epsilon)."""
-    folder = Path(os.environ.get("ARMOUR_NETWORKS", FOLDER))
-    path = folder / f"{arch}-{epsilon:g}-{seed}.ckpt"
+    path = folder() / f"{arch}-{epsilon:g}-{seed}.ckpt"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         armour.save(_train(arch, epsilon, seed), path)
     return armour.load(path)
+
+
+def folder() -> Path:
+    """Where networks are kept: ARMOUR_NETWORKS, or build/networks."""
+    return Path(os.environ.get("ARMOUR_NETWORKS", FOLDER))
 
 
 def samples(n: int) -> tuple[np.ndarray, np.ndarray]:

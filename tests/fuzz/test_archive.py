@@ -1,25 +1,14 @@
-"""The archive of niches and the schedules that use it."""
+"""The archive of niches."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from fuzz_scenes import BOUNDS, roots
 
-from armour.bounds import Bounds
 from armour.fuzz.archive import Archive
-from armour.fuzz.kinds import IMAGE
 from armour.fuzz.recipe import Step, apply_steps
 from armour.fuzz.roots import Roots
-from armour.fuzz.schedule import SCHEDULES, Children, MarginNiche
-
-BOUNDS = Bounds(0, 1)
-
-
-def roots(gaps: list[list[int]]) -> Roots:
-    """Roots of 1 x 8 x 8; each one's label is where its gap is 0."""
-    table = np.array(gaps, np.int64)
-    x = np.random.default_rng(0).random((len(table), 1, 8, 8)).astype(np.float32)
-    return Roots(x, (table == 0).argmax(axis=1), np.arange(len(table)), table)
 
 
 def child(root: Roots, row: int, delta: float) -> tuple[np.ndarray, np.ndarray, tuple[Step, ...]]:
@@ -107,61 +96,3 @@ def test_stored_and_taken_over_bit_for_bit(held: int, monkeypatch: pytest.Monkey
     assert np.array_equal(offer(archive, again), offer(copy, again))
     for name, array in copy.arrays().items():
         np.testing.assert_array_equal(array, archive.arrays()[name])
-
-
-def test_niches_near_failing_are_picked_more() -> None:
-    schedule = MarginNiche(roots([[0, 10, 9000], [9000, 0, 9000]]), 4, IMAGE, Bounds(0, 1))
-    schedule.tau = 1000.0
-    parents = schedule.pick(np.random.default_rng(0), 400)
-    guided = parents.root[200:]
-    assert (guided == 0).mean() > 0.9
-    # The unguided half is uniform.
-    assert 0.35 < (parents.root[:200] == 0).mean() < 0.65
-    assert schedule.archive.picks.sum() == 200
-    # Once solved, it is not picked again.
-    schedule.archive.solve(np.array([0]), np.array([1]))
-    before = schedule.archive.picks[0, 1]
-    schedule.pick(np.random.default_rng(1), 400)
-    assert schedule.archive.picks[0, 1] == before
-
-
-def test_with_every_niche_solved_all_is_random() -> None:
-    schedule = MarginNiche(roots([[0, 10]]), 4, IMAGE, Bounds(0, 1))
-    schedule.archive.solve(np.array([0]), np.array([1]))
-    parents = schedule.pick(np.random.default_rng(0), 10)
-    assert parents.root.tolist() == [0] * 10 and parents.steps == [()] * 10
-
-
-def test_mutators_that_solve_niches_are_drawn_more_but_all_have_a_floor() -> None:
-    start = roots([[0, 10, 20]] * 50)
-    schedule = MarginNiche(start, 8, IMAGE, Bounds(0, 1))
-    n = 50
-    used = np.zeros((n, 8), bool)
-    used[:25, 2], used[25:, 3] = True, True
-    failed = np.arange(n) < 25
-    steps = [child(start, i, 0.1)[2] for i in range(n)]
-    children = Children(
-        root=np.arange(n), x=start.x, ref=start.x, steps=steps, used=used, correct=~failed, failed=failed,
-        predicted=np.where(failed, 1, 0), gaps=start.gaps,
-    )  # fmt: skip
-    schedule.learn(children)
-    assert schedule.wins.tolist() == [0, 0, 25, 0, 0, 0, 0, 0]
-    assert schedule.misses.tolist() == [0, 0, 0, 25, 0, 0, 0, 0]
-    weights = schedule.weights(np.random.default_rng(0))
-    assert weights[2] > 2 * weights[3] and weights.min() >= 1 / 32
-    # The same failures a second time solve nothing, so they count as misses.
-    schedule.learn(children)
-    assert schedule.wins[2] == 25 and schedule.misses[2] == 25
-
-
-@pytest.mark.parametrize("name", SCHEDULES.names())
-def test_every_schedule_gives_whole_batches_and_keeps_its_state(name: str) -> None:
-    start = roots([[0, 500, 900], [700, 0, 800]])
-    one, two = (SCHEDULES.get(name)(start, 5, IMAGE, Bounds(0, 1)) for _ in range(2))
-    for n in (1, 2, 7):
-        parents = one.pick(np.random.default_rng(n), n)
-        assert len(parents) == n == len(parents.steps) and parents.x.shape == (n, 1, 8, 8)
-        assert not np.shares_memory(parents.x, start.x)
-    two.restore(one.arrays(), BOUNDS)
-    first, second = (s.pick(np.random.default_rng(9), 6) for s in (one, two))
-    assert np.array_equal(first.root, second.root) and np.array_equal(first.x, second.x)

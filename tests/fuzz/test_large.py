@@ -11,7 +11,7 @@ import small_models
 
 from armour.fuzz import FuzzConfig, Fuzzer, store
 from armour.fuzz.execution import fitting
-from armour.fuzz.lockstep import _round
+from armour.fuzz.setup import _round
 from armour.model import ModuleModel
 from armour.tensor import nn
 
