@@ -298,5 +298,6 @@ def _cells(series: Series, x: float, percent: bool) -> list[str]:
     i = series.x.index(x)
     cells = [f"{100 * series.y[i]:.1f} %" if percent else f"{series.y[i]:,.0f}"]
     if series.low:
-        cells.append(f"{100 * series.low[i]:.1f}–{100 * series.high[i]:.1f} %")
+        low, high = series.low[i], series.high[i]
+        cells.append(f"{100 * low:.1f}–{100 * high:.1f} %" if percent else f"{low:,.0f}–{high:,.0f}")
     return cells

@@ -141,6 +141,21 @@ def bootstrap(
     return Effect(value, float(low), float(high))
 
 
+def median_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The interval of a median that order statistics give, without any assumption on the distribution.
+
+    The narrowest pair of equal ranks from both ends that covers at least `confidence`; the whole range where
+    none does, as for 95 % of fewer than six values.
+    """
+    from scipy.special import bdtr
+
+    ordered = np.sort(_sample("values", values))
+    n, error = len(ordered), (1 - _confidence(confidence)) / 2
+    # The k-th from each end leaves out the median with probability 2 P(Bin(n, 1/2) < k).
+    k = max((k for k in range(1, n // 2 + 1) if bdtr(k - 1, n, 0.5) <= error), default=1)
+    return Interval(float(ordered[k - 1]), float(ordered[n - k]))
+
+
 def mann_whitney(
     a: ArrayLike, b: ArrayLike, alternative: Literal["two-sided", "less", "greater"] = "two-sided"
 ) -> Comparison:

@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of models: Fuzzer(model, x, y, corpus=...).run(...) -> FuzzResult."""
 
 from .campaign import Campaign as Campaign
+from .comparison import Comparison as Comparison
 from .config import FuzzConfig as FuzzConfig
 from .engine import Fuzzer as Fuzzer
 from .mutators import Param as Param

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from armour.events import OnEvent
 from armour.model import Model
 from armour.rng import generator
 
+from .comparing import REPEATS, compare
+from .comparison import Comparison
 from .config import FuzzConfig
 from .kinds import choose
 from .lockstep import Lockstep
@@ -81,6 +83,28 @@ class Fuzzer:
         seed = _seed(rng)
         with threadpool_limits(1), stopping() as stop:
             return Lockstep(self, seed, resume, on_event).go(budget, limit, stop, checks.count("jobs", jobs))
+
+    def compare(
+        self,
+        schedules: Sequence[str] | None = None,
+        repeats: int = REPEATS,
+        executions: int = EXECUTIONS,
+        rng: int | np.random.Generator = 0,
+        resume: bool = False,
+        on_event: OnEvent = None,
+        jobs: int = 1,
+    ) -> Comparison:
+        """Run schedules `repeats` times each, with as many executions, and compare them with stacked random.
+
+        schedules: names, all of them by default; stacked random is always among them. Repeat i of each has
+        seed `rng` + i. The corpus folder holds a file for each run as soon as it ends; resume: keep those,
+        and make what is missing for the schedules and repeats asked for now. jobs: 2 or more makes so many
+        runs at a time in processes of their own, where the system can fork; the counts are the same.
+        Ctrl-C gives up the runs at hand and returns what there is.
+        Raises NothingEvaluated if the model reads no seed correctly, InvalidArgument for an unknown schedule
+        or a folder that is not empty (without resume) or of another comparison, FormatError if it is damaged.
+        """
+        return compare(self, schedules, repeats, executions, _seed(rng), resume, jobs, on_event)
 
 
 def _seed(rng: int | np.random.Generator) -> int:

@@ -47,7 +47,8 @@ PUBLIC = {
         BATCH IR_VERSIONS MAX_BYTES export_onnx graph_to_onnx to_onnx
     """,
     "armour.fuzz": """
-        Campaign CampaignResult Corpus Failure FuzzConfig FuzzResult Fuzzer GrowthPoint Param mutator
+        Campaign CampaignResult Comparison Corpus Failure FuzzConfig FuzzResult Fuzzer
+        GrowthPoint Param mutator
     """,
     "armour.remote": """
         RemoteModel RemoteOptions is_url wrap

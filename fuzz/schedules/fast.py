@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from armour.fuzz.schedule import SCHEDULES, Children, Scene
@@ -27,10 +25,8 @@ class Fast(Queued):
     (calculate_score in afl-fuzz-queue.c).
     """
 
-    made_of: ClassVar = {"path": np.zeros(0, np.int64), "favoured": np.zeros(0, bool)}
-
     def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
+        super().__init__(scene, {"path": np.zeros(0, np.int64), "favoured": np.zeros(0, bool)})
         self.hits = np.zeros(_TABLE, np.int64)
         self.queue.columns["favoured"][:] = True
         # Nobody knows a root's own path before it is run; until then it shares a place of its own.

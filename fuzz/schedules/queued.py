@@ -18,12 +18,11 @@ class Queued(Schedule):
     steps. made_of: a column of the queue -> an empty array like its values. most: descendants in the queue.
     """
 
-    made_of: Mapping[str, np.ndarray] = {}
     most = MOST
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, made_of: Mapping[str, np.ndarray] | None = None) -> None:
         super().__init__(scene)
-        self.queue = Queue(scene, self.made_of, self.most)
+        self.queue = Queue(scene, made_of or {}, self.most)
         self.growing = self.queue.growing
 
     @abstractmethod

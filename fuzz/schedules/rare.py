@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from armour.fuzz.schedule import SCHEDULES, Children
+from armour.fuzz.schedule import SCHEDULES, Children, Scene
 
 from .queued import Queued
 
@@ -22,7 +20,8 @@ class Rare(Queued):
     After FairFuzz's rare branches: Lemieux and Sen, ASE 2018, https://doi.org/10.1145/3238147.3238176.
     """
 
-    made_of: ClassVar = {"cells": np.zeros((0, _CELLS), np.int64)}
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene, {"cells": np.zeros((0, _CELLS), np.int64)})
 
     def energy(self) -> np.ndarray:
         count, counts = len(self.roots), self.scene.coverage.counts.reshape(-1)

@@ -23,8 +23,7 @@ class TensorFuzz(Queued):
     """
 
     def __init__(self, scene: Scene) -> None:
-        self.made_of = {"place": np.zeros((0, scene.roots.gaps.shape[1]), np.int32)}
-        super().__init__(scene)
+        super().__init__(scene, {"place": np.zeros((0, scene.roots.gaps.shape[1]), np.int32)})
         place = self._place(scene.roots.gaps)
         self.queue.columns["place"][:] = place
         self.radius = _radius(place)
