@@ -53,7 +53,7 @@ bench-record: $(PARITY)/.stamp  ## keep the newest full run of `make bench` in d
 FAST_TESTS := $(addprefix tests/tensor/test_,onednn.py numba_kernels.py narrow.py plan.py plan_functions.py)
 
 parity: $(PARITY)/.stamp  ## compare results with PyTorch and the pinned peers
-	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity $(FAST_TESTS) $(ARGS)
+	$(ONE_THREAD) $(PARITY)/bin/python -m pytest -q tests/parity tests/armour/test_hyperplanes.py $(FAST_TESTS) $(ARGS)
 
 # The wheel is only unpacked for the tests in it, so that any machine may take the one for this platform.
 ONNX_TESTS := build/conformance/onnx-1.16.2

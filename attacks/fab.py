@@ -14,7 +14,7 @@ from armour.checks import count, fraction, positive
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.objective import Objective
-from armour.regions import F32, F64, column, rows
+from armour.regions import F32, F64, rows
 from armour.rng import Streams
 from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
@@ -28,6 +28,8 @@ from .search import Counted, Found
 
 Rows: TypeAlias = NDArray[np.int64]
 Plane: TypeAlias = tuple[F32, F32, NDArray[np.bool_]]
+# Values of the samples that a step looks at together: its many passes stay in the cache, and in small memory.
+_VALUES = 1 << 15
 
 
 @ATTACKS.register("fab")
@@ -131,20 +133,20 @@ class FAB(MinimizationAttack):
         limit: F64,
     ) -> None:
         """One run from `point` (m, ...) for the samples `left` (m,)."""
+        goal, goals, x = criterion[left], goals[left], nearest.x[left]
         for step in range(self.steps + 1):
             if time_is_up():
                 return
-            goal, x = criterion[left], nearest.x[left]
             if step == self.steps:
                 nearest.offer(left, point, surely(goal, model.logits(point)))
                 nearest.suggest(left, point)
                 return
-            value, gradient, met = self._plane(model, point, goal, goals[left])
+            value, gradient, met = self._plane(model, point, goal, goals)
             nearest.offer(left, point, met)
             stay = nearest.distance[left] > limit[left]
             if not stay.all():
                 left, x, point, met = left[stay], x[stay], point[stay], met[stay]
-                value, gradient = value[stay], gradient[stay]
+                value, gradient, goal, goals = value[stay], gradient[stay], goal[stay], goals[stay]
                 if not left.size:
                     return
             point = self._step(model, x, point, met, value, gradient)
@@ -172,28 +174,43 @@ class FAB(MinimizationAttack):
         self, model: Model, x: F32, point: F32, met: NDArray[np.bool_], value: F32, gradient: F32
     ) -> F32:
         """Towards the plane where value + <gradient, . - point> is 0, from `point` and from x."""
-        ndim, (low, high) = x.ndim, model.bounds
-        normal = rows(gradient)
+        moved, size = np.empty_like(x), max(1, _VALUES // max(math.prod(x.shape[1:]), 1))
+        for first in range(0, len(x), size):
+            few = slice(first, first + size)
+            moved[few] = self._moved(model, x[few], point[few], met[few], value[few], gradient[few])
+        return moved
+
+    def _moved(
+        self, model: Model, x: F32, point: F32, met: NDArray[np.bool_], value: F32, gradient: F32
+    ) -> F32:
+        """The step of samples that are few enough for the cache."""
+        low, high = (np.float32(end) for end in model.bounds)
+        at, normal = rows(x), rows(gradient)
         # In the scale of the largest slope, so that nothing below overflows or vanishes.
         peak = np.abs(normal).max(axis=1, initial=0)
         peak[peak == 0] = 1
         with np.errstate(over="ignore"):
             normal = normal / peak[:, None]
             value = np.nan_to_num(np.nan_to_num(value) / peak)
-        there = point.copy()
-        there[met] = x[met] + (point[met] - x[met]) * np.float32(self.beta)
+        away = at - rows(point)
+        back = np.where(met, np.float32(1 - self.beta), np.float32(0))
+        rise = np.einsum("nd,nd->n", normal, away)
+        away *= back[:, None]
+        there = np.add(rows(point), away, out=away)
         ends, lengths = [], []
-        for start in (there, x):
-            drop = -value - np.einsum("nd,nd->n", normal, rows(start - point))
+        for start, drop in ((there, -value - rise * back), (at, -value - rise)):
             along = normal * np.sign(drop)[:, None]
-            way = self.distance.shortest(along, rows(low - start), rows(high - start), np.abs(drop))
+            way = self.distance.shortest(along, low - start, high - start, np.abs(drop))
             lengths.append(self.distance.norm(way))
             way *= np.float32(self.eta)
-            ends.append(start + way.reshape(x.shape))
+            way += start
+            ends.append(way)
         total = lengths[0] + lengths[1]
         share = np.minimum(lengths[0] / np.where(total > 0, total, 1), self.alpha_max)
-        weight = column(share.astype(np.float32), ndim)
-        return as_point(ends[0] + (ends[1] - ends[0]) * weight, model)
+        ends[1] -= ends[0]
+        ends[1] *= share.astype(np.float32)[:, None]
+        ends[0] += ends[1]
+        return as_point(ends[0].reshape(x.shape), model)
 
 
 @ATTACKS.register("fab-t")

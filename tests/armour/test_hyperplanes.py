@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, linprog
 
 from armour import hyperplanes as h
+from armour.tensor import use_kernels
+from armour.tensor.families import why_not
 
 SHORTEST = {"linf": h.shortest_linf, "l2": h.shortest_l2, "l1": h.shortest_l1}
 NORMS = tuple(SHORTEST)
@@ -17,6 +19,10 @@ LENGTH = {
     "l2": lambda z: np.sqrt((z**2).sum(axis=-1)),
     "l1": lambda z: np.abs(z).sum(axis=-1),
 }
+both_kernels = pytest.mark.parametrize(
+    "kernels",
+    ["numpy", pytest.param("numba", marks=pytest.mark.skipif(bool(why_not("numba")), reason="extra fast"))],
+)
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -79,39 +85,68 @@ def test_no_way_across_the_plane_is_shorter(norm: str, case: Case) -> None:
             assert LENGTH[norm](way[i]) <= best * (1 + 1e-6) + 1e-7 * (high - low).max()
 
 
+@both_kernels
 @pytest.mark.parametrize("norm", NORMS)
-def test_large_rows_in_float32_are_on_the_plane_and_as_short_as_in_float64(norm: str) -> None:
+def test_large_rows_in_float32_are_on_the_plane_and_as_short_as_in_float64(norm: str, kernels: str) -> None:
     """784 coordinates, many at their bounds; l1 needs more of them than it looks at first for some rows."""
-    rng = np.random.default_rng(0)
-    gradient = rng.normal(size=(40, 784)) ** 3
-    x = np.clip(rng.normal(size=(40, 784)) * 0.7, 0, 1)
-    gain = reach(gradient, -x, 1 - x) * np.repeat([1e-4, 0.01, 0.3, 0.99], 10)
-    whole = SHORTEST[norm](gradient, -x, 1 - x, gain)
-    np.testing.assert_allclose((gradient * whole).sum(axis=1), gain, rtol=1e-9)
-    single = SHORTEST[norm](*(a.astype(np.float32) for a in (gradient, -x, 1 - x, gain)))
-    assert single.dtype == np.float32
-    np.testing.assert_allclose((gradient * single).sum(axis=1), gain, rtol=2e-5)
-    np.testing.assert_allclose(LENGTH[norm](single.astype(np.float64)), LENGTH[norm](whole), rtol=2e-4)
+    with use_kernels(kernels):
+        rng = np.random.default_rng(0)
+        gradient = rng.normal(size=(40, 784)) ** 3
+        x = np.clip(rng.normal(size=(40, 784)) * 0.7, 0, 1)
+        gain = reach(gradient, -x, 1 - x) * np.repeat([1e-4, 0.01, 0.3, 0.99], 10)
+        whole = SHORTEST[norm](gradient, -x, 1 - x, gain)
+        np.testing.assert_allclose((gradient * whole).sum(axis=1), gain, rtol=1e-9)
+        single = SHORTEST[norm](*(a.astype(np.float32) for a in (gradient, -x, 1 - x, gain)))
+        assert single.dtype == np.float32
+        np.testing.assert_allclose((gradient * single).sum(axis=1), gain, rtol=2e-5)
+        np.testing.assert_allclose(LENGTH[norm](single.astype(np.float64)), LENGTH[norm](whole), rtol=2e-4)
 
 
+@both_kernels
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_row_does_not_depend_on_its_neighbours(norm: str) -> None:
-    rng = np.random.default_rng(1)
-    gradient, x = rng.normal(size=(30, 50)).astype(np.float32), rng.uniform(size=(30, 50)).astype(np.float32)
-    gain = np.abs(rng.normal(size=30)).astype(np.float32) * 4
-    whole = SHORTEST[norm](gradient, -x, 1 - x, gain)
-    for i in range(30):
-        one = slice(i, i + 1)
-        alone = SHORTEST[norm](gradient[one], -x[one], 1 - x[one], gain[one])
-        np.testing.assert_array_equal(alone, whole[one])
+def test_a_row_does_not_depend_on_its_neighbours(norm: str, kernels: str) -> None:
+    with use_kernels(kernels):
+        rng = np.random.default_rng(1)
+        gradient, x = (
+            rng.normal(size=(30, 50)).astype(np.float32),
+            rng.uniform(size=(30, 50)).astype(np.float32),
+        )
+        gain = np.abs(rng.normal(size=30)).astype(np.float32) * 4
+        whole = SHORTEST[norm](gradient, -x, 1 - x, gain)
+        for i in range(30):
+            one = slice(i, i + 1)
+            alone = SHORTEST[norm](gradient[one], -x[one], 1 - x[one], gain[one])
+            np.testing.assert_array_equal(alone, whole[one])
 
 
+@both_kernels
 @pytest.mark.parametrize("norm", NORMS)
-def test_no_slope_no_room_no_gain_no_rows(norm: str) -> None:
-    gradient = np.array([[0, 0], [1, -2], [1, -2], [1, 1]], np.float32)
-    gain = np.array([1, 1, 0, np.inf], np.float32)
-    low, high = np.full((4, 2), -1, np.float32), np.full((4, 2), 0.5, np.float32)
-    low[1] = high[1] = 0
-    way = SHORTEST[norm](gradient, low, high, gain)
-    np.testing.assert_array_equal(way, [[0, 0], [0, 0], [0, 0], [0.5, 0.5]])
-    assert SHORTEST[norm](gradient[:0], low[:0], high[:0], gain[:0]).shape == (0, 2)
+def test_no_slope_no_room_no_gain_no_rows(norm: str, kernels: str) -> None:
+    with use_kernels(kernels):
+        gradient = np.array([[0, 0], [1, -2], [1, -2], [1, 1]], np.float32)
+        gain = np.array([1, 1, 0, np.inf], np.float32)
+        low, high = np.full((4, 2), -1, np.float32), np.full((4, 2), 0.5, np.float32)
+        low[1] = high[1] = 0
+        way = SHORTEST[norm](gradient, low, high, gain)
+        np.testing.assert_array_equal(way, [[0, 0], [0, 0], [0, 0], [0.5, 0.5]])
+        assert SHORTEST[norm](gradient[:0], low[:0], high[:0], gain[:0]).shape == (0, 2)
+
+
+@pytest.mark.skipif(bool(why_not("numba")), reason="extra fast: numba is not installed")
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@given(case=cases(most=70))
+def test_compiled_ways_are_those_of_numpy(norm: str, case: Case) -> None:
+    given = [a.astype(np.float32) for a in case]
+    with use_kernels("numpy"):
+        plain = SHORTEST[norm](*given)
+    with use_kernels("numba"):
+        compiled = SHORTEST[norm](*given)
+    assert (compiled >= given[1]).all() and (compiled <= given[2]).all()
+    width = float((given[2] - given[1]).max())
+    scale = np.abs(given[0]).sum(axis=1).astype(np.float64) * width + 1e-30
+    gains = [(given[0].astype(np.float64) * way).sum(axis=1) / scale for way in (compiled, plain)]
+    np.testing.assert_allclose(gains[0], gains[1], atol=1e-6)
+    # Near the corner a coordinate that gains next to nothing may go any way.
+    sure = given[3] < 0.99 * reach(*given[:3])
+    lengths = [LENGTH[norm](way[sure].astype(np.float64)) for way in (compiled, plain)]
+    np.testing.assert_allclose(*lengths, rtol=1e-3, atol=1e-5 * width)
