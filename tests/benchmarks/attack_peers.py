@@ -60,8 +60,13 @@ def auto_attack(
     norm: str = "linf",
     only: str | None = None,
     seed: int = 0,
+    steps: int | None = None,
+    queries: int | None = None,
 ) -> Array:
-    """The public AutoAttack: version standard, or `only` one of its attacks with standard's settings."""
+    """The public AutoAttack: version standard, or `only` one of its attacks with standard's settings.
+
+    steps, queries: others than standard's.
+    """
     import pyautoattack
     import torch
 
@@ -70,6 +75,10 @@ def auto_attack(
         attack = pyautoattack.AutoAttack(module, norm=kind, eps=epsilon, seed=seed)
         if only is not None:
             attack.attacks_to_run = [only]
+        if steps is not None:
+            attack.apgd.n_iter = attack.apgd_targeted.n_iter = attack.fab.n_iter = steps
+        if queries is not None:
+            attack.square.n_queries = queries
         found = attack.run_standard_evaluation(torch.from_numpy(x), torch.from_numpy(y), batch_size=500)
     adv: Array = (found[0] if isinstance(found, tuple) else found).detach().numpy()
     return adv

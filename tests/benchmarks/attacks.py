@@ -1,13 +1,12 @@
-"""PGD-40 on LeNet-5, 500 images, armour against Foolbox; Square and AutoAttack against the authors' code;
-HopSkipJump against ART.
+"""PGD-40 on LeNet-5, 500 images, armour against Foolbox and torchattacks; Square against ART and the authors'
+code; HopSkipJump against ART.
 
 All on the same trained weights, with the same steps and queries.
 
 Two cases for each norm: a budget that breaks nearly nothing, so that every sample takes all its steps, and
-one that breaks many, where ours lets broken samples go. Foolbox runs on the PyTorch network with frozen
-parameters. AutoAttack is the standard version on an adversarially trained LeNet-5, on few images and in one
-round, since the authors' code takes a second for each. The row's notes say which share of the samples each
-attack leaves standing.
+one that breaks many, where ours lets broken samples go. Foolbox and torchattacks (which has no l1) run on the
+PyTorch network with frozen parameters. The row's notes say which share of the samples each attack leaves
+standing. AutoAttack is in auto_attack.py, which takes longer.
 """
 
 from __future__ import annotations
@@ -28,17 +27,16 @@ N = 500
 STEPS = 40
 ROUNDS = 3  # an attack takes seconds
 QUERIES = 1000
-# Images, and the budget, of comparisons with the authors' code.
-AUTHORS = {"square": (100, 0.12), "auto-attack": (50, 0.1)}
+SQUARE = (100, 0.12)  # images, and the budget
 # Images, queries of each, and the turns in which ART asks about as many.
 LABELS = (20, 2400, 10)
 BUDGETS = {"linf": (0.002, 0.1), "l2": (0.02, 1.0), "l1": (0.2, 8.0)}
 
 
 def run(options: Options) -> Iterator[Row]:
-    """Both budgets of each norm; then the authors' attacks."""
-    yield from foolbox_rows(options)
-    yield from authors_rows(options)
+    """Both budgets of each norm; then the attacks that only ask."""
+    yield from pgd_rows(options)
+    yield from square_rows(options)
     yield from labels_rows(options)
 
 
@@ -63,12 +61,8 @@ def by_labels(options: Options, medians: dict[str, float]) -> list[Candidate]:
     from art.attacks.evasion import HopSkipJump
     from art.estimators.classification import PyTorchClassifier
 
-    from benchmarks import peers
-
     n, queries, turns = LABELS
-    ours = trained.network("lenet5")
-    module = peers.build("lenet5", (1, 28, 28), 10)
-    peers.load(module, {key: np.array(value) for key, value in ours.state_dict().items()})
+    ours, module = networks_of("lenet5")
 
     class Floats(torch.nn.Module):
         """ART asks in float64."""
@@ -105,12 +99,13 @@ def by_labels(options: Options, medians: dict[str, float]) -> list[Candidate]:
     ]
 
 
-def foolbox_rows(options: Options) -> Iterator[Row]:
-    """PGD against Foolbox."""
+def pgd_rows(options: Options) -> Iterator[Row]:
+    """PGD against Foolbox and torchattacks."""
     try:
         import foolbox  # noqa: F401
+        import torchattacks  # noqa: F401
     except ImportError:
-        print("skipped: Foolbox is not installed here; `make parity` builds an environment that has it")
+        print("skipped: Foolbox or torchattacks is not installed here; `make parity` builds what has both")
         return
     few = dataclasses.replace(options, rounds=min(ROUNDS, options.rounds), seconds=0.0)
     for norm, budgets in BUDGETS.items():
@@ -122,53 +117,59 @@ def foolbox_rows(options: Options) -> Iterator[Row]:
                 yield dataclasses.replace(row, notes={"left": left})
 
 
-def authors_rows(options: Options) -> Iterator[Row]:
-    """Square and AutoAttack against the authors' code."""
+def square_rows(options: Options) -> Iterator[Row]:
+    """Square against the authors' code and ART."""
     try:
+        import art  # noqa: F401
         import pyautoattack  # noqa: F401
     except ImportError:
-        print("skipped: pyautoattack is not installed here; `make parity` builds an environment that has it")
+        print("skipped: pyautoattack or ART is not installed here; `make parity` builds what has both")
         return
-    for name, (n, epsilon) in AUTHORS.items():
-        few = dataclasses.replace(options, rounds=1 if name == "auto-attack" else ROUNDS, seconds=0.0)
-        left: dict[str, float] = {}
-        make = lambda name=name, few=few, left=left: authors(name, few, left)  # noqa: E731
-        work = f"Square, {QUERIES} queries" if name == "square" else "AutoAttack standard"
-        for row in timed(Case("attacks", f"{work}, linf, epsilon {epsilon}", "lenet5", n, make), few):
-            yield dataclasses.replace(row, notes={"left": left})
+    few, (n, epsilon) = dataclasses.replace(options, rounds=1, seconds=0.0), SQUARE
+    left: dict[str, float] = {}
+    case = Case(
+        "attacks",
+        f"Square, {QUERIES} queries, linf, epsilon {epsilon}",
+        "lenet5",
+        n,
+        lambda: square(few, left),
+    )
+    for row in timed(case, few):
+        yield dataclasses.replace(row, notes={"left": left})
 
 
-def authors(name: str, options: Options, left: dict[str, float]) -> list[Candidate]:
-    """The authors' code and armour on the same images; fills in the robust accuracy that each leaves."""
+def square(options: Options, left: dict[str, float]) -> list[Candidate]:
+    """The public codes and armour on the same images; fills in the robust accuracy that each leaves."""
     import torch
+    from art.attacks.evasion import SquareAttack
     from pyautoattack import AutoAttack
 
-    from benchmarks import peers
+    from benchmarks import attack_peers
 
-    n, epsilon = AUTHORS[name]
-    ours = trained.network("lenet5", 0.1)
-    module = peers.build("lenet5", (1, 28, 28), 10)
-    peers.load(module, {key: np.array(value) for key, value in ours.state_dict().items()})
+    n, epsilon = SQUARE
+    ours, module = networks_of("lenet5", 0.1)
     x = trained.digits()[1].x[:n]
     y = ours.predict(x)
-    x_torch, y_torch = torch.from_numpy(x), torch.from_numpy(y)
-    whole = name == "auto-attack"
-    theirs = AutoAttack(
-        module,
-        norm="Linf",
-        eps=epsilon,
-        seed=0,
-        version="standard" if whole else "custom",
-        attacks=None if whole else [name],
-    )
-    if not whole:
-        theirs.square.n_queries = QUERIES
-    attack = attacks.AutoAttack() if whole else attacks.Square(queries=QUERIES)
+    authors = AutoAttack(module, norm="Linf", eps=epsilon, seed=0, version="custom", attacks=["square"])
+    authors.square.n_queries = QUERIES
+    classifier = attack_peers.art_classifier(module, x.shape[1:])
+    attack = attacks.Square(queries=QUERIES)
 
-    def peer() -> Any:
-        adv, _ = theirs.run_standard_evaluation(x_torch, y_torch, batch_size=n)
-        left["authors'"] = round(float((module(adv).argmax(1) == y_torch).float().mean()), 3)
+    def kept(name: str, adv: np.ndarray) -> np.ndarray:
+        left[name] = round(float((attack_peers.predict(module, adv) == y).mean()), 3)
         return adv
+
+    def of_authors() -> Any:
+        with attack_peers.quiet():
+            given = torch.from_numpy(x), torch.from_numpy(y)
+            return kept("authors'", authors.run_standard_evaluation(*given, batch_size=n)[0].numpy())
+
+    def of_art() -> Any:
+        art = SquareAttack(
+            classifier, norm=np.inf, eps=epsilon, max_iter=QUERIES, nb_restarts=1, batch_size=n, verbose=False
+        )
+        with attack_peers.seeded(0):
+            return kept("ART", art.generate(x, y))
 
     def own(choice: str) -> Any:
         result = attack.attack(ours, x, y, [epsilon])
@@ -176,24 +177,32 @@ def authors(name: str, options: Options, left: dict[str, float]) -> list[Candida
         return result.success
 
     return [
-        Candidate("pyautoattack", peer),
+        Candidate("pyautoattack", of_authors),
+        Candidate("ART", of_art),
         *(
-            Candidate(type(attack).__name__, lambda choice=choice: own(choice), choice, True, within(choice))
+            Candidate("Square", lambda choice=choice: own(choice), choice, True, within(choice))
             for choice in options.kernels
         ),
     ]
 
 
-def candidates(norm: str, epsilon: float, options: Options, left: dict[str, float]) -> list[Candidate]:
-    """Foolbox and armour on the same images; fills in the robust accuracy that each leaves."""
-    import foolbox
-    import torch
-
+def networks_of(arch: str, epsilon: float = 0.0) -> tuple[Any, Any]:
+    """The trained network, and the same weights in PyTorch."""
     from benchmarks import peers
 
-    ours = trained.network("lenet5")
-    module = peers.build("lenet5", (1, 28, 28), 10)
+    ours = trained.network(arch, epsilon)
+    module = peers.build(arch, (1, 28, 28), 10)
     peers.load(module, {key: np.array(value) for key, value in ours.state_dict().items()})
+    return ours, module
+
+
+def candidates(norm: str, epsilon: float, options: Options, left: dict[str, float]) -> list[Candidate]:
+    """The peers and armour on the same images; fills in the robust accuracy that each leaves."""
+    import foolbox
+    import torch
+    import torchattacks
+
+    ours, module = networks_of("lenet5")
     theirs = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
     train, test = trained.digits()
     x = np.concatenate([test.x, train.x])[:N]
@@ -205,15 +214,23 @@ def candidates(norm: str, epsilon: float, options: Options, left: dict[str, floa
         "l1": foolbox.attacks.L1ProjectedGradientDescentAttack,
     }[norm](steps=STEPS, rel_stepsize=0.1)
     attack = attacks.PGD(norm=norm, steps=STEPS, step_size=0.1)  # type: ignore[arg-type]
+    length = {"eps": epsilon, "alpha": epsilon / 10, "steps": STEPS}
+    made = {"linf": torchattacks.PGD, "l2": torchattacks.PGDL2}
 
     def peer() -> Any:
-        return kind(theirs, x_torch, y_torch, epsilons=[epsilon])[2]
+        return kind(theirs, x_torch, y_torch, epsilons=[epsilon])[2].float()
+
+    def other() -> Any:
+        return (module(made[norm](module, **length)(x_torch, y_torch)).argmax(1) != y_torch).float()
 
     def own() -> Any:
         return attack.attack(ours, x, y, [epsilon]).success
 
-    left["Foolbox"] = round(float((~peer()).float().mean()), 3)
     found = [Candidate("Foolbox", peer)]
+    if norm in made:
+        found.append(Candidate("torchattacks", other))
+    for candidate in found:
+        left[candidate.name] = round(1 - float(candidate.call().mean()), 3)
     for choice in options.kernels:
         with within(choice)():
             left[f"armour, {choice}"] = round(float((~own()).mean()), 3)

@@ -58,8 +58,13 @@ def run(options: Options) -> Iterator[Row]:
 
 def measured(who: str, name: str, n: int, choice: str) -> dict[str, float]:
     """peak: bytes above the baseline; length: of the gradient. Of one process."""
+    return answer("benchmarks.memory", who, name, str(n), choice)
+
+
+def answer(module: str, *arguments: str) -> dict[str, float]:
+    """What a module prints as JSON in a process of its own, with malloc as the system sets it."""
     settings = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
-    command = [sys.executable, "-m", "benchmarks.memory", who, name, str(n), choice]
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(
         command, env=settings, cwd=harness.ROOT, capture_output=True, text=True, check=False
     )
