@@ -43,9 +43,18 @@ def campaign_table(fuzz: FuzzSection, model: ModelInfo) -> dict[str, object]:
         row("Failing, but not valid enough", f"below {fuzz.level}", lambda c: f"{_below(c, fuzz.level):,}"),
         row(f"Valid at {fuzz.level}", "of executions", lambda c: _share(c.valid, c.executions)),
     ]
-    names = sorted({name for campaign in both for name in campaign.coverage})
+    names = sorted({name for campaign in both for name in (*campaign.coverage, *(campaign.measures or {}))})
     rows += [
         Row(f"Coverage, {name.upper()}", "no verdict", [_coverage(campaign, name) for campaign in both])
+        for name in names
+    ]
+    names = sorted({name for campaign in both for name in campaign.correlation or {}})
+    rows += [
+        Row(
+            f"Growth of {name.upper()} with failures",
+            "rank correlation per execution, 95 %",
+            [_correlation(campaign, name) for campaign in both],
+        )
         for name in names
     ]
     rows.append(row("Executions", "", lambda c: f"{c.executions:,}"))
@@ -152,7 +161,16 @@ def _below(campaign: Campaign, level: str) -> int:
 
 
 def _coverage(campaign: Campaign, name: str) -> str:
+    from armour.fuzz.coverage import shown
+
+    if name in (campaign.measures or {}):
+        return shown(name, (campaign.measures or {})[name])
     return percent(campaign.coverage[name]) if name in campaign.coverage else "–"
+
+
+def _correlation(campaign: Campaign, name: str) -> str:
+    found = (campaign.correlation or {}).get(name)
+    return "–" if found is None else f"{found[0]:+.2f} [{found[1]:+.2f}, {found[2]:+.2f}]"
 
 
 def _share(part: int, whole: int) -> str:

@@ -93,7 +93,9 @@ def _campaign(result: CampaignResult) -> Campaign:
         levels={level: int(count) for level, count in result.levels.items()},
         failing={level: int(count) for level, count in result.failing.items()},
         pair_counts={f"{int(a)}>{int(b)}": int(n) for (a, b), n in sorted(result.pair_counts.items())},
-        coverage={name: float(share) for name, share in result.coverage.items()},
+        coverage={name: float(value) for name, value in result.coverage.items() if _is_share(name)},
+        measures={n: float(value) for n, value in result.coverage.items() if not _is_share(n)} or None,
+        correlation={n: tuple(map(float, found)) for n, found in result.correlation.items() if found} or None,
         triage=int(result.triage_executions),
         seconds=float(result.seconds),
         curve=tuple(
@@ -109,6 +111,12 @@ def _campaign(result: CampaignResult) -> Campaign:
             for point in points
         ),
     )
+
+
+def _is_share(name: str) -> bool:
+    from armour.fuzz.coverage import CRITERIA
+
+    return name not in CRITERIA or CRITERIA.get(name).form == "share"
 
 
 def _failure(failure: Failure, bounds: tuple[float, float]) -> sections.Failure:

@@ -165,8 +165,10 @@ class Campaign:
     failing: the same for those that failed the oracle ("invalid" is below V0). At the required level and
     above: valid executions; failures (D0, different inputs), pairs (D1), classes (D2), variants (D3, None
     for a black box), distinct (root, predicted class), roots broken, and pair_counts, failures by
-    "true>predicted". coverage: shares by criterion, a measure and never a verdict. triage: executions spent
-    on minimising, not part of `executions`.
+    "true>predicted". coverage: shares by criterion, a measure and never a verdict; measures:
+    those that are no shares. correlation: of a criterion's growth in a round with the failures found in it,
+    both per execution: rho, low, high, rounds. triage: executions spent on minimising, not part of
+    `executions`.
     """
 
     schedule: str
@@ -184,6 +186,8 @@ class Campaign:
     triage: int = 0
     seconds: float = 0.0
     curve: tuple[GrowthPoint, ...] = ()
+    measures: dict[str, float] | None = field(default=None, metadata={"optional": True})
+    correlation: dict[str, tuple[float, ...]] | None = field(default=None, metadata={"optional": True})
     variants: int | None = None
 
     def __post_init__(self) -> None:
@@ -198,6 +202,11 @@ class Campaign:
             raise InvalidArgument(f"expected counts of at most {self.executions} executions, got {found}")
         if any(not 0 <= share <= 1 for share in self.coverage.values()):
             raise InvalidArgument("expected coverage as shares in [0, 1]")
+        if any(value < 0 for value in (self.measures or {}).values()):
+            raise InvalidArgument("expected measures at or above 0")
+        for one in (self.correlation or {}).values():
+            if len(one) != 4 or not -1 <= one[1] <= one[0] <= one[2] <= 1:
+                raise InvalidArgument("expected correlation as rho within (low, high), and rounds")
         if any(b.executions <= a.executions for a, b in pairwise(self.curve)):
             raise InvalidArgument("expected a growth curve of rising executions")
 

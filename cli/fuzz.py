@@ -16,6 +16,7 @@ from armour.cli.corpus import noted
 from armour.cli.model_options import load_model, model_options, words
 from armour.cli.options import (
     DURATION,
+    coverage_option,
     data_option,
     device_option,
     json_option,
@@ -32,6 +33,7 @@ from armour.environment import cores
 from armour.errors import ArmourError, GateFailed, InvalidArgument
 from armour.files import writable_folder
 from armour.fuzz import FuzzConfig, Fuzzer, FuzzResult
+from armour.fuzz.coverage.measures import check_names
 from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
 from armour.fuzz.mutators import MUTATORS
@@ -95,6 +97,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     show_default=True,
     help="What the inputs are: images, arrays, or whole numbers such as bytes. auto: by shape and model.",
 )
+@coverage_option(
+    "Criteria to report: kmnc, nbc, snac cost nothing; nc, tknc, tknp, nn, scc little; lsa, dsa, nlc more."
+)
 @mutators_option("What takes part: +NAME adds a mutator or plug-in, -NAME leaves one or a family out.")
 @click.option(
     "--no-baseline", is_flag=True, help="Leave out the stacked random search beside the guided one."
@@ -126,6 +131,7 @@ def fuzz(
     validity: str,
     schedule: str,
     inputs: str,
+    coverage: str,
     mutators: str,
     no_baseline: bool,
     fail_on_finding: bool,
@@ -148,7 +154,9 @@ def fuzz(
     folder = corpus or default_folder(model, resume)
     settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
     settings |= {"schedule": schedule, "inputs": inputs, "mutators": mutators, "baseline": not no_baseline}
+    settings["coverage"] = coverage
     load_named(mutators)
+    check_names(_criteria(coverage))
     if resume:
         settings |= _recorded(context, folder)
         model_options = _stated_before(folder) | model_options
@@ -171,7 +179,9 @@ def fuzz(
             click.echo(
                 f"seeds: {len(at)} of the test {what} of {chosen.name}, which {model} records", err=True
             )
-        config = FuzzConfig(**{name: settings[name] for name in _CONFIG})
+        config = FuzzConfig(
+            coverage=_criteria(settings["coverage"]), **{name: settings[name] for name in _CONFIG}
+        )
         fuzzer = Fuzzer(target, chosen.x, chosen.y, corpus=folder, config=config, source=source)
         try:
             result = fuzzer.run(
@@ -217,6 +227,11 @@ def default_folder(model: Path | str, resume: bool) -> Path:
         number, folder = number + 1, following
 
 
+def _criteria(text: str) -> tuple[str, ...]:
+    """The names of --coverage."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
 def _check_place(folder: Path) -> None:
     """InvalidArgument, before any work, if the folder cannot be made or written to."""
     new = not folder.exists()
@@ -233,7 +248,11 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     check_loaded(MUTATORS, manifest.get("plugins"), str(folder))
     source = manifest.get("source", {})
     known = {**(source if isinstance(source, dict) else {}), **manifest["config"]}
-    names: dict[str, type] = dict.fromkeys(("data", "validity", "schedule", "inputs", "mutators"), str)
+    if isinstance(known.get("coverage"), list):
+        known["coverage"] = ",".join(map(str, known["coverage"]))
+    names: dict[str, type] = dict.fromkeys(
+        ("data", "validity", "schedule", "inputs", "mutators", "coverage"), str
+    )
     names |= {"samples": int, "seed": int, "baseline": bool}
     given = {name: context.get_parameter_source(name) != ParameterSource.DEFAULT for name in names}
     given["baseline"] = context.get_parameter_source("no_baseline") != ParameterSource.DEFAULT
@@ -273,7 +292,8 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
     parts += ["--executions", str(result.executions), "-n", str(settings["samples"])]
     if settings["data"] is not None:
         parts += ["--data", settings["data"]]
-    for name, default in (("validity", "V2"), ("schedule", "niche"), ("inputs", "auto"), ("mutators", "")):
+    defaults = {"validity": "V2", "schedule": "niche", "inputs": "auto", "mutators": ""}
+    for name, default in (defaults | {"coverage": "kmnc,nbc,snac"}).items():
         if settings[name] != default:
             # In one word: a selection may begin with a minus.
             parts += [f"--{name}={settings[name]}"] if name == "mutators" else [f"--{name}", settings[name]]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from armour.cli.coverage_text import correlation_lines, coverage_line
 from armour.contract import Model
 from armour.fuzz import CampaignResult, Corpus, FuzzResult
 from armour.fuzz.replay import Replayed
@@ -68,6 +69,9 @@ def summary(result: FuzzResult, name: str, page: Path, command: str) -> str:
     if result.skipped:
         lines.append(f"{result.skipped} of {result.seeds:,} seeds were left out: misread already")
     lines += ["", *_table(result), ""]
+    if result.guided.coverage:
+        lines += [f"coverage: {coverage_line(result.guided.coverage)}"]
+        lines += [*correlation_lines(result.guided.correlation), ""]
     lines += [_verdict(result), *(f"note: {note}" for note in result.notes), ""]
     lines += [f"report  {page}", f"corpus  {result.corpus}", f"replay  armour corpus replay {result.corpus}"]
     return "\n".join([*lines, f"again   {command}"])
@@ -120,8 +124,7 @@ def stats_table(found: dict[str, Any]) -> str:
     ]
     coverage = written.get("coverage", {}) if written else {}
     if isinstance(coverage, dict) and coverage:
-        shares = ", ".join(f"{name} {100 * float(share):.1f} %" for name, share in coverage.items())
-        rows.append(("coverage", f"{shares} (a measure, not a goal)"))
+        rows.append(("coverage", coverage_line({name: float(value) for name, value in coverage.items()})))
     lines = [f"{name:<22}{value}" for name, value in rows]
     if found["class_counts"]:
         lines += ["", "largest classes"]

@@ -158,6 +158,13 @@ def jobs_option(function: F) -> F:
     )(function)
 
 
+def coverage_option(help: str, default: str = "kmnc,nbc,snac") -> Callable[[F], F]:
+    """--coverage: names of criteria, such as kmnc,nn; given on as a text."""
+    return click.option(
+        "--coverage", metavar="NAME,...", default=default, show_default=bool(default), help=help
+    )
+
+
 def mutators_option(help: str) -> Callable[[F], F]:
     """--mutators: a selection such as +grain,-fog; default "", what is armour's own. May name plug-ins."""
     return click.option("--mutators", metavar="+NAME,-NAME", default="", help=help)

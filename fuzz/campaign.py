@@ -16,6 +16,8 @@ import numpy as np
 
 from armour.rng import per_item
 
+from .correlation import growth_correlations
+from .coverage import measures
 from .draw import draw_names, draw_steps
 from .execution import Executor
 from .ledger import Ledger
@@ -37,6 +39,7 @@ from .validity import ValidityModel
 _FIRST_ROUND = 128
 _PALETTE = 16  # mutators on offer in one round, drawn with repetition
 _DEPTH = 3  # further mutations after the first, each with probability 1/2
+_CURVE = 7  # columns of the growth curve before those of the coverage criteria
 _SIGNATURES = 4  # survivors of a root that only have a new signature
 
 
@@ -45,7 +48,8 @@ class Setup:
     """What campaigns on one model share: nothing of it changes during a run.
 
     required: validity level of a failure, -1 to 2. sections: bins inside each neuron's profile. seed: of all
-    streams. round: most mutants of a round. mutators: a selection of them.
+    streams. round: most mutants of a round. mutators: a selection of them. coverage: criteria to report, and
+    clean: what the model does with the roots, which those are fitted to.
     """
 
     executor: Executor
@@ -57,6 +61,8 @@ class Setup:
     required: int
     sections: int
     mutators: str = ""
+    coverage: tuple[str, ...] = measures.DEFAULT
+    clean: measures.Roots | None = None
 
 
 class Campaign:
@@ -82,6 +88,7 @@ class Campaign:
             coverage=self.coverage,
         )
         self.schedule: Schedule = SCHEDULES.get(schedule)(scene)
+        self.measures = measures.Measures(setup.coverage, self.coverage, setup.clean)
         self.counters = Counters()
         self.triage = Triage(setup.executor, setup.roots, setup.validity, self.counters, shrink)
         self.signatures: set[int] = set()
@@ -109,6 +116,7 @@ class Campaign:
         self._count(level, np.logical_or.reduce(list(hits.values())), mutants.undone)
         ids = self.coverage.ids(outcome.neurons)
         gain = self.coverage.update(ids, valid)
+        self.measures.update(outcome, valid, parents.root[:size])
         counted = {name: hit & (valid | (not ORACLES.get(name).needs_validity)) for name, hit in hits.items()}
         failed = np.logical_or.reduce(list(counted.values()))
         prints = self._fingerprints(ids, failed)
@@ -256,6 +264,7 @@ class Campaign:
                 int(ledger.broken.sum()),
                 self.valid,
                 self.coverage.kmnc,
+                *self.measures.values().values(),
             ]
         )
 
@@ -283,10 +292,17 @@ class Campaign:
             triage_executions=counters.triage + counters.shrinking,
             steps_rejected=counters.undone,
             survivors=counters.survivors,
-            coverage={"kmnc": self.coverage.kmnc, "nbc": self.coverage.boundary},
+            coverage=self.measures.values(),
+            correlation=self._correlation(),
             seconds=seconds,
-            curve=tuple(_point(row) for row in rows),
+            curve=tuple(_point(row, self.measures.names) for row in rows),
         )
+
+    def _correlation(self) -> dict[str, list[float] | None]:
+        """How each criterion's growth goes with the failures found, over all rounds."""
+        columns = list(zip(*self.curve, strict=True)) or [()] * (_CURVE + len(self.measures.names))
+        grown = dict(zip(self.measures.names, columns[_CURVE:], strict=True))
+        return growth_correlations(columns[0], columns[1], grown)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state as arrays; equal states give equal bytes."""
@@ -297,7 +313,8 @@ class Campaign:
             "coverage": self.coverage.counts,
             "signatures": np.array(sorted(self.signatures), np.uint64),
             "per_root": self.per_root,
-            "curve": np.array(self.curve, np.float64).reshape(-1, 7),
+            "curve": np.array(self.curve, np.float64).reshape(-1, _CURVE + len(self.measures.names)),
+            **{f"measures.{name}": array for name, array in self.measures.arrays().items()},
             **{f"ledger.{name}": array for name, array in self.ledger.arrays().items()},
             **{f"schedule.{name}": array for name, array in self.schedule.arrays().items()},
         }
@@ -313,12 +330,16 @@ class Campaign:
         self.signatures = set(arrays["signatures"].tolist())
         self.per_root = arrays["per_root"].copy()
         self.curve = arrays["curve"].tolist()
+        self.measures.restore(_part(arrays, "measures."))
         self.triage.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
         self.schedule.restore(_part(arrays, "schedule."))
 
 
 # Arrays whose length says how much has been found; all others have one shape.
-_GROWING = ("head", "signatures", "curve", "ledger.inputs", "ledger.keys")
+_GROWING = (
+    *("head", "signatures", "curve", "ledger.inputs", "ledger.keys"),
+    *("measures.nn.points", "measures.tknp.patterns"),
+)
 
 
 def _check(arrays: dict[str, np.ndarray], fresh: dict[str, np.ndarray], growing: tuple[str, ...]) -> None:
@@ -336,7 +357,7 @@ def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _point(row: Sequence[float]) -> GrowthPoint:
+def _point(row: Sequence[float], names: Sequence[str]) -> GrowthPoint:
     executions, failures, distinct, classes, roots, valid = (int(v) for v in row[:6])
     return GrowthPoint(
         executions=executions,
@@ -346,4 +367,5 @@ def _point(row: Sequence[float]) -> GrowthPoint:
         roots=roots,
         valid=valid,
         coverage=float(row[6]),
+        criteria=dict(zip(names, map(float, row[_CURVE:]), strict=True)),
     )

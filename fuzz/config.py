@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from armour import checks
 from armour.errors import InvalidArgument
 
+from .coverage.measures import DEFAULT, check_names
 from .kinds import KINDS
 from .rounds import LEVELS
 from .schedules import SCHEDULES
@@ -24,7 +25,8 @@ class FuzzConfig:
     values, fewer for large ones, or 32 for a remote model. inputs: "image", "array" or "whole" (whole numbers
     such as bytes), which mutators and validity levels depend on; "auto": images for (c, h, w), whole numbers
     where the model declares an integer input, arrays otherwise. mutators: which take part, such as
-    "+grain,-fog" (fuzz/selection.py); by default all that are armour's own.
+    "+grain,-fog" (fuzz/selection.py); by default all that are armour's own. coverage: criteria to report, of
+    armour.fuzz.coverage; those that do not come with the section map cost time.
     """
 
     schedule: str = "niche"
@@ -35,6 +37,7 @@ class FuzzConfig:
     round: int | None = None
     inputs: str = "auto"
     mutators: str = ""
+    coverage: tuple[str, ...] = DEFAULT
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -44,6 +47,7 @@ class FuzzConfig:
         checks.one_of("validity", self.validity, LEVELS[1:])
         checks.one_of("inputs", self.inputs, ("auto", *KINDS.names()))
         words(self.mutators)
+        object.__setattr__(self, "coverage", check_names(self.coverage))
         checks.count("sections", self.sections)
         checks.count("batch", self.batch)
         if self.round is not None:

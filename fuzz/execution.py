@@ -94,6 +94,11 @@ class Executor:
         fields = zip(*((p.logits, p.neurons, p.finite, p.predicted) for p in parts), strict=True)
         return Outcome(*(np.concatenate(field) for field in fields))
 
+    @property
+    def layout(self) -> list[tuple[str, int]]:
+        """(name, columns) of each tapped layer, once something was run; none of a black box."""
+        return list(zip(self.layers or (), self._widths, strict=False))
+
     def penultimate(self, classes: int) -> slice:
         """Columns of the neurons in the tapped layer before the one of the `classes` logits; maybe none."""
         ends = [0, *accumulate(self._widths)]

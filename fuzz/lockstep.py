@@ -130,7 +130,7 @@ class Lockstep:
         return self._result(seconds, interrupted=True)
 
     def _plot(self, seconds: float) -> list[float | str]:
-        executions, failures, distinct, classes, roots, valid, coverage = self.guided.curve[-1]
+        executions, failures, distinct, classes, roots, valid, coverage, *criteria = self.guided.curve[-1]
         row: list[float | str] = [
             int(executions),
             round(seconds, 3),
@@ -139,7 +139,8 @@ class Lockstep:
             int(classes),
         ]
         row += [int(roots), int(valid), round(coverage, 6)]
-        return row + ([int(self.other[2]), int(self.other[3])] if self.other else ["", ""])
+        row += [int(self.other[2]), int(self.other[3])] if self.other else ["", ""]
+        return row + [round(value, 6) for value in criteria]
 
     def _report(self, budget: int | None, limit: float | None, first: int, seconds: float) -> None:
         done = self.guided.counters.executions
@@ -172,7 +173,7 @@ class Lockstep:
             check_loaded(MUTATORS, stored.get("plugins"), str(folder))
             check_same(folder, stored, manifest)
         low, high = self.fuzzer.model.bounds
-        store = Store(folder, (low, high), self.fuzzer.kind)
+        store = Store(folder, (low, high), self.fuzzer.kind, self.config.coverage)
         try:
             if fresh or not (folder / "state.npz").is_file():
                 store.begin(manifest, self.roots, setup.profile, setup.validity)

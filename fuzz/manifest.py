@@ -41,7 +41,7 @@ def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Seque
             "bounds": list(model.bounds),
         },
         "data": {"sha256": data, "seeds": len(fuzzer.x), "roots": len(roots)},
-        "config": {**asdict(fuzzer.config), "seed": seed},
+        "config": json.loads(json.dumps({**asdict(fuzzer.config), "seed": seed})),  # as it is read back
         "mutators": list(mutators),
         **_plugins(mutators),
         "inputs": fuzzer.kind.name,

@@ -47,7 +47,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowthPoint:
-    """What a campaign had found after `executions`; coverage is the share of in-profile sections (KMNC)."""
+    """What a campaign had found after `executions`.
+
+    coverage: share of in-profile sections (KMNC); criteria: value of each coverage criterion by name.
+    """
 
     executions: int
     failures: int
@@ -57,6 +60,7 @@ class GrowthPoint:
     valid: int
     coverage: float
     seconds: float = 0.0
+    criteria: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,8 @@ class CampaignResult:
     input; None for a black box), distinct (root, predicted label), roots (broken ones).
     class_counts: failures by D2 key. pair_counts: failures by (true, predicted). triage_executions:
     inputs run to minimise, not part of `executions`. steps_rejected: mutations undone because they left
-    the required level. coverage: shares by criterion.
+    the required level. coverage: values by criterion. correlation: of each
+    criterion's growth with the failures found, as in armour.fuzz.correlation; None where nothing can be said.
     """
 
     schedule: str
@@ -91,6 +96,7 @@ class CampaignResult:
     survivors: int
     coverage: dict[str, float]
     seconds: float
+    correlation: dict[str, list[float] | None] = field(default_factory=dict)
     curve: tuple[GrowthPoint, ...] = ()
     variants: int | None = None
 

@@ -210,3 +210,8 @@ class SectionMap:
     def boundary(self) -> float:
         """Share of the two sections outside each profile that have been hit (NBC)."""
         return float((self.counts[:, [0, -1]] > 0).mean()) if self.neurons else 0.0
+
+    @property
+    def strong(self) -> float:
+        """Share of the sections above the profiles that have been hit (SNAC)."""
+        return float((self.counts[:, -1] > 0).mean()) if self.neurons else 0.0

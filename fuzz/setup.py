@@ -9,6 +9,7 @@ import numpy as np
 from armour.events import OnEvent, emit
 
 from .campaign import Setup
+from .coverage.measures import Roots as Measured
 from .execution import Executor, fitting
 from .roots import select
 from .sections import Profile
@@ -36,6 +37,8 @@ def prepare(fuzzer: Fuzzer, seed: int, on_event: OnEvent = None) -> Setup:
         required=config.required,
         sections=config.sections,
         mutators=config.mutators,
+        coverage=config.coverage,
+        clean=Measured.of(outcome, executor),
     )
     emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(roots)} roots")
     return setup

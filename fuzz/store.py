@@ -34,20 +34,23 @@ from .validity import ValidityModel
 SHARD = 1024  # survivors in one file
 _SHARD_VALUES = 1 << 24  # and values in it, at most
 GROWING = ("corpus/index.jsonl", "failures/index.jsonl", "journal.jsonl")
-_PLOT = (
-    "executions,seconds,failures,distinct,classes,roots,valid,coverage,baseline_distinct,baseline_classes\n"
-)
+_PLOT = "executions,seconds,failures,distinct,classes,roots,valid,coverage,baseline_distinct,baseline_classes"
 
 
 class Store:
-    """Writes one corpus folder. folder: made if it is not there; kind: of the inputs."""
+    """Writes one corpus folder. folder: made if it is not there; kind: of the inputs; coverage: criteria."""
 
     def __init__(
-        self, folder: str | os.PathLike[str], bounds: tuple[float, float], kind: Kind = IMAGE
+        self,
+        folder: str | os.PathLike[str],
+        bounds: tuple[float, float],
+        kind: Kind = IMAGE,
+        coverage: Sequence[str] = (),
     ) -> None:
         self.folder = writable_folder(folder)
         self.bounds = bounds
         self.kind = kind
+        self.columns = ",".join([_PLOT, *(f"coverage_{name}" for name in coverage)]) + "\n"
         self.shard = SHARD
         self._open: dict[str, IO[bytes]] = {}
         self._shard: list[np.ndarray] = []
@@ -81,7 +84,7 @@ class Store:
         for name in GROWING:
             self._open[name] = (self.folder / name).open("wb")
         self._open["plot.csv"] = (self.folder / "plot.csv").open("wb")
-        self._open["plot.csv"].write(_PLOT.encode())
+        self._open["plot.csv"].write(self.columns.encode())
 
     def resume(
         self, lengths: Mapping[str, int], survivors: int, executions: int, roots: Roots
@@ -268,7 +271,7 @@ class Store:
             line for line in lines if line.split(b",")[0].isdigit() and int(line.split(b",")[0]) <= executions
         ]
         with atomic_write(path) as stream:
-            stream.write(b"\n".join([_PLOT.strip().encode(), *kept, b""]))
+            stream.write(b"\n".join([self.columns.strip().encode(), *kept, b""]))
         self._open["plot.csv"] = path.open("ab")
 
     def _remove_later_failures(self) -> None:

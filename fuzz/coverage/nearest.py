@@ -29,7 +29,7 @@ class NearestNeighbour(Criterion):
 
     Distances are taken between coordinates rounded to a 1,024th of the threshold, in whole numbers, so that
     results do not depend on how samples are batched. A fixed threshold depends on the scale of the layer;
-    `fit` takes the distance to the nearest other clean input that one in a hundred of them exceeds.
+    `fit` takes the distance to the nearest other clean input that one in ten of them exceeds.
     """
 
     form = "count"
@@ -48,7 +48,7 @@ class NearestNeighbour(Criterion):
         self._start = self.points  # of `base`, in whole numbers
 
     @classmethod
-    def fit(cls, clean: Values, *, quantile: float = 0.99, layer: str | None = None) -> Self:
+    def fit(cls, clean: Values, *, quantile: float = 0.9, layer: str | None = None) -> Self:
         """With the clean points as a base, at most 2,000, and the threshold that they suggest."""
         parts = columns(clean)
         points = np.asarray(parts[_named(parts, layer)], np.float64)

@@ -289,6 +289,33 @@ def test_ctrl_c_saves_and_exits_with_130(checkpoint: Path, tmp_path: Path) -> No
     assert json.loads(more.stdout)["executions"] == found["executions"] + 100
 
 
+def test_coverage_as_it_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:
+    first = run(
+        tmp_path, "fuzz", checkpoint, "--executions", 400, "-n", 60, "--coverage", "kmnc,nn,tknp", "--json"
+    )
+    assert first.exit_code == 0, first.output
+    found = json.loads(first.stdout)
+    assert list(found["coverage"]) == ["kmnc", "nn", "tknp"] == list(found["baseline"]["coverage"])
+    assert found["guided"]["correlation"] == {"kmnc": None, "nn": None, "tknp": None}  # too few rounds
+    assert "--coverage kmnc,nn,tknp" in found["command"]
+    report = Report.load(tmp_path / "small-fuzz" / "report.json")
+    assert report.fuzz is not None and report.fuzz.guided.measures is not None
+    assert set(report.fuzz.guided.coverage) == {"kmnc"} and set(report.fuzz.guided.measures) == {"nn", "tknp"}
+    more = run(tmp_path, "fuzz", checkpoint, "--resume", "--executions", 8000, "--no-baseline")
+    assert more.exit_code == 2 and "other settings (baseline True, now False)" in more.stderr
+    more = run(tmp_path, "fuzz", checkpoint, "--resume", "--executions", 8000)
+    assert more.exit_code == 0, more.output
+    assert "coverage: kmnc " in more.stdout and "(a measure, not a verdict)" in more.stdout
+    assert "executions so far held constant" in more.stdout and "  tknp  " in more.stdout
+    page = (tmp_path / "small-fuzz" / "report.html").read_text(encoding="utf-8")
+    assert "Growth of KMNC with failures" in page and "Coverage, NN" in page
+    stats = run(tmp_path, "corpus", "stats", "small-fuzz")
+    assert "tknp " in stats.stdout and "a measure, not a verdict" in stats.stdout
+    wrong = run(tmp_path, "fuzz", checkpoint, "--corpus", "other", "--coverage", "kmnc,snak")
+    assert wrong.exit_code == 2 and "criterion 'snak'; did you mean snac" in wrong.stderr
+    assert not (tmp_path / "other").exists() and wrong.stderr.count("\n") == 1
+
+
 def test_every_command_has_help() -> None:
     for command in (("fuzz",), ("corpus",), ("corpus", "replay"), ("corpus", "stats")):
         result = CliRunner().invoke(main, [*command, "--help"])

@@ -221,7 +221,7 @@ def test_a_planted_trigger_is_found(seeds: tuple[np.ndarray, np.ndarray]) -> Non
     result = Fuzzer(model, x, y, config=SMALL).run(executions=2000)
     hits = [f for f in result.failures if f.predicted == 3 and f.mutant[0, 0, 0] > x[:, 0, 0, 0].max() + 0.05]
     assert len({f.true for f in hits}) >= 5
-    assert result.guided.coverage == {"kmnc": 0.0, "nbc": 0.0}  # a black box has no neurons
+    assert result.guided.coverage == {"kmnc": 0.0, "nbc": 0.0, "snac": 0.0}  # a black box has no neurons
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)])
