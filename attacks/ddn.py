@@ -13,6 +13,7 @@ from armour.checks import count, fraction, positive
 from armour.contract import Model
 from armour.criteria import Criterion, Loss
 from armour.distances import Norm
+from armour.objective import Objective
 from armour.projections import furthest_l2
 from armour.regions import F32, F64, Array, rows
 from armour.rng import Streams
@@ -22,10 +23,11 @@ from .clock import time_is_up
 from .fgsm import check_loss
 from .gradient import finite
 from .nearest import Nearest, as_point
-from .retreat import surely
+from .retreat import rounding, surely
 
 _LAST_STEP = 0.01  # length of the last step, as a share of the first
 _LAST_GAMMA = 0.001  # the last change of FMN's radius
+_HEAT = 0.1  # temperature of FMN's soft margin, as a share of the margin at x
 
 
 @ATTACKS.register("ddn")
@@ -89,11 +91,12 @@ class FMN(MinimizationAttack):
     """Fast minimum norm: steps up the margin in a ball around x whose radius follows the boundary.
 
     Until the criterion is first met, the ball reaches to where the boundary is by the gradient, and by and by
-    further. Then its
-    radius falls by a share gamma from the nearest input found where the criterion is met, and grows by it
-    elsewhere. Each step goes along the gradient and to the nearest point of the ball inside the bounds. Steps
-    and gamma shorten by a cosine. The nearest of all is kept, and at last drawn towards x as far as it goes.
-    Needs gradients.
+    further. Then its radius falls by a share gamma from the nearest input found where the criterion is met,
+    and grows by it elsewhere. Each step goes along the gradient and to the nearest point of the ball inside
+    the bounds. Steps and gamma shorten by a cosine. The nearest of all is kept, and at last drawn towards x
+    as far as it goes. The paper's margin would settle at once for the class that is likeliest at x, whose
+    boundary is often not the nearest: in the first half of the steps it is a soft one, in which every class
+    that could win has its part. Needs gradients.
 
     steps: gradient evaluations. step_size: length of the first step, in spans of the bounds. gamma: in (0,
     1). search_steps: queries of the search between x and the nearest input found.
@@ -121,12 +124,13 @@ class FMN(MinimizationAttack):
         nearest, everyone = Nearest(self.distance, x), np.arange(len(x))
         low, high, worst = room(model, x, nearest)
         radius = np.ones(len(x)) if self.norm == "l0" else np.full(len(x), np.inf)
-        objective, point = criterion.objective("margin"), x
+        margin, point = criterion.objective("margin"), x
+        soft = criterion.objective("soft-margin", _heat(margin, model.logits(x)))
         for step in range(self.steps):
             if time_is_up():
                 break
-            value, gradient, logits = model.gradient(point, objective)
-            gradient, met = finite(gradient), surely(criterion, logits)
+            _, gradient, logits = model.gradient(point, soft if 2 * step < self.steps else margin)
+            value, gradient, met = margin.values(logits), finite(gradient), surely(criterion, logits)
             nearest.offer(everyone, point, met)
             gamma = self.gamma * cosine(step, self.steps, min(1, _LAST_GAMMA / max(self.gamma, 1e-9)))
             if self.norm == "l0":
@@ -144,6 +148,12 @@ class FMN(MinimizationAttack):
             delta = self.distance.nearest(delta, low, high, radius)
             point = as_point(x + delta.reshape(x.shape), model)
         return finish(model, nearest, criterion, point, self.search_steps)
+
+
+def _heat(margin: Objective, logits: F32) -> F32:
+    """(n,) temperatures for the soft margin, above 0: a share of the margin of logits (n, k)."""
+    heat = np.maximum(_HEAT * np.abs(margin.values(logits)), rounding(logits))
+    return np.where(np.isfinite(heat) & (heat > 0), heat, 1).astype(np.float32)
 
 
 def _fewer(radius: F64, best: F64, met: NDArray[np.bool_], gamma: float) -> F64:

@@ -125,6 +125,7 @@ from armour.tensor.losses import kl as kl
 from armour.tensor.losses import margin as margin
 from armour.tensor.losses import mse as mse
 from armour.tensor.losses import one_hot as one_hot
+from armour.tensor.losses import soft_margin as soft_margin
 from armour.tensor.losses import targeted_dlr as targeted_dlr
 from armour.tensor.measures import cosine_similarity as cosine_similarity
 from armour.tensor.measures import lerp as lerp

@@ -12,7 +12,7 @@ from armour.tensor.core import Tensor, lift
 from armour.tensor.elementwise import abs as absolute
 from armour.tensor.elementwise import exp, where
 from armour.tensor.op import Case, Op, op
-from armour.tensor.reduce import log_softmax, softmax
+from armour.tensor.reduce import log_softmax, logsumexp, softmax
 from armour.tensor.shape import take_along_axis
 from armour.tensor.sorting import argsort
 
@@ -110,6 +110,19 @@ def margin(logits: Any, labels: Any) -> Tensor:
     """Largest other logit minus the label's, (n,): above 0 means misclassified (Carlini and Wagner, 2017)."""
     x, y = logits_labels(logits, labels)
     return _others(x, y).max(axis=1) - _own(x, y)
+
+
+def soft_margin(logits: Any, labels: Any, temperature: Any = 1.0) -> Tensor:
+    """The margin with a soft largest of the other logits, (n,): T log sum exp(z_j / T) - z_y over j != y.
+
+    Every class that could win pulls, where the margin knows only the first. temperature: T above 0, a number
+    or (n,), in logits; the margin is what remains as it goes to 0. With T = 1 its slope is the
+    cross-entropy's, over the probability of the other classes.
+    """
+    x, y = logits_labels(logits, labels)
+    x, heat = lift([x, temperature])
+    gaps = (_others(x, y) - _own(x, y).reshape((-1, 1))) / heat.reshape((-1, 1))
+    return logsumexp(gaps, axis=1) * heat.reshape((-1,))
 
 
 def dlr(logits: Any, labels: Any) -> Tensor:

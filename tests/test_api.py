@@ -79,7 +79,7 @@ PUBLIC = {
         relu relu6 repeat reshape rms_norm roll round rsqrt scaled_dot_product_attention scan
         scatter_add_along_axis scatter_nd scatter_nd_add scatter_update segment_sum selu sigmoid
         sigmoid_cross_entropy sign silu sin sinh sliding_windows slogdet smooth_l1
-        soft_cross_entropy softmax softplus softsign solve solve_triangular sort space_to_depth
+        soft_cross_entropy soft_margin softmax softplus softsign solve solve_triangular sort space_to_depth
         split sqrt square squeeze stack std stop_gradient strided_slice subtract sum swapaxes
         take_along_axis tan tanh targeted_dlr threshold tile topk trace transpose tril triu trunc unstack
         use_backend use_kernels use_plans use_workers value_and_grad var vector_norm vjp where

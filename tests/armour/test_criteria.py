@@ -46,7 +46,7 @@ def test_and_needs_both_and_follows_the_one_with_labels(swap: bool) -> None:
     assert (parts[0] & parts[1] & Targeted([0, 0, 2, 0])).labels is parts[0].labels
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "cross_entropy", "margin", "dlr"])
+@pytest.mark.parametrize("name", ["cross-entropy", "cross_entropy", "margin", "soft-margin", "dlr"])
 def test_objective_points_the_attackers_way(name: str) -> None:
     """Up is away from the labels, or towards the targets."""
     labels = np.array([0, 1, 2, 0])

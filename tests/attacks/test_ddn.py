@@ -48,6 +48,21 @@ def test_the_minimum_of_several_classes(name: str, norm: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_fmn_does_not_settle_for_the_class_that_is_likeliest_at_x(norm: Any, scale: float) -> None:
+    """The second class is nearly as likely and much nearer; how large the logits are does not matter."""
+    weight = np.zeros((12, 3))
+    weight[:6, 1], weight[6:, 2] = 1, 4
+    model = linear.LinearModel(scale * weight, scale * np.array([0, -1, -1.1]))
+    model.bounds = type(model.bounds)(-1, 1)
+    x, y = np.zeros((4, 12), np.float32), np.zeros(4, np.int64)
+    result = attacks.FMN(norm=norm, steps=60).attack(model, x, y)
+    best = 1.1 / 4 / {"linf": 6, "l2": 6**0.5, "l1": 1}[norm]
+    assert result.success.all()
+    np.testing.assert_allclose(result.distance[0], best, rtol=0.02)
+
+
 def test_the_fewest_values_of_a_linear_model() -> None:
     """In l0 the steepest values go to their ends: so many are needed, by sorting."""
     model = linear.two_classes(d=30)

@@ -55,6 +55,24 @@ def test_margin_is_above_zero_where_the_label_is_not_the_largest() -> None:
     np.testing.assert_array_equal(g, [[-1, 0, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]])
 
 
+def test_soft_margin_is_the_margin_when_cold_and_the_slope_of_the_cross_entropy_at_one() -> None:
+    for heat in (0.5, np.array([0.2, 1.0, 3.0])):
+        expected = [
+            t * math.log(sum(math.exp(v / t) for v in np.delete(row, k))) - row[k]
+            for row, k, t in zip(LOGITS, LABELS, np.broadcast_to(heat, 3), strict=True)
+        ]
+        np.testing.assert_allclose(tensor.soft_margin(LOGITS, LABELS, heat).numpy(), expected, rtol=1e-12)
+    cold = tensor.soft_margin(np.float32(100 * LOGITS), LABELS, np.float32(1e-4)).numpy()
+    np.testing.assert_allclose(cold, tensor.margin(100 * LOGITS, LABELS).numpy(), rtol=1e-6)
+    slopes = [
+        grad(lambda z, loss=loss: loss(z, LABELS).sum())(LOGITS).numpy()
+        for loss in (tensor.soft_margin, tensor.cross_entropy)
+    ]
+    others = [1 - softmax(row)[k] for row, k in zip(LOGITS, LABELS, strict=True)]
+    np.testing.assert_allclose(slopes[0] * np.reshape(others, (3, 1)), slopes[1], rtol=1e-12)
+    check_grads(lambda z: tensor.soft_margin(z, LABELS, 0.7), LOGITS, order=2, rng=np.random.default_rng(0))
+
+
 def test_dlr_is_unchanged_by_shifting_and_scaling() -> None:
     # z_1 - z_3 of the rows: 2.0 - 0.0, 3.0 - 0.1, 4.0 - 1.0
     expected = np.array([-1.5 / 2.0, 2.8 / 2.9, -2.5 / 3.0])
@@ -85,14 +103,14 @@ def test_kl_is_from_the_reference_and_zero_for_equal_logits() -> None:
     check_grads(tensor.kl, LOGITS, other, order=2, rng=np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "margin", "dlr"])
+@pytest.mark.parametrize("name", ["cross_entropy", "margin", "soft_margin", "dlr"])
 def test_losses_of_an_empty_batch_are_empty(name: str) -> None:
     value = getattr(tensor, name)(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
     assert value.shape == (0,)
     assert value.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "margin", "dlr"])
+@pytest.mark.parametrize("name", ["cross_entropy", "margin", "soft_margin", "dlr"])
 @pytest.mark.parametrize(
     ("logits", "labels"),
     [
