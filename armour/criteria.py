@@ -91,11 +91,11 @@ class Criterion(ABC):
     def objective(self, loss: str | Loss = "cross-entropy", *data: NDArray[Any]) -> Objective:
         """The function of logits (Tensor (n, k) -> Tensor (n,)) that the attacker makes as large as possible.
 
-        loss: "cross-entropy", "margin", "soft-margin", "dlr", "jitter", or a function (logits, labels, *data) -> (n,) that
-        grows as the logits favour other classes; "kl" with the clean logits (n, k) as data grows as the
-        logits leave those. data: arrays (n, ...) with something for each sample. Raises InvalidArgument for
-        an unknown name; UnsupportedError without labels, for "kl" without clean logits, and for "kl" towards
-        a target.
+        loss: "cross-entropy", "margin", "soft-margin", "dlr", "jitter", or a function (logits, labels, *data)
+        -> (n,) that grows as the logits favour other classes; "kl" with the clean logits (n, k) as data grows
+        as the logits leave those. data: arrays (n, ...) with something for each sample. Raises
+        InvalidArgument for an unknown name; UnsupportedError without labels, for "kl" without clean logits,
+        and for "kl" towards a target.
         """
         labels, direction = self.labels, self.direction
         if isinstance(loss, str) and loss in RELATIVE:
