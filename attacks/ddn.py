@@ -27,6 +27,8 @@ from .retreat import rounding, surely
 
 _LAST_STEP = 0.01  # length of the last step, as a share of the first
 _LAST_GAMMA = 0.001  # the last change of FMN's radius
+# FMN's first step, in spans of the bounds: in the other norms values have to get to the ends of their room.
+_FIRST_STEP: dict[Norm, float] = {"l0": 30, "l1": 30, "l2": 10, "linf": 30}
 _HEAT = 0.1  # temperature of FMN's soft margin, as a share of the margin at x
 
 
@@ -98,8 +100,9 @@ class FMN(MinimizationAttack):
     boundary is often not the nearest: in the first half of the steps it is a soft one, in which every class
     that could win has its part. Needs gradients.
 
-    steps: gradient evaluations. step_size: length of the first step, in spans of the bounds. gamma: in (0,
-    1). search_steps: queries of the search between x and the nearest input found.
+    steps: gradient evaluations. step_size: length of the first step, in spans of the bounds; None for 10 in
+    l2 and 30 in the other norms. gamma: in (0, 1). search_steps: queries of the search between x and the
+    nearest input found.
     Raises UnsupportedError if the model is a black box.
     Pintor et al., 2021, https://arxiv.org/abs/2102.12827.
     """
@@ -108,14 +111,15 @@ class FMN(MinimizationAttack):
 
     norm: Norm = "l2"
     steps: int = 100
-    step_size: float = 10.0
+    step_size: float | None = None
     gamma: float = 0.05
     search_steps: int = 5
 
     def __post_init__(self) -> None:
         MinimizationAttack.__post_init__(self)
         count("steps", self.steps)
-        positive("step_size", self.step_size)
+        if self.step_size is not None:
+            positive("step_size", self.step_size)
         fraction("gamma", self.gamma)
         count("search_steps", self.search_steps, 0)
 
@@ -125,6 +129,7 @@ class FMN(MinimizationAttack):
         low, high, worst = room(model, x, nearest)
         radius = np.ones(len(x)) if self.norm == "l0" else np.full(len(x), np.inf)
         margin, point = criterion.objective("margin"), x
+        first = _FIRST_STEP[self.norm] if self.step_size is None else self.step_size
         soft = criterion.objective("soft-margin", _heat(margin, model.logits(x)))
         for step in range(self.steps):
             if time_is_up():
@@ -143,7 +148,7 @@ class FMN(MinimizationAttack):
                 inside = np.minimum(radius * (1 - gamma), nearest.distance)
                 radius = np.where(met, inside, outside)
             radius = np.minimum(radius, worst)
-            length = self.step_size * model.bounds.span * cosine(step, self.steps, _LAST_STEP)
+            length = first * model.bounds.span * cosine(step, self.steps, _LAST_STEP)
             delta = rows(point - x) + np.float32(length) * unit(rows(gradient))
             delta = self.distance.nearest(delta, low, high, radius)
             point = as_point(x + delta.reshape(x.shape), model)
