@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armour import checks
 from armour.errors import InvalidArgument
@@ -50,6 +52,14 @@ class Bounds:
     def span(self) -> float:
         """high - low."""
         return self.high - self.low
+
+    def clip(
+        self, values: NDArray[np.floating[Any]], *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """The values as float32, what is outside moved to the nearer end: in `out`, or in a new array."""
+        low, high = np.float32(self.low), np.float32(self.high)
+        found: NDArray[np.float32] = np.clip(values.astype(np.float32, copy=False), low, high, out=out)
+        return found
 
     def contains(self, x: np.ndarray) -> bool:
         """True if every value is finite and inside, up to float32 rounding; an empty array is inside."""

@@ -58,6 +58,10 @@ def _after(report: Report) -> list[plots.Series]:
         return []
     first, earlier = report.attacks[0], list(section.steps[:-1])
     if len(earlier) > len(plots.DASHES) - 1:
+        # One that left what the worst case is has its line under that one: the others say more.
+        final = tuple(rate.value for rate in first.robust)
+        earlier = [step for step in earlier if tuple(rate.value for rate in step.left) != final]
+    if len(earlier) > len(plots.DASHES) - 1:
         earlier = [earlier[0], earlier[len(earlier) // 2], earlier[-1]]
     if any(len(step.left) != len(first.epsilons) for step in earlier):
         return []

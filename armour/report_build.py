@@ -117,10 +117,15 @@ def attack_section(
 
 
 def short_name(attack: str) -> str:
-    """ "PGD(norm='linf', steps=40)" as "PGD-40"; other attacks by their class."""
+    """ "PGD(norm='linf', steps=40)" as "PGD-40", "APGDDLR(...)" as "APGD-DLR-100"; others by their class."""
+    from armour.attacks import ATTACKS
+
     kind = attack.partition("(")[0].strip() or "attack"
     steps = re.search(r"\bsteps=(\d+)", attack)
-    return f"{kind}-{steps[1]}" if steps and kind not in ("FGSM", "AutoAttack") else kind
+    # Hyphens of the registered name: APGDDLR is APGD-DLR.
+    spelled = (name.upper() for name in ATTACKS.names() if name.upper().replace("-", "") == kind)
+    shown = next(spelled, kind)
+    return f"{shown}-{steps[1]}" if steps and kind not in ("FGSM", "RFGSM", "AutoAttack") else shown
 
 
 def example(

@@ -21,7 +21,7 @@ from armour.tensor import losses
 from .base import ATTACKS, FixedBudgetAttack
 from .climb import climb
 from .fgsm import check_loss
-from .gradient import labels_of
+from .gradient import labels_of, other_classes
 
 # The l1 search goes through wider balls first: times epsilon, and the share of the steps in each.
 _WIDER = ((3.0, 0.3), (2.0, 0.3))
@@ -144,11 +144,7 @@ class APGDT(FixedBudgetAttack):
 
     def _targets(self, logits: F32, criterion: Criterion) -> NDArray[np.int64]:
         """(n, targets) the classes to reach, likeliest first."""
-        least = float(np.finfo(np.float32).min)
-        key = -np.maximum(np.nan_to_num(logits, nan=least, neginf=least), least)
-        # The label itself is last, whatever the others are.
-        np.put_along_axis(key, labels_of(criterion)[:, None], np.inf, axis=1)
-        return np.argsort(key, axis=1, kind="stable")[:, : min(self.targets, logits.shape[1] - 1)]
+        return other_classes(logits, labels_of(criterion))[:, : self.targets]
 
 
 class _Best:

@@ -357,7 +357,6 @@ class MinimizationAttack(Attack):
         """`run`, and what it cost if the attack counts that."""
         return Counted(self.run(model, x, criterion, rng=rng))
 
-    @final
     def _budgets(
         self, epsilons: Epsilon | Sequence[Epsilon] | None, bounds: Bounds, size: int
     ) -> tuple[float, ...]:

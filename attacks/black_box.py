@@ -138,9 +138,8 @@ class LabelAsker(Asker):
 
     def clipped(self, x: Array) -> F32:
         """x (m, ...) cut to the model's bounds, in place if it is float32."""
-        low, high = (np.float32(end) for end in tuple(self.model.bounds))
         x = x.astype(np.float32, copy=False)
-        return np.clip(x, low, high, out=x)
+        return self.model.bounds.clip(x, out=x)
 
     def _keep(self, rows: Rows, x: F32, number: Rows) -> None:
         length = self.norm.measure(self.x[rows], x)

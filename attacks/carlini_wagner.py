@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from armour.checks import count, non_negative, positive
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.distances import Norm
@@ -18,7 +17,7 @@ from armour.rng import Streams
 from .base import ATTACKS, MinimizationAttack
 from .gradient import finite
 from .retreat import retreat, surely
-from .weights import Weights
+from .weights import Weights, check_search
 
 # tanh reaches 1 at infinity only, and values on the bounds would hardly move: it is stretched to reach the
 # bounds here, and what exceeds them is clipped.
@@ -62,11 +61,13 @@ class CW(MinimizationAttack):
 
     def __post_init__(self) -> None:
         MinimizationAttack.__post_init__(self)
-        count("steps", self.steps)
-        positive("step_size", self.step_size)
-        count("search_steps", self.search_steps)
-        non_negative("confidence", self.confidence)
-        positive("first_weight", self.first_weight)
+        check_search(
+            steps=self.steps,
+            step_size=self.step_size,
+            search_steps=self.search_steps,
+            confidence=self.confidence,
+            first_weight=self.first_weight,
+        )
 
     def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
         """As MinimizationAttack.run; rng is not used."""

@@ -19,7 +19,7 @@ from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack
-from .gradient import finite
+from .gradient import finite, other_classes
 from .retreat import retreat, rounding, surely
 
 # A search that goes in circles goes further beyond the boundary by this factor with each step.
@@ -104,9 +104,7 @@ def rivals(model: Model, x: F32, criterion: Criterion, candidates: int) -> NDArr
     labels = criterion.labels
     if labels is None or criterion.direction < 0:
         return np.zeros((len(x), 0, 2), np.int64)
-    logits = model.logits(x)
-    logits[np.arange(len(x)), labels] = -np.inf
-    others = np.argsort(-logits, axis=1, kind="stable")[:, : min(candidates, logits.shape[1]) - 1]
+    others = other_classes(model.logits(x), labels)[:, : candidates - 1]
     return np.stack(np.broadcast_arrays(labels[:, None], others), axis=2)
 
 

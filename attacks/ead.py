@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from armour.checks import count, non_negative, positive
+from armour.checks import non_negative
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.distances import Norm
@@ -16,9 +16,9 @@ from armour.regions import F32, F64, column, rows
 from armour.rng import Streams
 
 from .base import ATTACKS, MinimizationAttack
-from .gradient import finite, labels_of
+from .gradient import finite, labels_of, set_aside
 from .retreat import retreat, surely
-from .weights import Weights
+from .weights import Weights, check_search
 
 # A run is looked at so many times: a sample whose loss has not fallen by _GAIN since leaves it.
 _LOOKS, _GAIN = 10, 1e-4
@@ -56,12 +56,14 @@ class EAD(MinimizationAttack):
 
     def __post_init__(self) -> None:
         MinimizationAttack.__post_init__(self)
-        count("steps", self.steps)
-        positive("step_size", self.step_size)
-        count("search_steps", self.search_steps)
+        check_search(
+            steps=self.steps,
+            step_size=self.step_size,
+            search_steps=self.search_steps,
+            confidence=self.confidence,
+            first_weight=self.first_weight,
+        )
         non_negative("regularization", self.regularization)
-        non_negative("confidence", self.confidence)
-        positive("first_weight", self.first_weight)
 
     def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
         """As MinimizationAttack.run; rng is not used."""
@@ -117,9 +119,6 @@ class EAD(MinimizationAttack):
 
 def margin_of(criterion: Criterion, logits: NDArray[np.float32]) -> F64:
     """(n,) how far logits (n, k) are beyond the boundary of the criterion's label; below 0 on this side."""
-    here, labels = np.arange(len(logits)), labels_of(criterion)
-    others = logits.astype(np.float64)
-    own = others[here, labels]
-    others[here, labels] = -np.inf
-    gap: F64 = others.max(axis=1) - own
+    labels, exact = labels_of(criterion), logits.astype(np.float64)
+    gap: F64 = set_aside(exact, labels).max(axis=1) - exact[np.arange(len(labels)), labels]
     return -gap if criterion.direction < 0 else gap

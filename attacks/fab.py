@@ -21,7 +21,7 @@ from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack, by_budget
 from .clock import time_is_up
-from .gradient import finite, labels_of
+from .gradient import finite, labels_of, other_classes
 from .nearest import Nearest, as_point
 from .retreat import surely
 from .search import Counted, Found
@@ -112,7 +112,7 @@ class FAB(MinimizationAttack):
         """
         if criterion.direction < 0 or logits.shape[1] < 2:
             return np.empty((len(logits), 1, 0), np.int64)
-        return _wrong(logits, criterion)[:, None, :]
+        return other_classes(logits, labels_of(criterion))[:, None, :]
 
     def _start(self, model: Model, x: F32, distance: F64, draws: Streams) -> F32:
         """Random points around x, half as far away as what was found (n,)."""
@@ -234,17 +234,10 @@ class FABT(FAB):
     def _goals(self, logits: F32, criterion: Criterion) -> Rows:
         if criterion.direction < 0 or logits.shape[1] < 2:
             return FAB._goals(self, logits, criterion)
-        return _wrong(logits, criterion)[:, : self.targets, None]
+        return other_classes(logits, labels_of(criterion))[:, : self.targets, None]
 
 
 def gap(logits: Tensor, pairs: Any) -> Tensor:
     """The first of two logits minus the second, (n,); pairs: (n, 2) classes."""
     both = take_along_axis(logits, pairs, 1)
     return both[:, 0] - both[:, 1]
-
-
-def _wrong(logits: F32, criterion: Criterion) -> Rows:
-    """(n, k - 1) the classes but the label, the most likely first."""
-    order = np.argsort(-logits, axis=1, kind="stable")
-    wrong: Rows = order[order != labels_of(criterion)[:, None]].reshape(len(logits), -1)
-    return wrong

@@ -117,6 +117,20 @@ def finite(gradient: F32) -> F32:
     return gradient if np.isfinite(gradient).all() else np.nan_to_num(gradient)
 
 
+def set_aside(logits: NDArray[Any], labels: Rows) -> NDArray[Any]:
+    """A copy of logits (n, k) in which those of the labels (n,) are minus infinity."""
+    others = logits.copy()
+    others[np.arange(len(labels)), labels] = -np.inf
+    return others
+
+
+def other_classes(logits: NDArray[Any], labels: Rows) -> Rows:
+    """(n, k - 1) the classes but the label, the likeliest first; those of NaN are the last."""
+    order = np.argsort(-logits, axis=1, kind="stable")
+    others: Rows = order[order != labels[:, None]].reshape(len(logits), -1)
+    return others
+
+
 def labels_of(criterion: Criterion) -> Rows:
     """The criterion's labels (n,); UnsupportedError for one that has none, such as criteria.Custom."""
     labels = criterion.labels

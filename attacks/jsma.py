@@ -21,7 +21,7 @@ from armour.tensor.core import Tensor
 from armour.tensor.shape import take_along_axis
 
 from .base import ATTACKS, MinimizationAttack
-from .gradient import finite, labels_of
+from .gradient import finite, labels_of, set_aside
 from .retreat import surely
 
 # Pairs are looked for among so many moves that are best for the target, against the others, and for both.
@@ -89,9 +89,7 @@ class JSMA(MinimizationAttack):
         _, total, logits = model.gradient(adv, Objective(in_sum, np.zeros(len(adv), np.int64)))
         labels = labels_of(criterion)
         if criterion.direction >= 0:
-            others = logits.copy()
-            others[np.arange(len(adv)), labels] = -np.inf
-            labels = others.argmax(axis=1)
+            labels = set_aside(logits, labels).argmax(axis=1)
         _, own, _ = model.gradient(adv, Objective(of_class, labels))
         target = np.asarray(rows(finite(own)), np.float32)
         return logits, target, np.asarray(rows(finite(total)) - target, np.float32)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from armour.checks import count, positive
+from armour.checks import count
 from armour.contract import Model
 from armour.criteria import Criterion
 from armour.distances import Norm
@@ -24,7 +24,7 @@ from armour.tensor.shape import take_along_axis
 from .base import ATTACKS, MinimizationAttack
 from .gradient import finite
 from .retreat import retreat, surely
-from .weights import Weights
+from .weights import Weights, check_search
 
 _SEARCH = 10  # halvings of the way back
 # A step is taken if the objective falls by this share of what its slope promises; else it is halved, at most
@@ -61,10 +61,8 @@ class LBFGS(MinimizationAttack):
 
     def __post_init__(self) -> None:
         MinimizationAttack.__post_init__(self)
-        count("steps", self.steps)
-        count("search_steps", self.search_steps)
+        check_search(steps=self.steps, search_steps=self.search_steps, first_weight=self.first_weight)
         count("memory", self.memory)
-        positive("first_weight", self.first_weight)
 
     def run(self, model: Model, x: F32, criterion: Criterion, *, rng: Streams) -> F32:
         """As MinimizationAttack.run; rng is not used."""

@@ -163,7 +163,7 @@ class MomentumWay:
         return self._inside(point[:, None] + drawn)
 
     def _inside(self, points: F32) -> F32:
-        return np.clip(points, *(np.float32(end) for end in self.model.bounds), out=points)
+        return self.model.bounds.clip(points, out=points)
 
 
 def unit(gradient: F32) -> F32:

@@ -92,9 +92,7 @@ class Nearest:
 
 def as_point(values: Array, model: Model) -> F32:
     """Values (n, ...) as inputs: float32, inside the model's bounds."""
-    point: F32 = values.astype(np.float32, copy=False)
-    low, high = (np.float32(end) for end in model.bounds)
-    return np.minimum(np.maximum(point, low), high)
+    return model.bounds.clip(values)
 
 
 def _margin(logits: F32, objective: Objective) -> F64:

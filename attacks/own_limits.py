@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from armour.contract import Model
-from armour.criteria import Criterion
+from armour.bounds import Bounds
 from armour.errors import InvalidArgument
-from armour.regions import F32
-from armour.rng import Streams
 
 from .base import MinimizationAttack
-from .search import Found
+from .budgets import Epsilon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +21,12 @@ class OwnLimitsAttack(MinimizationAttack):
     The norm only measures what it did. epsilons must be None.
     """
 
-    def search(
-        self,
-        model: Model,
-        x: F32,
-        criterion: Criterion,
-        budgets: tuple[float, ...],
-        rng: Streams,
-        due: NDArray[np.bool_],
-    ) -> Iterator[Found]:
-        """As Attack.search."""
-        if budgets != (math.inf,):
+    @final
+    def _budgets(
+        self, epsilons: Epsilon | Sequence[Epsilon] | None, bounds: Bounds, size: int
+    ) -> tuple[float, ...]:
+        if epsilons is not None:
             raise InvalidArgument(
-                f"expected no epsilons for {type(self).__name__}, which its own settings limit, got {budgets}"
+                f"expected no epsilons for {type(self).__name__}, limited by its own settings, got {epsilons}"
             )
-        yield from MinimizationAttack.search(self, model, x, criterion, budgets, rng, due)
+        return (math.inf,)

@@ -71,7 +71,10 @@ class Transfer(ScoreAttack):
 
     def _surrogate(self, model: Model) -> Model:
         if self.surrogate is None:
-            raise InvalidArgument("expected a surrogate to craft on, got None; state surrogate=a_model")
+            raise InvalidArgument(
+                "expected a surrogate to craft on, got None; state surrogate=a_model (armour attack: --set "
+                "surrogate=FILE)"
+            )
         self.using.check_model(self.surrogate)
         for what in ("input_shape", "num_classes"):
             own, wanted = getattr(self.surrogate, what), getattr(model, what)
@@ -175,24 +178,27 @@ def craft(
 
     A fixed-budget attack takes all its steps, and what it gives is the iterate with the largest objective.
     """
-    unit, low = surrogate.bounds.span / bounds.span, surrogate.bounds.low
-    same = surrogate.bounds == bounds
-    own = x if same else np.clip((x - bounds.low) * unit + low, *surrogate.bounds).astype(np.float32)
-    own = surrogate.check_input(own)
+    own = surrogate.check_input(carried(x, bounds, surrogate.bounds))
     made, goal = own.copy(), criterion
     rows = np.arange(len(x))
     if isinstance(attack, FixedBudgetAttack):
         goal = Unmet(criterion)
     else:  # which looks for the nearest input that fools, and is not for those that do so themselves
         rows = rows[~criterion(surrogate.logits(own))]
-    budget, size = epsilon * unit, len(rows) if attack.together else surrogate.batch_size
+    budget = epsilon * surrogate.bounds.span / bounds.span
+    size = len(rows) if attack.together else surrogate.batch_size
     for first in range(0, len(rows), max(size, 1)):
         at = rows[first : first + size]
         due = np.ones((1, len(at)), bool)
         for found in attack.search(surrogate, own[at], goal[at], (budget,), rng[at], due):
             here = at[found.at]
             made[here] = attack.repaired(surrogate, own[here], found.adv, budget)
-    return made if same else np.asarray((made - low) / unit + bounds.low, np.float32)
+    return carried(made, surrogate.bounds, bounds)
+
+
+def carried(x: F32, old: Bounds, new: Bounds) -> F32:
+    """Inputs in one range of values as inputs in another; x itself if the two are the same."""
+    return x if old == new else new.clip((x - old.low) * (new.span / old.span) + new.low)
 
 
 class Unmet(Criterion):

@@ -188,7 +188,7 @@ class Universal(FixedBudgetAttack):
 
 def added(model: Model, x: F32, delta: F32) -> F32:
     """x (n, ...) with the perturbation, inside the bounds."""
-    moved: F32 = np.clip(x + delta, np.float32(model.bounds.low), np.float32(model.bounds.high))
+    moved: F32 = model.bounds.clip(x + delta)
     return moved
 
 

@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from armour.checks import count, non_negative, positive
 from armour.regions import F64
 
 # Beyond this a search is given up: float32 could not add the distance to the loss.
 _MOST = 1e10
+
+
+def check_search(
+    *, steps: int, search_steps: int, first_weight: float, step_size: float = 1.0, confidence: float = 0.0
+) -> None:
+    """InvalidArgument for settings that such a search cannot have."""
+    count("steps", steps)
+    positive("step_size", step_size)
+    count("search_steps", search_steps)
+    non_negative("confidence", confidence)
+    positive("first_weight", first_weight)
 
 
 class Weights:

@@ -12,7 +12,7 @@ import numpy as np
 
 from armour import attacks
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
-from armour.cli.attack_options import SettingType, known_settings, merged, read_mask, show_list
+from armour.cli.attack_options import SettingType, known_settings, merged, read_mask, show_list, understood
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import (
     EPSILON,
@@ -77,7 +77,8 @@ from armour.stats import wilson
     type=SettingType(),
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any other setting of the attack. May be given several times.",
+    help="Any other setting of the attack. May be given several times. transfer: surrogate=MODEL and "
+    "using=ATTACK; bytes: edits=replace:16,append:64,padding:256.",
 )
 @click.option(
     "--mask",
@@ -134,7 +135,7 @@ def attack(
     settings |= {"queries": queries, "loss": loss}
     stated: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     stated |= {} if mask is None else {"mask": read_mask(mask)}
-    chosen = build(name, merged(stated, more))
+    chosen = build(name, understood(merged(stated, more), device))
     if isinstance(chosen, FixedBudgetAttack) and not epsilons:
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
     if output is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from armour.attacks import (
     ATTACKS,
     Attack,
     DecisionAttack,
+    Edits,
     FixedBudgetAttack,
     OwnLimitsAttack,
 )
+from armour.contract import Model
 from armour.errors import DataError, InvalidArgument
 
 _URL = r"(https?://[^\s)]+[^\s).,;])"
 _PAPER = re.compile(_URL)
 _PICTURES = (".png", ".bmp", ".gif", ".jpg", ".jpeg")
+_EDITED = ("replace", "insert", "append", "padding")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}
 
 
@@ -101,6 +105,48 @@ def merged(settings: dict[str, Any], more: tuple[tuple[str, Any], ...]) -> dict[
             raise InvalidArgument(f"{name} is stated twice; leave one of them out")
         found[name] = value
     return found
+
+
+def understood(settings: dict[str, Any], device: str) -> dict[str, Any]:
+    """Settings whose values a command line gives as text: a surrogate's file, an attack's name, edits.
+
+    InvalidArgument, or what loading raises, for text that stands for none.
+    """
+    found = dict(settings)
+    for name, read in (
+        ("surrogate", partial(_surrogate, device=device)),
+        ("using", _using),
+        ("edits", _edits),
+    ):
+        if name in found:
+            found[name] = read(str(found[name]))
+    return found
+
+
+def _surrogate(text: str, device: str) -> Model:
+    import armour
+
+    loaded: Model = armour.load(Path(text), device=device)
+    return loaded
+
+
+def _using(text: str) -> Attack:
+    return ATTACKS.get(text)()
+
+
+def _edits(text: str) -> Edits:
+    """Edits of replace:16,append:64,padding:256; InvalidArgument for anything else."""
+    values: dict[str, Any] = {}
+    for part in text.split(","):
+        name, sign, number = part.partition(":")
+        value = _value(number.strip())
+        if name.strip() not in _EDITED or not sign or isinstance(value, str | bool) or value is None:
+            raise InvalidArgument(
+                f"expected edits such as replace:16,append:64,padding:256, got {text!r}; masks, offsets and "
+                "values are stated in Python: attacks.Bytes(edits=attacks.Edits(...))"
+            )
+        values[name.strip()] = value
+    return Edits(**values)
 
 
 def known_settings(kind: type[Attack]) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from armour.attacks import Attack, FixedBudgetAttack
 from armour.attacks.gradient import finite
+from armour.attacks.transfer import carried, craft
 from armour.contract import Model
 from armour.verdict import epsilon_text, percent, plural
 
@@ -156,10 +157,19 @@ def transfers(context: Context) -> list[Trial]:
 
 
 def _transferred(context: Context, attack: Attack, surrogate: Model, number: int) -> Arrays:
-    rows = context.probe
-    made = context.attacked_alone(surrogate, attack, rows, context.epsilon, 90 + number)
-    met = context.criterion(rows)(context.model.logits(made["adv"]))
-    return made | {"itself": made["success"], "success": met, "spent": np.ones(len(rows), np.int64)}
+    rows, epsilon, bounds = context.probe, context.epsilon, context.model.bounds
+    x, goal = context.x[rows], context.criterion(rows)
+    adv = craft(surrogate, attack, x, goal, epsilon, bounds, context.streams(90 + number, rows))
+    adv = attack.repaired(context.model, x, adv, epsilon)
+    return {
+        "success": goal(context.model.logits(adv)),
+        "itself": goal(surrogate.logits(carried(adv, bounds, surrogate.bounds))),
+        "adv": adv,
+        "distance": context.distance.measure(x, adv),
+        "spent": np.ones(len(rows), np.int64),
+        "rows": rows,
+        "epsilon": np.array(epsilon),
+    }
 
 
 @rule("R09", "Noise is weaker than the attacks")

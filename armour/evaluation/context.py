@@ -143,14 +143,12 @@ class Context:
         label: int,
     ) -> Trial:
         """The attack by itself on these samples, kept under `name`."""
-        return self.kept(name, lambda: self.attacked_alone(self.model, attack, rows, epsilon, label))
+        return self.kept(name, lambda: self.attacked_alone(attack, rows, epsilon, label))
 
-    def attacked_alone(
-        self, model: Model, attack: Attack, rows: Rows, epsilon: float | None, label: int
-    ) -> Arrays:
-        """What the attack finds against a model, as the arrays of a trial."""
+    def attacked_alone(self, attack: Attack, rows: Rows, epsilon: float | None, label: int) -> Arrays:
+        """What the attack finds by itself, as the arrays of a trial."""
         result = attack.attack(
-            model,
+            self.model,
             self.x[rows],
             self.criterion(rows),
             epsilon,

@@ -11,9 +11,10 @@ import pytest
 import report_samples as samples
 from pages_html import check
 
-from armour import environment
+from armour import environment, page_charts
 from armour.render import html
 from armour.report import Report
+from armour.report_sections import Rate
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -211,6 +212,24 @@ def test_an_evaluation_is_shown_whole() -> None:
     assert order.startswith("found trust attacks curve-0 measures classes groups")
     text = report.to_markdown()
     assert "Signs of gradient masking" in text and "Attack by attack" in text and "unsound evidence" in text
+
+
+def test_the_curve_has_a_line_for_each_attack_that_left_more_than_all_did() -> None:
+    """Of too many to show, those whose line would lie under the worst case are left out first."""
+    report = samples.evaluated()
+    section = report.evaluation
+    assert section is not None
+    first, last = section.steps[0], dataclasses.replace(section.steps[-1], left=report.attacks[0].robust)
+    middle = dataclasses.replace(first, name="second", left=(Rate.of(99, 100),) * len(first.left))
+    steps = (
+        first,
+        middle,
+        dataclasses.replace(last, name="third"),
+        dataclasses.replace(last, name="fourth"),
+        last,
+    )
+    shown = dataclasses.replace(report, evaluation=dataclasses.replace(section, steps=steps))
+    assert [series.name for series in page_charts._after(shown)] == ["after second"]
 
 
 def test_a_section_without_a_norm_states_no_figure() -> None:

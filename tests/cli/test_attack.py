@@ -14,8 +14,10 @@ import small_models
 from click.testing import CliRunner, Result
 
 import armour
-from armour import data
+from armour import attacks, data
+from armour.cli.attack_options import _edits
 from armour.cli.main import main
+from armour.subset import stratified_order
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +218,31 @@ def test_any_setting_can_be_stated(model: Path) -> None:
     refused(attack(model, "--epsilon", 0.1, "--set", "steps"), "expected NAME=VALUE")
     refused(attack(model, "--epsilon", 0.1, "--steps", 3, "--set", "steps=4"), "steps is stated twice")
     refused(attack(model, "--epsilon", 0.1, "--set", "steps=many"), "steps")
+
+
+def test_a_surrogate_and_what_crafts_on_it_can_be_stated(model: Path) -> None:
+    """On itself, by PGD, transfer finds what it finds in Python."""
+    options = ("--attack", "transfer", "--epsilon", 0.1, "-n", 30, "--json")
+    result = attack(model, *options, "--set", f"surrogate={model}", "--set", "using=pgd")
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)
+    net = armour.load(model)
+    x, y = data.load("digits", "test")
+    at = stratified_order(y, np.random.default_rng(0))[:30]
+    made = attacks.Transfer(surrogate=net, using=attacks.PGD()).attack(net, x[at], y[at], 0.1, rng=0)
+    assert shown["results"][0]["robust_accuracy"] == made.robust_accuracy[0] < shown["clean_accuracy"]
+    assert "using=PGD(" in shown["attack"]
+    refused(attack(model, *options), "surrogate")
+    refused(attack(model, *options, "--set", "surrogate=none.ckpt"), "none.ckpt")
+    refused(attack(model, *options, "--set", f"surrogate={model}", "--set", "using=pdg"), "did you mean pgd")
+
+
+def test_edits_of_bytes_can_be_stated(model: Path) -> None:
+    options = ("--attack", "bytes", "-n", 10, "--queries", 20)
+    refused(attack(model, *options, "--set", "edits=replace"), "expected edits such as replace:16,append:64")
+    refused(attack(model, *options, "--set", "edits=append:4"), "expected padding=")
+    # What is stated arrives: digits lie in 0..1, where the bytes 0..255 have no place.
+    refused(
+        attack(model, *options, "--set", "edits=replace:2"), "values and padding inside the model's bounds"
+    )
+    assert _edits("replace:16, append:64,padding:256") == attacks.Edits(replace=16, append=64, padding=256)
