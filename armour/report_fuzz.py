@@ -39,7 +39,7 @@ def fuzz_section(
         validator=result.validator,
         roots=int(result.roots),
         skipped=int(result.skipped),
-        oracles=tuple(sorted({"label-flip", *(failure.oracle for failure in result.failures)})),
+        oracles=tuple(result.oracles),
         mutators=mutators,
         classes=tuple(
             sections.FailureClass(
@@ -137,6 +137,8 @@ def _failure(failure: Failure, bounds: tuple[float, float]) -> sections.Failure:
         replay=failure.replay,
         example=example(failure.root_image, failure.minimised, bounds, true, predicted),
         figures={name: value for name, value in figures.items() if np.isfinite(value)},
+        severity=failure.severity,
+        trouble=failure.trouble,
     )
 
 

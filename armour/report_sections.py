@@ -229,6 +229,7 @@ class Failure:
 
     recipe: the text that rebuilds it; operations: the same for people, without seeds and idle parameters.
     validity: level it reached. figures: measures by name. replay: the command that shows it again.
+    severity: "high", "medium" or "info". trouble: why the model did not answer, if it did not.
     """
 
     id: str
@@ -240,6 +241,8 @@ class Failure:
     example: Example
     operations: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    severity: str = field(default="", metadata=OPTIONAL)
+    trouble: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,12 @@ import click
 from armour.cli import fuzz_text
 from armour.cli.model_options import from_words, load_model, model_options
 from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
+from armour.cli.oracle_options import replayed_against
 from armour.cli.progress import progress
 from armour.cli.remote import MODEL, remote_options
 from armour.errors import GateFailed
-from armour.fuzz import Corpus
+from armour.fuzz import Corpus, plugins
+from armour.fuzz.oracles import ORACLES
 from armour.fuzz.replay import model_path
 from armour.fuzz.replay import replay as replay_corpus
 from armour.fuzz.selection import load_named
@@ -48,6 +50,15 @@ def stats(folder: Path, as_json: bool) -> None:
     help="Ask this model instead of the one that the corpus records.",
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if any failure still fails.")
+@click.option(
+    "--oracle", multiple=True, metavar="NAME", help="Plug-in of oracles that the corpus was made with."
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="MODEL2",
+    help="Where a model is that the corpus compares with, if not where it records. Repeatable.",
+)
 @mutators_option("Plug-ins that the corpus was made with: +NAME loads one.")
 @model_options
 @device_option
@@ -59,6 +70,8 @@ def replay(
     case: str | None,
     other: Path | str | None,
     fail_on_finding: bool,
+    oracle: tuple[str, ...],
+    against: tuple[str, ...],
     mutators: str,
     model_options: dict[str, Any],
     device: str,
@@ -71,6 +84,7 @@ def replay(
     Exits with 0 whether or not they still fail, unless --fail-on-finding says otherwise.
     """
     load_named(mutators)
+    plugins.load_named(ORACLES, oracle)
     found = Corpus.read(folder)
     where = other or model_path(found)
     if other is None:
@@ -78,8 +92,9 @@ def replay(
     if isinstance(where, str):  # a server need not say its bounds; the corpus does
         model_options = {"bounds": found.bounds} | model_options
     model = load_model(where, model_options, remote=remote, device=device)
+    others = replayed_against(found, against, where, model_options=model_options, device=device)
     with progress(quiet, as_json) as on_event:
-        cases = replay_corpus(found, model, case, on_event)
+        cases = replay_corpus(found, model, case, on_event, others=others)
     changed = model.fingerprint != found.manifest["model"]["fingerprint"]
     if as_json:
         print_json(fuzz_text.replay_figures(cases, changed))

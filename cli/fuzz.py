@@ -25,6 +25,7 @@ from armour.cli.options import (
     quiet_option,
     seed_option,
 )
+from armour.cli.oracle_options import NAMES, Judging, judged_by, oracle_options
 from armour.cli.progress import progress
 from armour.cli.remote import FLAGS, MODEL, remote_options, repeated
 from armour.cli.samples import choose
@@ -37,6 +38,7 @@ from armour.fuzz.coverage.measures import check_names
 from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
 from armour.fuzz.mutators import MUTATORS
+from armour.fuzz.oracles import ORACLES
 from armour.fuzz.plugins import check_loaded
 from armour.fuzz.schedules import SCHEDULES
 from armour.fuzz.selection import load_named
@@ -45,7 +47,7 @@ from armour.report_build import data_info
 
 PAGE, RESULT = "report.html", "report.json"
 INTERRUPTED = 130
-_CONFIG = ("schedule", "validity", "inputs", "mutators", "baseline")
+_CONFIG = ("schedule", "validity", "inputs", "mutators", "baseline", *NAMES)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 
 
@@ -112,6 +114,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     default=None,
     help="Processes: with 2 the baseline has its own. The result is the same. Default: 2 on 2 cores or more.",
 )
+@oracle_options
 @data_option
 @model_options
 @seed_option
@@ -136,6 +139,7 @@ def fuzz(
     no_baseline: bool,
     fail_on_finding: bool,
     jobs: int | None,
+    judging: Judging,
     data: str | None,
     model_options: dict[str, Any],
     seed: int,
@@ -163,6 +167,8 @@ def fuzz(
     elif not is_empty(folder):
         raise InvalidArgument(_occupied(model, folder))
     target = load_model(model, model_options, remote=remote, device=device)
+    judged = judged_by(judging, model, folder, resume=resume, model_options=model_options, device=device)
+    settings |= {**judged.settings, "words": judged.words}
     _check_place(folder)
     with progress(quiet, as_json) as on_event:
         picked = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
@@ -172,6 +178,7 @@ def fuzz(
             "data": settings["data"] or chosen.name,
             "samples": settings["samples"],
             "model_options": words(model_options),
+            **judged.source,
         }
         settings["model_options"] = model_options
         if not quiet and not as_json and settings["data"] is None:
@@ -182,7 +189,9 @@ def fuzz(
         config = FuzzConfig(
             coverage=_criteria(settings["coverage"]), **{name: settings[name] for name in _CONFIG}
         )
-        fuzzer = Fuzzer(target, chosen.x, chosen.y, corpus=folder, config=config, source=source)
+        fuzzer = Fuzzer(
+            target, chosen.x, chosen.y, corpus=folder, config=config, others=judged.others, source=source
+        )
         try:
             result = fuzzer.run(
                 executions=executions,
@@ -246,6 +255,7 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
         return {}
     manifest = read_manifest(folder)
     check_loaded(MUTATORS, manifest.get("plugins"), str(folder))
+    check_loaded(ORACLES, manifest.get("oracle_plugins"), str(folder))
     source = manifest.get("source", {})
     known = {**(source if isinstance(source, dict) else {}), **manifest["config"]}
     if isinstance(known.get("coverage"), list):
@@ -299,7 +309,7 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
             parts += [f"--{name}={settings[name]}"] if name == "mutators" else [f"--{name}", settings[name]]
     if not settings["baseline"]:
         parts.append("--no-baseline")
-    return shlex.join(parts + words(settings["model_options"]))
+    return shlex.join(parts + settings["words"] + words(settings["model_options"]))
 
 
 def _report(result: FuzzResult, model: Model, chosen: Any, folder: Path, command: str) -> None:

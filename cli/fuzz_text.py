@@ -43,6 +43,8 @@ def figures(result: FuzzResult, page: Path, command: str) -> dict[str, Any]:
             for name in ("variants", "pairs", "distinct", "roots", "levels", "failing", "coverage")
         },
         "stored": len(result.failures),
+        "oracles": list(result.oracles),
+        "by_oracle": by_oracle(result),
         "seeds": result.seeds,
         "skipped": result.skipped,
         "baseline": None if result.baseline is None else _counts(result.baseline),
@@ -68,7 +70,7 @@ def summary(result: FuzzResult, name: str, page: Path, command: str) -> str:
     ]
     if result.skipped:
         lines.append(f"{result.skipped} of {result.seeds:,} seeds were left out: misread already")
-    lines += ["", *_table(result), ""]
+    lines += ["", *_table(result), *_oracles(result), ""]
     if result.guided.coverage:
         lines += [f"coverage: {coverage_line(result.guided.coverage)}"]
         lines += [*correlation_lines(result.guided.correlation), ""]
@@ -164,6 +166,9 @@ def replay_table(cases: Sequence[Replayed], changed: bool, model: Model, *, sing
     for one in shown:
         now = _label(model, one.now)
         state = "fails" if one.fails else "holds"
+        if one.trouble:
+            lines.append(f"{one.id}  {one.oracle}: {one.trouble}: {state}")
+            continue
         lines.append(
             f"{one.id}  {one.oracle}: {_label(model, one.true)} read as {now} ({one.confidence:.2f}) at "
             f"{one.validity}, then as {_label(model, one.was)}: {state}"
@@ -189,6 +194,33 @@ def _table(result: FuzzResult) -> list[str]:
         if None not in both:  # a black box has no layers, so no variants
             lines.append(f"{text:<24}" + "".join(f"{count:>12,}" for count in both))
     return lines
+
+
+def by_oracle(result: FuzzResult) -> dict[str, dict[str, int]]:
+    """Oracle -> its classes (D2), failing inputs, and classes whose example is a severe failure."""
+    found: dict[str, dict[str, int]] = {}
+    for failure in result.failures:
+        row = found.setdefault(failure.oracle, {"classes": 0, "failures": 0, "severe": 0})
+        row["classes"] += 1
+        row["failures"] += result.guided.class_counts.get(failure.key, 1)
+        row["severe"] += failure.severity == "high"
+    return dict(sorted(found.items()))
+
+
+def _oracles(result: FuzzResult) -> list[str]:
+    """A line for each oracle that hit, if there is anything to say beside wrong labels."""
+    found = by_oracle(result)
+    asked = [name for name in result.oracles if name.startswith(("differential", "metamorphic"))]
+    silent = [name for name in asked if name not in found]
+    if set(found) <= {"label-flip"} and not silent:
+        return []
+    lines = ["", "by oracle"]
+    for name, row in found.items():
+        severe = f", {row['severe']} of them severe" if row["severe"] else ""
+        lines.append(
+            f"  {name:<28}{row['failures']:>8,} failing inputs in {row['classes']:,} classes{severe}"
+        )
+    return lines + [f"  {name:<28}{'0':>8} failing inputs" for name in silent]
 
 
 def _verdict(result: FuzzResult) -> str:

@@ -22,7 +22,8 @@ from .draw import draw_names, draw_steps
 from .execution import Executor
 from .ledger import Ledger
 from .mutation import Mutants, mutate
-from .oracles import ORACLES, in_order
+from .oracles.base import Seen
+from .oracles.panel import Panel, default_panel
 from .partners import has_partners
 from .recipe import Recipe
 from .result import CampaignResult, GrowthPoint
@@ -49,7 +50,8 @@ class Setup:
 
     required: validity level of a failure, -1 to 2. sections: bins inside each neuron's profile. seed: of all
     streams. round: most mutants of a round. mutators: a selection of them. coverage: criteria to report, and
-    clean: what the model does with the roots, which those are fitted to.
+    clean: what the model does with the roots, which those are fitted to. panel: the oracles, by default those
+    that are always on.
     """
 
     executor: Executor
@@ -63,6 +65,12 @@ class Setup:
     mutators: str = ""
     coverage: tuple[str, ...] = measures.DEFAULT
     clean: measures.Roots | None = None
+    panel: Panel | None = None
+
+    @property
+    def judges(self) -> Panel:
+        """The oracles; those that are always on if none were given."""
+        return self.panel or default_panel(self.executor, self.roots, self.validity.bounds)
 
 
 class Campaign:
@@ -90,7 +98,8 @@ class Campaign:
         self.schedule: Schedule = SCHEDULES.get(schedule)(scene)
         self.measures = measures.Measures(setup.coverage, self.coverage, setup.clean)
         self.counters = Counters()
-        self.triage = Triage(setup.executor, setup.roots, setup.validity, self.counters, shrink)
+        self.panel = setup.judges
+        self.triage = Triage(self.panel, setup.validity, self.counters, shrink)
         self.signatures: set[int] = set()
         self.per_root = np.zeros(len(setup.roots), np.int64)
         self.curve: list[list[float]] = []
@@ -112,16 +121,18 @@ class Campaign:
         labels = self.setup.roots.labels[parents.root[:size]]
         level = mutants.level[:size]
         valid = level >= self.setup.required
-        hits = {row.name: row.judge(outcome, labels) for row in in_order()}
-        self._count(level, np.logical_or.reduce(list(hits.values())), mutants.undone)
+        seen = Seen(mutants.x[:size], parents.root[:size], labels, outcome, self.panel.place)
+        judged = self.panel.judge(seen, valid, start)
+        self.counters.judging += seen.meter.count
+        self._count(level, judged.hit, mutants.undone)
         ids = self.coverage.ids(outcome.neurons)
-        gain = self.coverage.update(ids, valid)
-        self.measures.update(outcome, valid, parents.root[:size])
-        counted = {name: hit & (valid | (not ORACLES.get(name).needs_validity)) for name, hit in hits.items()}
-        failed = np.logical_or.reduce(list(counted.values()))
-        prints = self._fingerprints(ids, failed)
-        found = self.triage.judge(parents.root, labels, mutants, outcome, counted, prints, start)
-        correct = valid & ~failed & (outcome.predicted == labels)
+        # What gave no answer has no values.
+        counted = valid & (outcome.trouble == "")
+        gain = self.coverage.update(ids, counted)
+        self.measures.update(outcome, counted, parents.root[:size])
+        prints = self._fingerprints(ids, judged.failed)
+        found = self.triage.judge(seen, mutants, judged, prints, start)
+        correct = valid & ~judged.spent & (outcome.predicted == labels)
         signature = self.coverage.signatures(ids)
         keys = {one.execution - start: one.key for one in found}
         children = Children(
@@ -132,7 +143,7 @@ class Campaign:
             used=self._used(mutants, size),
             valid=valid,
             correct=correct,
-            failed=failed,
+            failed=judged.failed,
             predicted=outcome.predicted,
             gaps=outcome.gaps(labels),
             keys=[keys.get(i, "") for i in range(size)],
@@ -290,6 +301,7 @@ class Campaign:
             class_counts=dict(sorted(ledger.classes.items())),
             pair_counts={pair: int(ledger.confusion[pair]) for pair in pairs},
             triage_executions=counters.triage + counters.shrinking,
+            judging_executions=counters.judging,
             steps_rejected=counters.undone,
             survivors=counters.survivors,
             coverage=self.measures.values(),

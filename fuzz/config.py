@@ -9,6 +9,8 @@ from armour.errors import InvalidArgument
 
 from .coverage.measures import DEFAULT, check_names
 from .kinds import KINDS
+from .oracles.base import Oracle, parse
+from .oracles.panel import chosen
 from .rounds import LEVELS
 from .schedules import SCHEDULES
 from .selection import words
@@ -27,6 +29,10 @@ class FuzzConfig:
     where the model declares an integer input, arrays otherwise. mutators: which take part, such as
     "+grain,-fog" (fuzz/selection.py); by default all that are armour's own. coverage: criteria to report, of
     armour.fuzz.coverage; those that do not come with the section map cost time.
+
+    oracles: further ones, NAME[:key=value,...], beside those that are always on. against: what the
+    differential oracle compares with: "float16", "int8", "onnxruntime", or the name of a model in Fuzzer's
+    `others`. relations: of the metamorphic oracle, one line each (armour.fuzz.oracles.relations).
     """
 
     schedule: str = "niche"
@@ -38,6 +44,9 @@ class FuzzConfig:
     inputs: str = "auto"
     mutators: str = ""
     coverage: tuple[str, ...] = DEFAULT
+    oracles: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -52,8 +61,20 @@ class FuzzConfig:
         checks.count("batch", self.batch)
         if self.round is not None:
             checks.count("round", self.round)
+        for name in ("oracles", "against", "relations"):
+            if isinstance(getattr(self, name), str):
+                raise InvalidArgument(f"expected {name} as several texts, got one: {getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        # Spelt out, so that the same oracle is the same setting however it was written.
+        object.__setattr__(self, "oracles", tuple(str(parse(text)) for text in self.oracles))
+        chosen(self.oracles, self.against, self.relations)
 
     @property
     def required(self) -> int:
         """The validity level as a number, 0 to 2."""
         return LEVELS.index(self.validity) - 1
+
+    @property
+    def named(self) -> list[Oracle]:
+        """The oracles that it names."""
+        return chosen(self.oracles, self.against, self.relations)[0]

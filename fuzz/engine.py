@@ -30,8 +30,9 @@ EXECUTIONS = 20_000  # the budget if none is given
 class Fuzzer:
     """Fuzzes one model from seeds x (n, *shape) with labels y (n,): images (c, h, w), or any other arrays.
 
-    corpus: folder for what is found, made if it is not there; None keeps everything in memory. source: plain
-    JSON values that say where model and seeds come from, stored in the manifest.
+    corpus: folder for what is found, made if it is not there; None keeps everything in memory. others: models
+    that the configuration's `against` names. source: plain JSON values that say where model and seeds come
+    from, stored in the manifest.
     Raises InvalidArgument for inputs that do not fit the model.
     """
 
@@ -43,6 +44,7 @@ class Fuzzer:
         corpus: str | os.PathLike[str] | None = None,
         config: FuzzConfig | None = None,
         *,
+        others: Mapping[str, Model] | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
@@ -51,6 +53,7 @@ class Fuzzer:
         self.corpus = None if corpus is None else Path(corpus)
         self.config = config or FuzzConfig()
         self.kind = choose(model, self.x, self.config.inputs)
+        self.others = dict(others or {})
         self.source = dict(source or {})
 
     def run(

@@ -6,12 +6,14 @@ of its first row) and no decision rests on less than UNIT.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import numpy as np
 
+from armour.errors import ArmourError, BackendUnavailable, RemoteError
 from armour.model import Model
 
 from .sections import by_sample, columns, distinct_layers
@@ -31,15 +33,27 @@ class Outcome:
 
     logits: (n, k) float32. neurons: (n, N) float32 values of the tapped neurons, N = 0 for a black box.
     finite: (n,) bool, no NaN or infinity anywhere. predicted: (n,) int64, -1 where the logits are not finite.
+    trouble: (n,) text, "" where the model answered, otherwise why it did not; then nothing else is finite.
     """
 
     logits: np.ndarray
     neurons: np.ndarray
     finite: np.ndarray
     predicted: np.ndarray
+    trouble: np.ndarray = field(default_factory=lambda: np.zeros(0, "<U1"))
+
+    def __post_init__(self) -> None:
+        if len(self.trouble) != len(self.logits):
+            object.__setattr__(self, "trouble", np.zeros(len(self.logits), "<U1"))
 
     def __getitem__(self, rows: slice | np.ndarray) -> Outcome:
-        return Outcome(self.logits[rows], self.neurons[rows], self.finite[rows], self.predicted[rows])
+        return Outcome(
+            self.logits[rows],
+            self.neurons[rows],
+            self.finite[rows],
+            self.predicted[rows],
+            self.trouble[rows],
+        )
 
     def gaps(self, labels: np.ndarray) -> np.ndarray:
         """(n, k) int64: logit of `labels` (n,) less each class's logit, in units of 1e-4; 0 if not finite."""
@@ -67,7 +81,11 @@ class Executor:
     batch: rows of a full batch. layers: names of the tapped layers, those whose output is not merely a
     reshape of the layer before (found on the first run). Layers are reduced to their neurons a few rows at a
     time where those of a batch would take much memory. executions counts rows without padding.
+    guarded: what the model raises is the trouble of the inputs that make it do so, found by halving the
+    batch; otherwise, and where a remote model does not answer, it is raised.
     """
+
+    guarded = False
 
     def __init__(self, model: Model, batch: int) -> None:
         self.model = model
@@ -77,22 +95,24 @@ class Executor:
         self._alone = model.batch_size == 1  # one sample at a time
         self._widths: list[int] = []  # columns of each tapped layer
         self._rows: int | None = None  # whose layers are looked at together; not yet known
+        self._answered = (0, 0)  # classes and neurons, once there was an answer
 
-    def run(self, x: np.ndarray, *, taps: bool = True) -> Outcome:
+    def run(self, x: np.ndarray, *, taps: bool = True, pad: bool = True) -> Outcome:
         """The outcome of x (n, *shape), in batches of `batch`; the last one padded to a multiple of 16.
 
         A remote model's batches are not padded: each row has its price.
 
-        taps: look at the layers too; without, there are no neurons and only the logits must be finite.
+        taps: look at the layers too; without, there are no neurons and only the logits must be finite. pad:
+        to fixed shapes.
         """
-        parts = [self._batch(x[start : start + self.batch], taps) for start in range(0, len(x), self.batch)]
+        batches = [x[start : start + self.batch] for start in range(0, len(x), self.batch)]
+        parts = [self._batch(part, taps, pad) for part in batches]
         self.executions += len(x)
         if len(parts) == 1:
             return parts[0]
         if not parts:
             return self._batch(np.zeros_like(x, shape=(_STEP, *x.shape[1:])), taps)[:0]
-        fields = zip(*((p.logits, p.neurons, p.finite, p.predicted) for p in parts), strict=True)
-        return Outcome(*(np.concatenate(field) for field in fields))
+        return joined(parts)
 
     @property
     def layout(self) -> list[tuple[str, int]]:
@@ -105,21 +125,57 @@ class Executor:
         last = len(self._widths) - (len(self._widths) > 1 and self._widths[-1] == classes)
         return slice(ends[max(last - 1, 0)], ends[last])
 
-    def _batch(self, x: np.ndarray, taps: bool) -> Outcome:
-        n = len(x)
+    def _batch(self, x: np.ndarray, taps: bool, pad: bool = True) -> Outcome:
+        n, given = len(x), x
         step = min(_STEP, self._rows or _STEP)
-        padded = n if self.model.remote else min(self.batch, -(-n // step) * step)
+        padded = n if self.model.remote or not pad else min(self.batch, -(-n // step) * step)
         if padded > n:
             x = np.concatenate([x, np.repeat(x[:1], padded - n, axis=0)])
-        if taps:
-            logits, values = self._tapped(x)
-        else:
-            logits, values = self.model.logits(x), np.zeros((len(x), 0), np.float32)
+        try:
+            logits, values = self.answer(x, taps)
+        except Exception as error:  # whatever a model may raise
+            if not self.guarded or isinstance(error, (RemoteError, BackendUnavailable)):
+                raise
+            if n > 1:
+                # Which of them is it? Halves, so that one among many is found in a few passes.
+                half = n // 2
+                return joined([self._batch(part, taps, pad) for part in (given[:half], given[half:])])
+            return self._unanswered(said(error))
+        self._answered = logits.shape[1], values.shape[1] if taps else self._answered[1]
         sound = np.isfinite(logits).all(axis=1)
         # A mean is finite only if all it was taken over is (or overflows, which is a finding as well).
         finite = sound & np.isfinite(values).all(axis=1)
         predicted = np.where(sound, logits.argmax(axis=1), -1)
         return Outcome(logits, values, finite, predicted)[:n]
+
+    def answer(self, x: np.ndarray, taps: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (n, k) and neurons (n, N) of a padded batch; N = 0 without taps."""
+        if taps:
+            return self._tapped(x)
+        return self.model.logits(x), np.zeros((len(x), 0), np.float32)
+
+    def fingerprint(self) -> str:
+        """The model's; of one that fails on the inputs by which a black box is told, of how it does so."""
+        try:
+            return self.model.fingerprint
+        except ArmourError:
+            raise
+        except Exception as error:  # whatever a model may raise
+            return hashlib.sha256(f"{self.model.name}|{said(error)}".encode()).hexdigest()
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+    def _unanswered(self, trouble: str) -> Outcome:
+        """The outcome of one input that the model did not answer."""
+        classes, neurons = self._answered
+        return Outcome(
+            np.full((1, classes or self.model.num_classes or 1), np.nan, np.float32),
+            np.full((1, neurons), np.nan, np.float32),
+            np.zeros(1, bool),
+            np.full(1, -1, np.int64),
+            np.array([trouble]),
+        )
 
     def _tapped(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits (n, k) and neurons (n, N) of a padded batch."""
@@ -174,3 +230,33 @@ class Executor:
         self._rows = min(self.batch, 1 << (max(1, _PART // each).bit_length() - 1))
         if not self._alone and len(x) < self.batch and self.layers is None:
             self.layers = distinct_layers(by_sample(layers, len(x), alone=False), x)
+
+
+def joined(parts: Sequence[Outcome]) -> Outcome:
+    """The outcomes of several batches as one; inputs without an answer take the others' number of neurons."""
+    width = max(part.neurons.shape[1] for part in parts)
+    neurons = [
+        part.neurons
+        if part.neurons.shape[1] == width
+        else np.full((len(part.neurons), width), np.nan, np.float32)
+        for part in parts
+    ]
+    return Outcome(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate(neurons),
+        np.concatenate([part.finite for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
+        np.concatenate([part.trouble for part in parts]),
+    )
+
+
+class Trouble(ArmourError):
+    """Why a model in a process of its own did not answer: its text is the trouble."""
+
+
+def said(error: Exception) -> str:
+    """What a model did that raised this, in one short line."""
+    if isinstance(error, Trouble):
+        return str(error)
+    text = "".join(c if c.isprintable() else " " for c in f"raised {type(error).__name__}: {error}")
+    return " ".join(text.split())[:200]

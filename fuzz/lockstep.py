@@ -22,6 +22,7 @@ from .campaign import Campaign, Setup
 from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
 from .mutators import MUTATORS
+from .oracles.base import ORACLES
 from .plugins import check_loaded
 from .reading import Corpus
 from .result import Failure, FuzzResult
@@ -46,7 +47,14 @@ class Lockstep:
         self.fuzzer, self.config, self.seed, self.on_event = fuzzer, fuzzer.config, seed, on_event
         self.data = digest(fuzzer.x, fuzzer.y)
         setup = prepare(fuzzer, seed, on_event)
-        self.roots = setup.roots
+        self.executor, self.roots = setup.executor, setup.roots
+        try:
+            self._begin(setup, resume)
+        except BaseException:
+            self.executor.close()
+            raise
+
+    def _begin(self, setup: Setup, resume: bool) -> None:
         self.guided = Campaign(setup, self.config.schedule, stream=0, shrink=True)
         self.random = Campaign(setup, "random", stream=1, shrink=False) if self.config.baseline else None
         self.baseline: Beside | None = None
@@ -57,7 +65,9 @@ class Lockstep:
         self.expected: dict[int, str] = {}
         # The state after the last whole round, kept for a model that may stop answering in the middle of one.
         self.kept: dict[str, np.ndarray] | None = None
-        self.store = None if fuzzer.corpus is None else self._open(fuzzer.corpus, setup, resume)
+        self.fingerprint = self.executor.fingerprint()
+        corpus = self.fuzzer.corpus
+        self.store = None if corpus is None else self._open(corpus, setup, resume)
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -99,6 +109,7 @@ class Lockstep:
                 self.store.close()
             if self.baseline is not None:
                 self.baseline.close()
+            self.executor.close()
 
     def _note(self, one: Round, seconds: float) -> None:
         expected = self.expected.pop(one.number, None)
@@ -162,7 +173,9 @@ class Lockstep:
     # -- the corpus ------------------------------------------------------------------------------------------
 
     def _open(self, folder: Path, setup: Setup, resume: bool) -> Store:
-        manifest = describe(self.fuzzer, self.seed, self.data, self.roots, self.guided.mutators)
+        manifest = describe(
+            self.fuzzer, self.seed, self.data, self.roots, self.guided.mutators, self.fingerprint
+        )
         fresh = is_empty(folder)
         if not fresh and not resume:
             raise InvalidArgument(
@@ -171,6 +184,7 @@ class Lockstep:
         if not fresh:
             stored = read_manifest(folder)
             check_loaded(MUTATORS, stored.get("plugins"), str(folder))
+            check_loaded(ORACLES, stored.get("oracle_plugins"), str(folder))
             check_same(folder, stored, manifest)
         low, high = self.fuzzer.model.bounds
         store = Store(folder, (low, high), self.fuzzer.kind, self.config.coverage)
@@ -252,9 +266,10 @@ class Lockstep:
             seed=self.seed,
             corpus=self.fuzzer.corpus,
             data_sha256=self.data,
-            fingerprint=self.fuzzer.model.fingerprint,
+            fingerprint=self.fingerprint,
             inputs=self.fuzzer.kind.name,
             mutators=tuple(self.guided.mutators),
+            oracles=self.guided.panel.names,
             interrupted=interrupted,
             notes=tuple(self.notes),
         )

@@ -12,6 +12,7 @@ from armour.errors import FormatError, InvalidArgument
 
 from .machine import armour_version, environment
 from .mutators import MUTATORS
+from .oracles.base import ORACLES
 from .plugins import origins
 from .roots import Roots
 
@@ -23,8 +24,10 @@ KIND = "armour-fuzz-corpus"
 _MAX_JSON = 1 << 20
 
 
-def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Sequence[str]) -> dict[str, Any]:
-    """The manifest of a run; data: sha256 of its seeds and labels.
+def describe(
+    fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Sequence[str], fingerprint: str
+) -> dict[str, Any]:
+    """The manifest of a run; data: sha256 of its seeds and labels; fingerprint: the model's.
 
     inputs: their kind, "image", "array" or "whole", and validator: what that makes the levels ask.
     """
@@ -35,7 +38,7 @@ def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Seque
         "armour": armour_version(),
         "model": {
             "name": model.name,
-            "fingerprint": model.fingerprint,
+            "fingerprint": fingerprint,
             "input_shape": list(fuzzer.x.shape[1:]),
             "num_classes": int(roots.gaps.shape[1]),
             "bounds": list(model.bounds),
@@ -43,18 +46,19 @@ def describe(fuzzer: Fuzzer, seed: int, data: str, roots: Roots, mutators: Seque
         "data": {"sha256": data, "seeds": len(fuzzer.x), "roots": len(roots)},
         "config": json.loads(json.dumps({**asdict(fuzzer.config), "seed": seed})),  # as it is read back
         "mutators": list(mutators),
-        **_plugins(mutators),
+        **_plugins(mutators, [one.name for one in fuzzer.config.named]),
         "inputs": fuzzer.kind.name,
         "validator": fuzzer.kind.validator,
+        "others": {name: model.fingerprint for name, model in sorted(fuzzer.others.items())},
         "source": fuzzer.source,
         "environment": environment(),
     }
 
 
-def _plugins(mutators: Sequence[str]) -> dict[str, Any]:
-    """Where mutators come from that are not armour's own, if there are any."""
-    found = origins(MUTATORS, mutators)
-    return {"plugins": found} if found else {}
+def _plugins(mutators: Sequence[str], oracles: Sequence[str]) -> dict[str, Any]:
+    """Where mutators and oracles come from that are not armour's own, if there are any."""
+    found = {"plugins": origins(MUTATORS, mutators), "oracle_plugins": origins(ORACLES, oracles)}
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -112,8 +116,10 @@ def is_empty(folder: Path) -> bool:
 def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """InvalidArgument, naming what differs, unless both manifests are of one model, data and settings."""
     names = {"model": "another model", "data": "other data", "config": "other settings"}
-    for key, name in {**names, "mutators": "other mutators", "plugins": "other plug-ins"}.items():
-        if stored.get(key) != now.get(key):
+    names |= {"mutators": "other mutators", "plugins": "other plug-ins"}
+    names |= {"oracle_plugins": "other plug-ins of oracles"}
+    for key, name in {**names, "others": "other models to compare with"}.items():
+        if (stored.get(key) or None) != (now.get(key) or None):
             raise InvalidArgument(
                 f"{folder} was made with {name}{_difference(stored.get(key), now.get(key))}; "
                 "resume it with the same, or name another folder"

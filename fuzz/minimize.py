@@ -1,7 +1,7 @@
 """Minimising failures: fewer operations, weaker ones, fewer changed pixels, as long as the failure stays.
 
-A candidate is kept while the same oracle hits with the same predicted label and the validity level does not
-fall below that of the original. Several failures are minimised side by side, so that the batches are full.
+A candidate is kept while the same oracle hits and files it under the same label and the validity level does
+not fall below that of the original. Several failures are minimised side by side, so batches are full.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .execution import Executor
-from .oracles import ORACLES
+from .oracles.base import Seen
+from .oracles.panel import Panel
 from .partners import Partners
 from .recipe import Recipe, Step, apply_steps
-from .roots import Roots
 from .validity import ValidityModel
 
 _WAYS = 8  # sections of each round of the search along a parameter
@@ -47,11 +46,12 @@ Hit = tuple[int, Case]
 
 
 class Minimiser:
-    """Shrinks cases on one model. executions: inputs run so far."""
+    """Shrinks cases on one model. panel: its oracles. executions: inputs run so far, theirs included."""
 
-    def __init__(self, executor: Executor, roots: Roots, validity: ValidityModel) -> None:
-        self.executor = executor
-        self.roots = roots
+    def __init__(self, panel: Panel, validity: ValidityModel) -> None:
+        self.panel = panel
+        self.executor = panel.place.executor
+        self.roots = panel.place.roots
         self.validity = validity
         self.executions = 0
 
@@ -181,12 +181,14 @@ class Minimiser:
     ) -> np.ndarray:
         """(n,) bool: candidate i fails as owners[i] does, at its validity level or above."""
         self.executions += len(x)
-        names = np.array([case.oracle for case in owners])
-        outcome = self.executor.run(x, taps=bool((names == "nonfinite").any()))
-        holds = np.asarray(outcome.predicted == [case.predicted for case in owners])
+        names = [case.oracle for case in owners]
+        outcome = self.executor.run(x, taps=self.panel.reads_layers(sorted(set(names))))
+        root = np.array([case.recipe.root for case in owners], np.int64)
         labels = np.array([case.label for case in owners], np.int64)
-        for name in set(names.tolist()):
-            holds &= (names != name) | ORACLES.get(name).judge(outcome, labels)
+        predicted = np.array([case.predicted for case in owners], np.int64)
+        seen = Seen(x, root, labels, outcome, self.panel.place)
+        holds = self.panel.holds(names, predicted, seen)
+        self.executions += seen.meter.count
         # Only those that fail alike need be judged.
         rows = np.flatnonzero(holds)
         own = [steps[i] if len(steps) == len(x) else steps[0] for i in rows.tolist()]

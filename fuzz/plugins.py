@@ -22,13 +22,13 @@ from armour.errors import InvalidArgument
 from armour.registry import Registry, normalise
 
 GROUPS = {"mutator": "armour.mutators", "oracle": "armour.oracles"}
-_OPTION = {"mutator": "--mutators +{0}", "oracle": "--oracles +{0}"}
+_OPTION = {"mutator": "--mutators +{0}", "oracle": "--oracle {0}"}
 _SHOWN = 60  # characters of what a corpus or a package says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """A loaded entry point: its name, the package it came with, that one's version, and what it registered."""
+    """A loaded entry point: its name, its package and version, and what it registered."""
 
     name: str
     package: str
@@ -97,7 +97,9 @@ def load_named(registry: Registry[Any], names: Iterable[str], known: Iterable[st
 
 
 def home(row: Any) -> str:
-    """The module whose function a registered row calls."""
+    """The module whose function a registered row calls, or that defines a registered class."""
+    if isinstance(row, type):
+        return row.__module__
     function = getattr(row, "function", None) or getattr(row, "judge", None) or row
     return str(getattr(function, "__module__", ""))
 

@@ -20,6 +20,7 @@ from armour.npz import read_arrays
 from .kinds import IMAGE, KINDS, Kind
 from .ledger import sha256
 from .manifest import read_json, read_manifest
+from .oracles.base import SEVERITIES
 from .partners import Partners
 from .recipe import Recipe, rebuild
 from .result import Failure
@@ -120,6 +121,8 @@ class Corpus:
             minimised=arrays["min"],
             minimised_reference=self._rebuilt(minimised, root),
             replay=f"armour corpus replay {self.folder} --case {record['id']}",
+            severity=str(record.get("severity", "medium")),
+            trouble=str(record.get("trouble", "")),
         )
 
     def _rebuilt(self, recipe: Recipe, root: int) -> np.ndarray:
@@ -140,6 +143,9 @@ class Corpus:
         plain = all(
             part.replace("-", "").replace("+", "").isalnum() for part in (record["id"], record["class"])
         )
+        severe = record.get("severity", "medium") in SEVERITIES
+        if not severe or not isinstance(record.get("trouble", ""), str):
+            raise FormatError(f"{path}, line {number}: expected a severity of {', '.join(SEVERITIES)}")
         if not plain or not 0 <= record["root"] < len(self.roots):
             raise FormatError(f"{path}, line {number}: id, class or root is none that this corpus can have")
         return record

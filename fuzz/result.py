@@ -12,14 +12,16 @@ import numpy as np
 class Failure:
     """The first failure of one class (D2), minimised.
 
-    id: first 12 hexadecimal digits of the sha256 of `mutant`. oracle: "label-flip" or "nonfinite". true,
-    predicted: labels; predicted is -1 if the logits are not finite. root: number of its seed; source: that
-    seed's index in the data given. recipe, minimised_recipe: texts that rebuild the mutant from
-    the root. validity: "V2" and so on, for the mutant. pair: its D1 key; key: its D2 key; families: operation
-    families after minimisation. confidence: softmax probability of the predicted label; margin: its logit
-    less the true label's. execution: inputs executed by then. root_image, reference, mutant, minimised:
+    id: first 12 hexadecimal digits of the sha256 of `mutant`. oracle: "label-flip", "differential-int8", ...;
+    severity: "high", "medium" or "info". true, predicted: labels; predicted is -1 if the logits are not
+    finite; where an oracle compares two answers and the first is right, it is the second. root: number of its
+    seed; source: that seed's index in the data given. recipe, minimised_recipe: texts that rebuild the mutant
+    from the root. validity: "V2" and so on, for the mutant. pair: its D1 key; key: its D2 key; families:
+    operation families after minimisation. confidence: softmax probability of the predicted label; margin: its
+    logit less the true label's. execution: inputs executed by then. root_image, reference, mutant, minimised:
     float32, (c, h, w) or of another shape; reference is the root after the geometric step alone.
     minimised_reference: the same for the minimised recipe. replay: the command that shows the failure again.
+    trouble: why the model did not answer, "" if it did.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Failure:
     minimised: np.ndarray
     minimised_reference: np.ndarray
     replay: str = ""
+    severity: str = "medium"
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +78,10 @@ class CampaignResult:
     pair and families after minimisation), variants (D3: class and how the layer before the last saw the
     input; None for a black box), distinct (root, predicted label), roots (broken ones).
     class_counts: failures by D2 key. pair_counts: failures by (true, predicted). triage_executions:
-    inputs run to minimise, not part of `executions`. steps_rejected: mutations undone because they left
-    the required level. coverage: values by criterion. correlation: of each
-    criterion's growth with the failures found, as in armour.fuzz.correlation; None where nothing can be said.
+    inputs run to minimise, judging_executions: inputs that oracles ran beside, for instance changed copies;
+    neither is part of `executions`. steps_rejected: mutations undone because they left the required level.
+    coverage: values by criterion. correlation: of each criterion's growth with the failures found, as in
+    armour.fuzz.correlation; None where nothing can be said.
     """
 
     schedule: str
@@ -97,6 +102,7 @@ class CampaignResult:
     coverage: dict[str, float]
     seconds: float
     correlation: dict[str, list[float] | None] = field(default_factory=dict)
+    judging_executions: int = 0
     curve: tuple[GrowthPoint, ...] = ()
     variants: int | None = None
 
@@ -110,7 +116,7 @@ class FuzzResult:
     mutation at equal executions, None if it was switched off. seconds: of the whole run, both campaigns, and
     of earlier runs of a resumed corpus. validity: the level required of a failure, "V2". seeds: inputs given;
     roots: those fuzzed; skipped: those the model misread already. corpus: the folder, None in memory.
-    inputs: the kind of the seeds, "image", "array" or "whole"; mutators: the names of those at work.
+    inputs: the kind of the seeds, "image", "array" or "whole"; mutators, oracles: the names of those at work.
     interrupted: True if Ctrl-C or an error ended it. notes: what a reader of the figures should know.
     """
 
@@ -131,5 +137,6 @@ class FuzzResult:
     fingerprint: str
     inputs: str = "image"
     mutators: tuple[str, ...] = ()
+    oracles: tuple[str, ...] = ("label-flip",)
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())

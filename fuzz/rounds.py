@@ -29,6 +29,8 @@ class Found:
     first: bool
     variant: int = 0
     minimised: Case | None = None
+    severity: str = "medium"
+    trouble: str = ""
 
     def failure(self, roots: Roots, replay: str) -> Failure:
         """It as users see it; replay: the command that shows it again."""
@@ -55,6 +57,8 @@ class Found:
             minimised=small.x,
             minimised_reference=small.ref,
             replay=replay,
+            severity=self.severity,
+            trouble=self.trouble,
         )
 
 
@@ -87,12 +91,17 @@ class Round:
 
 @dataclass(slots=True)
 class Counters:
-    """Sums over a campaign. levels, failing: by validity level -1 to 2; undone: mutations taken back."""
+    """Sums over a campaign.
+
+    triage, shrinking: inputs run to minimise; judging: by oracles. levels, failing: by validity level -1
+    to 2; undone: mutations taken back.
+    """
 
     rounds: int = 0
     executions: int = 0
     triage: int = 0
     shrinking: int = 0
+    judging: int = 0
     undone: int = 0
     survivors: int = 0
     levels: list[int] = field(default_factory=lambda: [0] * 4)

@@ -11,6 +11,9 @@ from armour.events import OnEvent, emit
 from .campaign import Setup
 from .coverage.measures import Roots as Measured
 from .execution import Executor, fitting
+from .isolation import executor_for
+from .oracles.base import Place
+from .oracles.panel import make_panel
 from .roots import select
 from .sections import Profile
 from .validity import ValidityModel
@@ -25,12 +28,27 @@ def prepare(fuzzer: Fuzzer, seed: int, on_event: OnEvent = None) -> Setup:
     """Run the seeds once; NothingEvaluated if the model reads none of them correctly."""
     config = fuzzer.config
     emit(on_event, "seeds", 0, len(fuzzer.x), "reading the seeds")
-    executor = Executor(fuzzer.model, fitting(config.batch, int(np.prod(fuzzer.x.shape[1:]))))
+    batch = fitting(config.batch, int(np.prod(fuzzer.x.shape[1:])))
+    executor = executor_for(fuzzer.model, batch, config.named)
+    try:
+        setup = _setup(fuzzer, seed, executor)
+    except BaseException:
+        executor.close()
+        raise
+    emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(setup.roots)} roots")
+    return setup
+
+
+def _setup(fuzzer: Fuzzer, seed: int, executor: Executor) -> Setup:
+    config, bounds = fuzzer.config, fuzzer.model.bounds
     roots, outcome = select(executor, fuzzer.x, fuzzer.y)
-    setup = Setup(
+    # From here on what the model raises is a finding; on the seeds it is an error of the set-up.
+    executor.guarded = True
+    place = Place(model=fuzzer.model, executor=executor, roots=roots, bounds=bounds, others=fuzzer.others)
+    return Setup(
         executor=executor,
         roots=roots,
-        validity=ValidityModel.fit(fuzzer.x, fuzzer.model.bounds, fuzzer.kind),
+        validity=ValidityModel.fit(fuzzer.x, bounds, fuzzer.kind),
         profile=Profile.fit(outcome.neurons),
         seed=seed,
         round=config.round or _round(fuzzer),
@@ -39,9 +57,8 @@ def prepare(fuzzer: Fuzzer, seed: int, on_event: OnEvent = None) -> Setup:
         mutators=config.mutators,
         coverage=config.coverage,
         clean=Measured.of(outcome, executor),
+        panel=make_panel(place, config.oracles, config.against, config.relations),
     )
-    emit(on_event, "seeds", len(fuzzer.x), len(fuzzer.x), f"{len(roots)} roots")
-    return setup
 
 
 def _round(fuzzer: Fuzzer) -> int:

@@ -307,6 +307,7 @@ def failure_record(one: Found, number: int, source: int) -> dict[str, Any]:
         "id": one.digest[:12],
         "sha256": one.digest,
         "oracle": case.oracle,
+        "severity": one.severity,
         "true": case.label,
         "predicted": case.predicted,
         "root": case.recipe.root,
@@ -322,6 +323,7 @@ def failure_record(one: Found, number: int, source: int) -> dict[str, Any]:
         "execution": one.execution,
         "round": number,
         "first": one.first,
+        **({"trouble": one.trouble} if one.trouble else {}),
     }
 
 

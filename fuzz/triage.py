@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from .execution import UNIT, Executor, Outcome
+from .execution import UNIT
 from .ledger import Ledger, class_key, pair_key, sha256
 from .minimize import Case, Minimiser
 from .mutation import Mutants
+from .oracles.base import SEVERITIES, Seen
+from .oracles.panel import Judged, Panel
 from .recipe import Recipe
-from .roots import Roots
 from .rounds import Counters, Found
 from .validity import ValidityModel
 
@@ -26,32 +26,24 @@ class Triage:
     of the first failure of each pair (D1), and of each class (D2) while that stays a small share of the work.
     """
 
-    def __init__(
-        self, executor: Executor, roots: Roots, validity: ValidityModel, counters: Counters, shrink: bool
-    ) -> None:
-        self.minimiser = Minimiser(executor, roots, validity)
+    def __init__(self, panel: Panel, validity: ValidityModel, counters: Counters, shrink: bool) -> None:
+        self.minimiser = Minimiser(panel, validity)
         self.counters = counters
         self.shrink = shrink
-        self.ledger = Ledger.empty(*roots.gaps.shape)
+        self.ledger = Ledger.empty(*panel.place.roots.gaps.shape)
 
     def judge(
-        self,
-        root: np.ndarray,
-        labels: np.ndarray,
-        mutants: Mutants,
-        outcome: Outcome,
-        hits: Mapping[str, np.ndarray],
-        prints: np.ndarray,
-        start: int,
+        self, seen: Seen, mutants: Mutants, judged: Judged, prints: np.ndarray, start: int
     ) -> list[Found]:
         """New failures among n mutants, classified.
 
-        root, labels: (n,) of each; hits: oracle -> (n,) bool, those that count, the most severe oracle first;
-        prints: (n,) uint64, fingerprints of those that failed; start: executions before these.
+        seen, judged: what they did and what that is; prints: (n,) uint64, fingerprints of those that failed;
+        start: executions before these.
         """
         found: list[Found] = []
+        root, labels, outcome = seen.root, seen.labels, seen.outcome
         confidence, gaps = outcome.confidence(), outcome.gaps(labels)
-        for name, hit in hits.items():
+        for name, hit in judged.counted.items():
             for i in np.flatnonzero(hit).tolist():
                 digest = sha256(mutants.x[i])
                 if not self.ledger.is_new(digest):
@@ -60,7 +52,7 @@ class Triage:
                     recipe=Recipe(int(root[i]), mutants.steps[i]),
                     label=int(labels[i]),
                     oracle=name,
-                    predicted=int(outcome.predicted[i]),
+                    predicted=int(judged.labels[name][i]),
                     level=int(mutants.level[i]),
                     x=mutants.x[i],
                     ref=mutants.ref[i],
@@ -75,6 +67,8 @@ class Triage:
                         margin=-UNIT * gaps[i, case.predicted] if case.predicted >= 0 else float("nan"),
                         execution=start + i,
                         first=False,
+                        severity=SEVERITIES[int(judged.severity[name][i])],
+                        trouble=str(outcome.trouble[i]),
                     )
                 )
         return self._classify(found, prints, start)

@@ -50,6 +50,10 @@ PUBLIC = {
         Campaign CampaignResult Comparison Corpus Failure FuzzConfig FuzzResult Fuzzer
         GrowthPoint Param mutator
     """,
+    "armour.fuzz.oracles": """
+        DEFAULTS Judged ORACLES Oracle Panel Place Relation SEVERITIES Seen Verdict in_order parse
+        read_relations register
+    """,
     "armour.remote": """
         RemoteModel RemoteOptions is_url wrap
     """,

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import small_models
 
+from armour.errors import RemoteError
 from armour.fuzz.execution import Executor, Outcome
-from armour.fuzz.oracles import ORACLES, in_order
+from armour.fuzz.oracles import ORACLES, Panel, Place, Seen, parse
+from armour.fuzz.roots import Roots
+from armour.model import CallableModel
 
 
 def outcome(logits: list[list[float]], finite: list[bool] | None = None) -> Outcome:
@@ -54,18 +57,56 @@ def test_confidence_is_the_softmax() -> None:
     assert np.isnan(confidence[1])
 
 
+def judged(name: str, found: Outcome) -> list[bool]:
+    """What an oracle says of outcomes of inputs whose label is 0."""
+    n = len(found.logits)
+    model = CallableModel(lambda x: x, input_shape=(2,), num_classes=2, outputs="logits")
+    x = np.zeros((n, 2), np.float32)
+    zeros = np.zeros(n, np.int64)
+    roots = Roots(x, zeros, zeros, np.zeros((n, 2), np.int64))
+    place = Place(model=model, executor=Executor(model, 16), roots=roots, bounds=model.bounds)
+    hit, _ = Panel([parse(name)], place).filed([name] * n, Seen(x, zeros, zeros, found, place))
+    return [bool(one) for one in hit]
+
+
 def test_label_flip_needs_more_than_rounding() -> None:
-    flip = ORACLES.get("label-flip").judge
-    labels = np.array([0, 0, 0, 0])
     seen = outcome([[1.0, 0.0], [0.0, 1.0], [1.0, 1.00002], [np.nan, 1.0]])
-    assert flip(seen, labels).tolist() == [False, True, False, False]
+    assert judged("label-flip", seen) == [False, True, False, False]
     assert ORACLES.get("label-flip").needs_validity
 
 
 def test_nonfinite_looks_at_every_layer() -> None:
-    judge = ORACLES.get("nonfinite").judge
     seen = outcome([[1.0, 0.0], [np.inf, 1.0], [0.0, 1.0]], finite=[True, False, False])
-    assert judge(seen, np.zeros(3, np.int64)).tolist() == [False, True, True]
-    # It names a failure that is a wrong label as well.
-    assert in_order()[0].name == "nonfinite"
+    assert judged("nonfinite", seen) == [False, True, True]
     assert not ORACLES.get("nonfinite").needs_validity
+
+
+def test_what_a_model_raises_is_the_trouble_of_the_inputs_that_make_it() -> None:
+    x = np.arange(40, dtype=np.float32).reshape(40, 1) / 40
+    asked: list[int] = []
+
+    def answer(rows: np.ndarray) -> np.ndarray:
+        asked.append(len(rows))
+        if np.isin(rows[:, 0], x[[3, 30], 0]).any():
+            raise ValueError("no such\nvalue")
+        return np.stack([rows[:, 0], 1 - rows[:, 0]], axis=1)
+
+    model = CallableModel(answer, input_shape=(1,), num_classes=2, outputs="logits")
+    executor = Executor(model, 16)
+    with pytest.raises(ValueError, match="no such"):
+        executor.run(x)
+    executor.guarded = True
+    asked.clear()
+    found = executor.run(x)
+    bad = np.isin(np.arange(40), [3, 30])
+    assert (found.trouble[bad] == "raised ValueError: no such value").all() and (
+        found.trouble[~bad] == ""
+    ).all()
+    assert (found.predicted[bad] == -1).all() and not found.finite[bad].any() and found.finite[~bad].all()
+    np.testing.assert_allclose(found.logits[~bad, 0], x[~bad, 0])
+    # Three batches, and two of them halved down to single inputs.
+    assert len(asked) <= 3 + 2 * 2 * 4 and executor.executions == 40
+    # A server that does not answer is no fault of the inputs.
+    model.function = lambda rows: (_ for _ in ()).throw(RemoteError("gone"))
+    with pytest.raises(RemoteError, match="gone"):
+        executor.run(x)

@@ -10,6 +10,7 @@ import small_models
 from armour.bounds import Bounds
 from armour.fuzz.execution import Executor
 from armour.fuzz.minimize import Case, Minimiser
+from armour.fuzz.oracles.panel import default_panel
 from armour.fuzz.recipe import Recipe, Step, apply_steps
 from armour.fuzz.roots import Roots
 from armour.fuzz.validity import ValidityModel
@@ -32,7 +33,8 @@ def fails_when(rule: Callable[[np.ndarray], bool]) -> tuple[Minimiser, Roots]:
 
     model = CallableModel(logits, outputs="logits", input_shape=(1, 8, 8), num_classes=2)
     roots = Roots(x, np.zeros(40, np.int64), np.arange(40), np.zeros((40, 2), np.int64))
-    return Minimiser(Executor(model, 128), roots, ValidityModel.fit(x, model.bounds)), roots
+    panel = default_panel(Executor(model, 128), roots, model.bounds)
+    return Minimiser(panel, ValidityModel.fit(x, model.bounds)), roots
 
 
 def case(roots: Roots, *steps: Step, root: int = 3, level: int = 1) -> Case:
