@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
 
@@ -158,12 +157,12 @@ class IsolatedExecutor(Executor):
                     pipe.send_bytes(json.dumps({"trouble": said(error)}).encode())
                     continue
                 layers = None if self.layers is None else list(self.layers)
-                answer: dict[str, Any] = {
+                answer = {
                     "shapes": [logits.shape, neurons.shape],
                     "layers": layers,
                     "rows": self._rows,
+                    "widths": self._widths,
                 }
-                answer |= {"widths": self._widths}
                 pipe.send_bytes(json.dumps(answer).encode())
                 for array in (logits, neurons):
                     pipe.send_bytes(np.asarray(array, np.float32).tobytes())
