@@ -155,7 +155,7 @@ def test_the_batch_size_does_not_matter(name: str) -> None:
         from armour.fuzz.roots import select
 
         own, outcome = select(executor, x, labels)
-        setup = dataclasses.replace(setup, executor=executor, roots=own)
+        setup = dataclasses.replace(setup, executor=executor, roots=own, panel=None)
         setup = dataclasses.replace(setup, profile=type(setup.profile).fit(outcome.neurons))
         campaign = Campaign(setup, name, stream=0, shrink=False)
         states.append([campaign.round().state for _ in range(4)])
