@@ -136,8 +136,10 @@ def test_no_sample_costs_more_than_the_budget_of_queries(name, norm, model, x, y
 @contract.cases(OwnLimitsAttack)
 def test_an_attack_with_limits_of_its_own_refuses_a_budget(name, norm, model, x, y):
     assert issubclass(get(name), OwnLimitsAttack)
+    before = model.counter.queries
     with pytest.raises(InvalidArgument, match="no epsilons"):
         make(name, norm).attack(model, x, y, 0.1)
+    assert model.counter.queries == before, "it is said before anything is asked"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import armour
 from armour import attacks
-from armour.attacks import PGD, Square
+from armour.attacks import PGD, Square, transfer_matrix
 from armour.errors import InvalidArgument, NothingEvaluated, UnsupportedError
 from armour.evaluation import RULES
 from armour.report import Report
@@ -167,6 +167,27 @@ def test_surrogates_fill_the_transfer_table() -> None:
     assert section is not None
     (row,) = section.transfer
     assert row.source == "twin (1)" and row.itself.k == row.target.k > 0
+
+
+def test_transfer_is_that_of_the_transfer_matrix_whatever_range_a_surrogate_takes() -> None:
+    model, x, y = problem()
+    rng = np.random.default_rng(5)
+    weights = model.weights + rng.normal(size=model.weights.shape) * np.abs(model.weights).mean()
+    other = linear.LinearModel(weights / 255, model.bias, bounds=(0, 255), name="bytes")
+    plain = linear.LinearModel(weights, model.bias, name="plain")
+    report = evaluate(model, x, y, surrogates=[other, plain])
+    section = report.evaluation
+    assert section is not None
+    found = {row.source: (row.itself.k, row.target.k) for row in section.transfer}
+    assert found["bytes (1)"] == found["plain (2)"]
+    right = (model.predict(x) == y) & (plain.predict(x) == y)
+    epsilon = report.attacks[0].epsilons[report.attacks[0].headline]
+    attack = PGD(steps=40, loss="cross-entropy")
+    matrix = transfer_matrix([plain, model], x[right], y[right], attack, epsilon)
+    # The table counts samples that the surrogate itself misreads too.
+    spare = int(((model.predict(x) == y) & ~right).sum())
+    both = np.rint(matrix.rates[0] * right.sum())
+    assert found["plain (2)"][0] == both[0] + spare and 0 <= found["plain (2)"][1] - both[1] <= spare
 
 
 def test_training_data_among_the_samples_are_an_error() -> None:
