@@ -92,13 +92,13 @@ def line_chart(chart: Chart, width: int, height: int, suffix: str = "") -> Marku
         ),
         _axes(chart, frame),
     ]
-    if chart.mark is not None:
-        parts.append(_mark(chart.mark, frame))
     if chart.edges:
         parts.append(_bars(chart, frame))
     else:
         parts += [_band(series, i, frame) for i, series in enumerate(chart.series) if series.low]
         parts += [_line(series, i, frame, chart) for i, series in enumerate(chart.series)]
+    if chart.mark is not None:  # above the bars, which would hide its words
+        parts.append(_mark(chart.mark, frame))
     return Markup("").join([*parts, _legend(chart, width), Markup("</svg>")])
 
 
