@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from armour.cli import fuzz_text
+from armour.cli.corpus_minimize import minimize
 from armour.cli.model_options import from_words, load_model, model_options
 from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
 from armour.cli.oracle_options import replayed_against
@@ -23,7 +24,7 @@ from armour.fuzz.selection import load_named
 
 @click.group()
 def corpus() -> None:
-    """Show or replay what fuzzing found."""
+    """Show, replay, minimise or merge what fuzzing found."""
 
 
 @corpus.command(short_help="Counts: executions, failures by class, coverage.")
@@ -103,6 +104,9 @@ def replay(
     failing = sum(one.fails for one in cases)
     if fail_on_finding and failing:
         raise GateFailed(f"{failing} of {len(cases)} failures in {folder} still fail")
+
+
+corpus.add_command(minimize)
 
 
 def noted(manifest: dict[str, Any]) -> dict[str, Any]:

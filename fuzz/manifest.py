@@ -115,6 +115,14 @@ def is_empty(folder: Path) -> bool:
 
 def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """InvalidArgument, naming what differs, unless both manifests are of one model, data and settings."""
+    made = stored.get("derived")
+    if made is not None:
+        by = made.get("by") if isinstance(made, dict) else None
+        how = by if by in ("minimize", "merge") else "another command"
+        raise InvalidArgument(
+            f"{folder} was made by armour corpus {how} and holds no state of a campaign, so it cannot be "
+            "resumed; fuzz into another folder, and merge them"
+        )
     names = {"model": "another model", "data": "other data", "config": "other settings"}
     names |= {"mutators": "other mutators", "plugins": "other plug-ins"}
     names |= {"oracle_plugins": "other plug-ins of oracles"}

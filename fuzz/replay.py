@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,26 @@ def replay(
     check_loaded(MUTATORS, corpus.manifest.get("plugins"), str(corpus.folder))
     check_loaded(ORACLES, corpus.manifest.get("oracle_plugins"), str(corpus.folder))
     records = _chosen(corpus, case)
+    found: list[Replayed] = []
+    with judging(corpus, model, records, others) as (panel, validity):
+        for start in range(0, len(records), panel.place.executor.batch):
+            part = records[start : start + panel.place.executor.batch]
+            found += _replay(corpus, panel, validity, part)
+            emit(on_event, "replay", len(found), len(records))
+    return found
+
+
+@contextmanager
+def judging(
+    corpus: Corpus,
+    model: Model,
+    records: list[dict[str, Any]],
+    others: Mapping[str, Model] | None = None,
+) -> Iterator[tuple[Panel, ValidityModel]]:
+    """The oracles of these records on `model`, and what levels are judged by.
+
+    FormatError for oracles that the manifest does not name.
+    """
     path = corpus.folder / "seeds" / "validity.npz"
     validity = ValidityModel.from_arrays(read_arrays(path, FormatError))
     if validity.kind is not corpus.kind or validity.shape != corpus.roots.x.shape[1:]:
@@ -98,22 +119,19 @@ def replay(
         )
     executor = executor_for(model, fitting(128, corpus.roots.x[0].size), oracles)
     executor.guarded = True
-    found: list[Replayed] = []
     try:
         with threadpool_limits(1):
             roots = _asked(executor, corpus.roots)
-            bounds = corpus.bounds
             place = Place(
-                model=model, executor=executor, roots=roots, bounds=bounds, others=dict(others or {})
+                model=model,
+                executor=executor,
+                roots=roots,
+                bounds=corpus.bounds,
+                others=dict(others or {}),
             )
-            panel = Panel(oracles, place)
-            for start in range(0, len(records), executor.batch):
-                part = records[start : start + executor.batch]
-                found += _replay(corpus, panel, validity, part)
-                emit(on_event, "replay", len(found), len(records))
+            yield Panel(oracles, place), validity
     finally:
         executor.close()
-    return found
 
 
 def _replay(
