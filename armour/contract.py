@@ -120,6 +120,13 @@ class Model(ABC):
         x = self.check_input(x)
         return self._counted(x, self._forward)
 
+    def unchecked(self, x: np.ndarray) -> np.ndarray:
+        """What the model itself makes of x, whatever that is: no check, no chunks, not counted.
+
+        To see what NaN, other types and other shapes do to it; it may raise anything, or end the process.
+        """
+        return self._forward(x)
+
     def answers(self, x: np.ndarray) -> np.ndarray:
         """(n, *output_shape) float32: the logits, in the model's own shape."""
         logits = self.logits(x)

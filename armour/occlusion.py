@@ -1,4 +1,4 @@
-"""Parts of the picture covered or broken: a rectangle, single pixels. Contract as in armour/transforms.py."""
+"""Parts of the picture covered, broken or from another picture. Contract as in armour/transforms.py."""
 
 from __future__ import annotations
 
@@ -22,6 +22,29 @@ def occlude(x: Array, size: Array, streams: Streams, bounds: Bounds) -> Array:
     out *= wide.reshape(n, 1, 1, w)
     out += x
     return settle(x, out, size != 0, bounds)
+
+
+def paste(x: Array, other: Array, size: Array, streams: Streams, bounds: Bounds) -> Array:
+    """A square of `size` pixels a side (0 is identity) comes from the same place of `other`, like x.
+
+    Its place is drawn; pixels that it covers in part are mixed.
+    """
+    xp = get_xp(x)
+    n, _, h, w = x.shape
+    place = xp.asarray(streams.uniform((2,)))
+    out = other - x
+    out *= _cover(h, size, place[:, 0]).reshape(n, 1, h, 1)
+    out *= _cover(w, size, place[:, 1]).reshape(n, 1, 1, w)
+    out += x
+    return settle(x, out, size != 0, bounds)
+
+
+def blend(x: Array, other: Array, amount: Array, bounds: Bounds) -> Array:
+    """Mix with `other`, like x: `amount` 0 is identity, 1 is the other picture."""
+    out = other - x
+    out *= amount[:, None, None, None]
+    out += x
+    return settle(x, out, amount != 0, bounds)
 
 
 def pixel_change(x: Array, share: Array, streams: Streams, bounds: Bounds) -> Array:

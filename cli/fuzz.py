@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from armour.cli import fuzz_text
 from armour.cli.corpus import noted
+from armour.cli.input_options import stated_aids, stated_words, stating_options
 from armour.cli.model_options import load_model, model_options, words
 from armour.cli.options import (
     DURATION,
@@ -97,8 +98,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     type=click.Choice(["auto", *KINDS.names()]),
     default="auto",
     show_default=True,
-    help="What the inputs are: images, arrays, or whole numbers such as bytes. auto: by shape and model.",
+    help="What the inputs are. auto: images, arrays or whole numbers, by shape and model.",
 )
+@stating_options
 @coverage_option(
     "Criteria to report: kmnc, nbc, snac cost nothing; nc, tknc, tknp, nn, scc little; lsa, dsa, nlc more."
 )
@@ -135,6 +137,8 @@ def fuzz(
     schedule: str,
     inputs: str,
     coverage: str,
+    schema: Path | None,
+    dictionary: Path | None,
     mutators: str,
     no_baseline: bool,
     fail_on_finding: bool,
@@ -189,8 +193,16 @@ def fuzz(
         config = FuzzConfig(
             coverage=_criteria(settings["coverage"]), **{name: settings[name] for name in _CONFIG}
         )
+        settings["stated"] = stated_words(schema, dictionary)
         fuzzer = Fuzzer(
-            target, chosen.x, chosen.y, corpus=folder, config=config, others=judged.others, source=source
+            target,
+            chosen.x,
+            chosen.y,
+            corpus=folder,
+            config=config,
+            others=judged.others,
+            source=source,
+            aids=stated_aids(config.inputs, chosen.x, target, folder if resume else None, schema, dictionary),
         )
         try:
             result = fuzzer.run(
@@ -307,6 +319,7 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
         if settings[name] != default:
             # In one word: a selection may begin with a minus.
             parts += [f"--{name}={settings[name]}"] if name == "mutators" else [f"--{name}", settings[name]]
+    parts += settings["stated"]
     if not settings["baseline"]:
         parts.append("--no-baseline")
     return shlex.join(parts + settings["words"] + words(settings["model_options"]))

@@ -12,6 +12,7 @@ from armour.cli.coverage_text import correlation_lines, coverage_line
 from armour.contract import Model
 from armour.fuzz import CampaignResult, Corpus, FuzzResult
 from armour.fuzz.replay import Replayed
+from armour.fuzz.special import summary as special_summary
 from armour.report_sections import Rate
 
 _ROWS = (
@@ -57,6 +58,7 @@ def figures(result: FuzzResult, page: Path, command: str) -> dict[str, Any]:
         "seed": result.seed,
         "interrupted": result.interrupted,
         "notes": list(result.notes),
+        "special": [asdict(one) for one in result.special],
     }
 
 
@@ -70,6 +72,8 @@ def summary(result: FuzzResult, name: str, page: Path, command: str) -> str:
     ]
     if result.skipped:
         lines.append(f"{result.skipped} of {result.seeds:,} seeds were left out: misread already")
+    if result.special:
+        lines.append(f"special inputs (NaN, an empty batch, ...): {special_summary(result.special)}")
     lines += ["", *_table(result), *_oracles(result), ""]
     if result.guided.coverage:
         lines += [f"coverage: {coverage_line(result.guided.coverage)}"]

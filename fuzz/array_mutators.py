@@ -16,8 +16,8 @@ from armour.transforms import flat
 from .likeness import deviation
 from .mutators import Param, mutator
 
-ARRAYS = ("array",)
-BOTH = ("array", "whole")
+ARRAYS = ("array", "series")
+BOTH = ("array", "series", "whole", "bytes", "tokens")
 MOST = 0.02  # share of the values that a mutator of single ones changes, at most: what the V1 rule lets pass
 
 
@@ -41,7 +41,7 @@ def _sparse(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return settled(x, xp.where(some(x, p[0], streams), noisy, x), p[0] != 0, bounds)
 
 
-@mutator("value-scale", "level", Param("factor", 0.6, 1.5, 1.0), inputs=ARRAYS)
+@mutator("value-scale", "level", Param("factor", 0.6, 1.5, 1.0), inputs=("array",))
 def _scale(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     mean = along(flat(x).mean(axis=1), x)
     return settled(x, mean + (x - mean) * along(p[0], x), p[0] != 1, bounds)

@@ -24,7 +24,6 @@ from .ledger import Ledger
 from .mutation import Mutants, mutate
 from .oracles.base import Seen
 from .oracles.panel import Panel, default_panel
-from .partners import has_partners
 from .recipe import Recipe
 from .result import CampaignResult, GrowthPoint
 from .roots import Roots
@@ -32,7 +31,7 @@ from .rounds import LEVELS, Counters, Round, Survivor
 from .schedule import Children, Parents, Scene, Schedule
 from .schedules import SCHEDULES
 from .sections import Profile, SectionMap
-from .selection import select
+from .selection import chosen
 from .simhash import fingerprints
 from .triage import Triage
 from .validity import ValidityModel
@@ -83,9 +82,7 @@ class Campaign:
         self.setup = setup
         self.name = schedule
         self.stream = stream
-        self.mutators = select(
-            setup.mutators, setup.roots.x.shape[1:], setup.validity.kind, paired=has_partners(setup.roots)
-        )
+        self.mutators = chosen(setup.mutators, setup.roots, setup.validity.kind)
         self.number = {name: i for i, name in enumerate(self.mutators)}
         self.coverage = SectionMap(setup.profile, setup.sections)
         scene = Scene(

@@ -16,6 +16,7 @@ from armour.events import OnEvent
 from armour.model import Model
 from armour.rng import generator
 
+from .aids import NOTHING, Aids
 from .comparing import REPEATS, compare
 from .comparison import Comparison
 from .config import FuzzConfig
@@ -32,7 +33,8 @@ class Fuzzer:
 
     corpus: folder for what is found, made if it is not there; None keeps everything in memory. others: models
     that the configuration's `against` names. source: plain JSON values that say where model and seeds come
-    from, stored in the manifest.
+    from, stored in the manifest. aids: what is stated of the inputs, such as
+    `armour.fuzz.stating.read_aids` reads.
     Raises InvalidArgument for inputs that do not fit the model.
     """
 
@@ -46,13 +48,14 @@ class Fuzzer:
         *,
         others: Mapping[str, Model] | None = None,
         source: Mapping[str, Any] | None = None,
+        aids: Aids = NOTHING,
     ) -> None:
         self.model = model
         self.x = model.check_input(x)
         self.y = model.check_labels(y, len(self.x))
         self.corpus = None if corpus is None else Path(corpus)
         self.config = config or FuzzConfig()
-        self.kind = choose(model, self.x, self.config.inputs)
+        self.kind = choose(model, self.x, self.config.inputs, aids)
         self.others = dict(others or {})
         self.source = dict(source or {})
 

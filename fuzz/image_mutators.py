@@ -142,3 +142,13 @@ def _snow(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
 @mutator("spatter", "weather", Param("amount", 0.0, 0.3))
 def _spatter(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return weather.spatter(x, p[0], streams, bounds)
+
+
+@mutator("crossover", "crossover", Param("size", 0.0, 0.3), paired=True)
+def _crossover(x: Array, p: Array, streams: Streams, bounds: Bounds, partners: Array) -> Array:
+    return occlusion.paste(x, partners, p[0] * side(x), streams, bounds)
+
+
+@mutator("blend", "crossover", Param("amount", 0.0, 0.3), paired=True)
+def _blend(x: Array, p: Array, streams: Streams, bounds: Bounds, partners: Array) -> Array:
+    return occlusion.blend(x, partners, p[0], bounds)

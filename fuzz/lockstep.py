@@ -29,6 +29,7 @@ from .result import Failure, FuzzResult
 from .roots import digest
 from .rounds import Round
 from .setup import prepare
+from .special import probe
 from .store import Store
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Lockstep:
         setup = prepare(fuzzer, seed, on_event)
         self.executor, self.roots = setup.executor, setup.roots
         try:
+            self.special = probe(fuzzer.model, self.roots.x[0])
             self._begin(setup, resume)
         except BaseException:
             self.executor.close()
@@ -272,6 +274,7 @@ class Lockstep:
             oracles=self.guided.panel.names,
             interrupted=interrupted,
             notes=tuple(self.notes),
+            special=self.special,
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from armour.errors import FormatError, InvalidArgument
 
+from .aids import Aids
 from .machine import armour_version, environment
 from .mutators import MUTATORS
 from .oracles.base import ORACLES
@@ -47,7 +48,9 @@ def describe(
         "config": json.loads(json.dumps({**asdict(fuzzer.config), "seed": seed})),  # as it is read back
         "mutators": list(mutators),
         **_plugins(mutators, [one.name for one in fuzzer.config.named]),
+        **({} if roots.slopes is None else {"slopes": {"sha256": roots.slopes.digest}}),
         "inputs": fuzzer.kind.name,
+        **_aids(fuzzer.kind.aids),
         "validator": fuzzer.kind.validator,
         "others": {name: model.fingerprint for name, model in sorted(fuzzer.others.items())},
         "source": fuzzer.source,
@@ -59,6 +62,11 @@ def _plugins(mutators: Sequence[str], oracles: Sequence[str]) -> dict[str, Any]:
     """Where mutators and oracles come from that are not armour's own, if there are any."""
     found = {"plugins": origins(MUTATORS, mutators), "oracle_plugins": origins(ORACLES, oracles)}
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _aids(aids: Aids) -> dict[str, Any]:
+    """What was stated of the inputs, or inferred, if anything."""
+    return {"aids": {"sha256": aids.digest, "files": list(aids.source)}} if aids.digest else {}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -124,8 +132,8 @@ def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) 
             "resumed; fuzz into another folder, and merge them"
         )
     names = {"model": "another model", "data": "other data", "config": "other settings"}
-    names |= {"mutators": "other mutators", "plugins": "other plug-ins"}
-    names |= {"oracle_plugins": "other plug-ins of oracles"}
+    names |= {"aids": "another schema or dictionary", "mutators": "other mutators"}
+    names |= {"plugins": "other plug-ins", "oracle_plugins": "other plug-ins of oracles"}
     for key, name in {**names, "others": "other models to compare with"}.items():
         if (stored.get(key) or None) != (now.get(key) or None):
             raise InvalidArgument(

@@ -21,7 +21,12 @@ _WAYS = 8  # sections of each round of the search along a parameter
 _ROUNDS = 2
 _GRID = 7  # blocks per side when pixels are put back
 # Families that change pixels or values here and there.
-_LOCAL = frozenset({"noise", "occlusion", "weather", "extreme", "element", "order", "block", "splice"})
+_LOCAL = frozenset(
+    (
+        *("noise", "occlusion", "weather", "extreme", "element", "order", "block", "splice", "crossover"),
+        *("bits", "arithmetic", "dictionary", "synonym", "spelling", "unknown", "category", "missing"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from armour.tensor.backend import Array, get_xp
 
 from .kinds import IMAGE, Kind
 
+SLOPES = "slopes"  # what gradient-guided mutators need
 # x (m, *shape) float32, parameters (p, m) float32, one stream for each item, bounds -> the changed x. One
-# that is paired is given the partners too, like x.
+# that is paired is given the partners too, like x, and one that needs something is given that.
 ApplyFn = Callable[..., Array]
 
 
@@ -45,8 +47,9 @@ class Mutator:
     family: what failures are grouped by ("light", "noise", "blur", "geometry", ...); geometric: moves pixels
     or values, so that the reference must move too; min_channels: images of fewer channels are not changed by
     it. inputs: the kinds of inputs it is for, by name ("image", "array", "whole"). paired: it mixes an input
-    with another seed of its class. default: takes part in a campaign unless it is left out; others only when
-    they are named.
+    with another seed of its class. needs: what else it must be given, "" for nothing: "slopes" of the model
+    at the seeds, or what a user states of the inputs (fuzz/aids.py). default: takes part in a campaign unless
+    it is left out; others only when they are named.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Mutator:
     min_channels: int = 1
     inputs: tuple[str, ...] = (IMAGE.name,)
     paired: bool = False
+    needs: str = ""
     default: bool = True
 
     @property
@@ -71,13 +75,11 @@ class Mutator:
         unit = streams.uniform((len(self.params),))
         return np.clip(unit * (high - low) + low, low, high).astype(np.float32)
 
-    def apply(
-        self, x: Array, params: Array, streams: Streams, bounds: Bounds, partners: Array | None = None
-    ) -> Array:
+    def apply(self, x: Array, params: Array, streams: Streams, bounds: Bounds, extra: Any = None) -> Array:
         """The changed batch: a new array like x (m, *shape), inside bounds, each item by itself alone.
 
-        params: (m, p) float32; streams: m of them, not advanced. partners: for a paired mutator, another seed
-        for each item, like x; an item without one is mixed with what `own_partner` makes of it.
+        params: (m, p) float32; streams: m of them, not advanced. extra: for a paired mutator, another seed
+        for each item, like x, or None for what `own_partner` makes of them; or what the mutator needs.
         """
         if len(x) == 0:
             return x.copy()
@@ -86,7 +88,9 @@ class Mutator:
         columns = get_xp(x).ascontiguousarray(params.T)
         own = Streams(streams.keys, streams.offset)
         if self.paired:
-            return self.function(x, columns, own, bounds, own_partner(x) if partners is None else partners)
+            return self.function(x, columns, own, bounds, own_partner(x) if extra is None else extra)
+        if self.needs:
+            return self.function(x, columns, own, bounds, extra)
         return self.function(x, columns, own, bounds)
 
 
@@ -101,6 +105,7 @@ def mutator(
     min_channels: int = 1,
     inputs: tuple[str, ...] = (IMAGE.name,),
     paired: bool = False,
+    needs: str = "",
     default: bool = True,
 ) -> Callable[[ApplyFn], ApplyFn]:
     """Decorator: register the function as a mutator."""
@@ -116,6 +121,7 @@ def mutator(
                 min_channels=min_channels,
                 inputs=inputs,
                 paired=paired,
+                needs=needs,
                 default=default,
             )
         )
@@ -140,10 +146,12 @@ def get(name: str) -> Mutator:
     return MUTATORS.get(name)
 
 
-def names_for(shape: Sequence[int], kind: Kind = IMAGE, *, paired: bool = True) -> list[str]:
+def names_for(
+    shape: Sequence[int], kind: Kind = IMAGE, *, paired: bool = True, slopes: bool = False
+) -> list[str]:
     """Names of the mutators that can change an input of `shape`, (c, h, w) of images, and kind, sorted.
 
-    paired: some class has two seeds, so that they can be mixed.
+    paired: some class has two seeds, so that they can be mixed. slopes: those of the model are known.
     """
     return [
         name
@@ -151,4 +159,5 @@ def names_for(shape: Sequence[int], kind: Kind = IMAGE, *, paired: bool = True) 
         if kind.name in row.inputs
         and (not kind.pixels or shape[0] >= row.min_channels)
         and (paired or not row.paired)
+        and (not row.needs or (slopes if row.needs == SLOPES else kind.aids.has(row.needs)))
     ]

@@ -1,4 +1,4 @@
-"""The other seeds of a class: what a mutator that mixes two seeds takes its pieces from."""
+"""What belongs to the root of each item: the other seeds of its class, and the model's slopes there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from armour.errors import InvalidArgument
 from armour.rng import Streams
 from armour.tensor.backend import Array, get_xp
 
 from .mutators import own_partner
 from .roots import Roots
+from .slopes import SlopesAt
 
 _CHOICE = 7  # label of the child stream that chooses, apart from what a mutator draws
 
@@ -22,6 +24,15 @@ class Partners:
 
     roots: Roots
     root: np.ndarray
+
+    def slopes(self, items: Sequence[int]) -> SlopesAt:
+        """The model's slopes at the roots of these items; InvalidArgument if they are not known."""
+        if self.roots.slopes is None:
+            raise InvalidArgument(
+                "expected the slopes of the model at the seeds, which steps of this recipe go along, got "
+                "none; replay it from the corpus it was found in"
+            )
+        return self.roots.slopes.at(self.root[np.asarray(items)])
 
     def of(self, items: Sequence[int], streams: Streams) -> Array:
         """Another root of the class for each item, like their inputs (m, *shape), chosen by its stream.

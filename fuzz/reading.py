@@ -7,16 +7,17 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from armour.bounds import Bounds
-from armour.errors import ArmourError, FormatError
+from armour.errors import ArmourError, FormatError, InvalidArgument
 from armour.npz import read_arrays
 
+from .aids import NOTHING, Aids
 from .kinds import IMAGE, KINDS, Kind
 from .ledger import sha256
 from .manifest import read_json, read_manifest
@@ -25,6 +26,7 @@ from .partners import Partners
 from .recipe import Recipe, rebuild
 from .result import Failure
 from .roots import Roots
+from .slopes_store import read_slopes
 
 _MAX_LINE = 1 << 20  # bytes of one line of a .jsonl file
 _MAX_ARRAY = 64 << 20  # bytes of one .npy file
@@ -33,11 +35,15 @@ _MAX_ROOTS = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A corpus as read: folder, manifest, roots x (R, *shape) with labels and source (R,)."""
+    """A corpus as read.
+
+    folder, manifest; roots: x (R, *shape) with labels and source (R,); aids: what was stated of the inputs.
+    """
 
     folder: Path
     manifest: dict[str, Any]
     roots: Roots
+    aids: Aids = NOTHING
 
     @classmethod
     def read(cls, folder: Path) -> Corpus:
@@ -57,7 +63,9 @@ class Corpus:
                 f"{path}: expected finite float32 seeds (n, {', '.join(map(str, shape))}) with labels in "
                 f"0..{classes - 1}, got x {x.shape} {x.dtype}, labels {labels.shape} {labels.dtype}"
             )
-        return cls(folder, manifest, Roots(x, labels, source, np.zeros((len(x), classes), np.int64)))
+        slopes = read_slopes(folder, manifest, x)
+        roots = Roots(x, labels, source, np.zeros((len(x), classes), np.int64), slopes)
+        return cls(folder, manifest, roots, read_aids(folder, manifest))
 
     @property
     def bounds(self) -> Bounds:
@@ -72,7 +80,8 @@ class Corpus:
             raise FormatError(
                 f"{self.folder / 'manifest.json'}: inputs {str(name)[:40]!r} are none that are known"
             )
-        return KINDS.get(name)
+        kind = KINDS.get(name)
+        return kind if self.aids is NOTHING else replace(kind, aids=self.aids)
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of failures/index.jsonl, each checked."""
@@ -149,6 +158,23 @@ class Corpus:
         if not plain or not 0 <= record["root"] < len(self.roots):
             raise FormatError(f"{path}, line {number}: id, class or root is none that this corpus can have")
         return record
+
+
+def read_aids(folder: Path, manifest: Mapping[str, Any]) -> Aids:
+    """What was stated of the inputs of a corpus; FormatError for anything else."""
+    recorded = manifest.get("aids")
+    if recorded is None:
+        return NOTHING
+    path = folder / "seeds" / "aids.npz"
+    arrays = read_arrays(path, FormatError, max_bytes=_MAX_ARRAY)
+    try:
+        found = Aids.from_arrays(arrays, tuple(manifest["model"]["input_shape"]))
+    except InvalidArgument as error:
+        raise FormatError(f"{path}: {error}; the corpus is damaged") from error
+    if not isinstance(recorded, dict) or recorded.get("sha256") != found.digest:
+        raise FormatError(f"{path}: its sha256 is not the one in manifest.json; it was changed")
+    files = recorded.get("files")
+    return replace(found, source=tuple(map(str, files)) if isinstance(files, list) else ())
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +21,17 @@ from armour.rng import Streams
 from armour.tensor.backend import Array, asnumpy, get_xp
 
 from . import array_mutators as array_mutators  # registers its mutators
+from . import byte_mutators as byte_mutators  # registers its mutators
 from . import geometric_mutators as geometric_mutators  # registers its mutators
+from . import gradient_mutators as gradient_mutators  # registers its mutators
 from . import image_mutators as image_mutators  # registers its mutators
+from . import series_mutators as series_mutators  # registers its mutators
+from . import table_mutators as table_mutators  # registers its mutators
+from . import token_mutators as token_mutators  # registers its mutators
 from . import whole_mutators as whole_mutators  # registers its mutators
+from .aids import MISSING
 from .kinds import Kind, of_shape
-from .mutators import get
+from .mutators import SLOPES, Mutator, get
 from .partners import Partners
 
 MAX_STEPS = 8
@@ -170,17 +177,21 @@ def apply_steps(
         index = xp.asarray(np.array(group))
         if row.geometric:
             before = x[index]
-            x[index] = row.apply(before, params, streams, bounds)
+            x[index] = kind.kept(row.apply(before, params, streams, bounds), before)
             # Where nothing but this step has happened yet, the reference is the same image.
             apart = xp.nonzero((before != ref[index]).reshape(len(group), -1).any(axis=1))[0]
             moved = x[index]
             if len(apart):
-                moved[apart] = row.apply(ref[index[apart]], params[apart], streams[asnumpy(apart)], bounds)
+                other = ref[index[apart]]
+                again = row.apply(other, params[apart], streams[asnumpy(apart)], bounds)
+                moved[apart] = kind.kept(again, other)
                 x[index[apart]] = kind.hold(x[index[apart]], moved[apart], bounds)
             ref[index] = moved
         else:
-            others = partners.of(group, streams) if row.paired and partners is not None else None
-            x[index] = kind.hold(row.apply(x[index], params, streams, bounds, others), ref[index], bounds)
+            extra = _extra(row, group, streams, kind, partners)
+            before = x[index]
+            made = kind.kept(row.apply(before, params, streams, bounds, extra), before)
+            x[index] = kind.hold(made, ref[index], bounds)
         for item in group:
             position[item] += 1
             if position[item] < len(steps[item]):
@@ -188,14 +199,29 @@ def apply_steps(
     return x, ref
 
 
+def _extra(
+    row: Mutator, group: Sequence[int], streams: Streams, kind: Kind, partners: Partners | None
+) -> Any:
+    """What a mutator is given besides the inputs of a group."""
+    if row.paired:
+        return None if partners is None else partners.of(group, streams)
+    if row.needs == SLOPES:
+        if partners is None:
+            raise InvalidArgument(f"expected the seeds with the model's slopes for {row.name}, got no seeds")
+        return partners.slopes(group)
+    return kind.aids.get(row.needs) if row.needs else None
+
+
 def _check_fit(steps: Sequence[Sequence[Step]], x: Array, kind: Kind) -> None:
     """InvalidArgument if a step, which may come from a stranger's recipe, is for other inputs than these."""
     for name in {step.mutator for own in steps for step in own}:
         row = get(name)
-        if kind.name not in row.inputs or ("image" in row.inputs and x.ndim != 4):
+        if kind.name not in row.inputs or (kind.pixels and x.ndim != 4):
             raise InvalidArgument(
                 f"expected mutators of {kind.name} inputs, got {name}, which is for {', '.join(row.inputs)}"
             )
+        if row.needs and row.needs != SLOPES and not kind.aids.has(row.needs):
+            raise InvalidArgument(f"expected {MISSING[row.needs]}, which {name} needs, got none")
 
 
 def _float32(value: float) -> float:

@@ -104,8 +104,8 @@ def judging(
     FormatError for oracles that the manifest does not name.
     """
     path = corpus.folder / "seeds" / "validity.npz"
-    validity = ValidityModel.from_arrays(read_arrays(path, FormatError))
-    if validity.kind is not corpus.kind or validity.shape != corpus.roots.x.shape[1:]:
+    validity = ValidityModel.from_arrays(read_arrays(path, FormatError), corpus.aids)
+    if validity.kind.name != corpus.kind.name or validity.shape != corpus.roots.x.shape[1:]:
         raise FormatError(f"{path}: of other inputs than manifest.json states; the corpus is damaged")
     config = _config(corpus)
     keys = {record["oracle"] for record in records}

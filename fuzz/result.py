@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .special import Special
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -118,6 +120,7 @@ class FuzzResult:
     roots: those fuzzed; skipped: those the model misread already. corpus: the folder, None in memory.
     inputs: the kind of the seeds, "image", "array" or "whole"; mutators, oracles: the names of those at work.
     interrupted: True if Ctrl-C or an error ended it. notes: what a reader of the figures should know.
+    special: what the model did with NaN, an empty batch and the like, which are no valid inputs.
     """
 
     failures: tuple[Failure, ...]
@@ -140,3 +143,4 @@ class FuzzResult:
     oracles: tuple[str, ...] = ("label-flip",)
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
+    special: tuple[Special, ...] = field(default=())

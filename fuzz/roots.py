@@ -10,6 +10,7 @@ import numpy as np
 from armour.errors import NothingEvaluated
 
 from .execution import Executor, Outcome
+from .slopes import Slopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,15 @@ class Roots:
     """R correctly classified seeds.
 
     x: (R, *shape) float32. labels: (R,) int64. source: (R,) int64, each one's index in the data given.
-    gaps: (R, k) int64, logit of the true class less each other's, in units of 1e-4.
+    gaps: (R, k) int64, logit of the true class less each other's, in units of 1e-4. slopes: of the model at
+    the seeds, where mutators ask for them.
     """
 
     x: np.ndarray
     labels: np.ndarray
     source: np.ndarray
     gaps: np.ndarray
+    slopes: Slopes | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -13,8 +13,11 @@ from armour.errors import InvalidArgument
 from armour.registry import normalise
 
 from . import plugins
+from .aids import MISSING
 from .kinds import IMAGE, Kind
-from .mutators import MUTATORS, Mutator, get, names_for
+from .mutators import MUTATORS, SLOPES, Mutator, get, names_for
+from .partners import has_partners
+from .roots import Roots
 
 _LONGEST = 4096  # characters of a selection
 
@@ -36,14 +39,16 @@ def load_named(selection: str) -> list[plugins.Plugin]:
     return plugins.load_named(MUTATORS, names, known=_families())
 
 
-def select(selection: str, shape: Sequence[int], kind: Kind = IMAGE, *, paired: bool = True) -> list[str]:
+def select(
+    selection: str, shape: Sequence[int], kind: Kind = IMAGE, *, paired: bool = True, slopes: bool = False
+) -> list[str]:
     """Names of the mutators that take part, sorted.
 
-    selection: as above, "" for all that are armour's own and on by default. shape, kind, paired: of the
-    inputs, as for names_for. InvalidArgument for a name that is none, or if nothing is left that can change
-    an input and leave it where it is.
+    selection: as above, "" for all that are armour's own and on by default. shape, kind, paired,
+    slopes: of the inputs and the model, as for names_for. InvalidArgument for a name that is none, or if
+    nothing is left that can change an input and leave it where it is.
     """
-    able = names_for(shape, kind, paired=paired)
+    able = names_for(shape, kind, paired=paired, slopes=slopes)
     chosen = {name for name in able if get(name).default and plugins.is_own(get(name))}
     parts = [(sign, name, expanded(name)) for sign, name in words(selection)]
     if any(sign == "" for sign, _, _ in parts):
@@ -53,8 +58,7 @@ def select(selection: str, shape: Sequence[int], kind: Kind = IMAGE, *, paired: 
             chosen -= rows
         elif not rows & set(able):
             raise InvalidArgument(
-                f"expected mutators of {kind.name} inputs {tuple(shape)}, got {name!r}, which is for "
-                f"{', '.join(sorted({each for row in rows for each in get(row).inputs}))}"
+                f"expected mutators of {kind.name} inputs {tuple(shape)}, got {name!r}, {_want(rows, kind)}"
             )
         else:
             chosen |= rows & set(able)
@@ -65,6 +69,12 @@ def select(selection: str, shape: Sequence[int], kind: Kind = IMAGE, *, paired: 
             f"{', '.join(sorted(chosen)) or 'none'}; add one with +NAME"
         )
     return sorted(chosen)
+
+
+def chosen(selection: str, roots: Roots, kind: Kind) -> list[str]:
+    """select() for the seeds of a campaign, whose slopes are known or not."""
+    known = roots.slopes is not None
+    return select(selection, roots.x.shape[1:], kind, paired=has_partners(roots), slopes=known)
 
 
 def expanded(name: str) -> set[str]:
@@ -79,6 +89,18 @@ def expanded(name: str) -> set[str]:
         end = "; load it with armour.fuzz.plugins.load" if offered else suggest(name, known)
         raise InvalidArgument(f"unknown mutator or family {name!r}{end}")
     return rows
+
+
+def _want(rows: set[str], kind: Kind) -> str:
+    """Why none of these mutators can be used."""
+    fitting = [get(row) for row in sorted(rows) if kind.name in get(row).inputs]
+    if not fitting:
+        return f"which is for {', '.join(sorted({each for row in rows for each in get(row).inputs}))}"
+    if fitting[0].needs == SLOPES:
+        return "which needs a model with gradients, few classes or seeds enough to hold them"
+    if fitting[0].needs:
+        return f"which needs {MISSING[fitting[0].needs]}"
+    return "which mixes two seeds of a class" if fitting[0].paired else "which needs more channels"
 
 
 def _families() -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ from .oracles.base import Place
 from .oracles.panel import make_panel
 from .roots import select
 from .sections import Profile
+from .slopes_store import with_slopes
 from .validity import ValidityModel
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def prepare(fuzzer: Fuzzer, seed: int, on_event: OnEvent = None) -> Setup:
 def _setup(fuzzer: Fuzzer, seed: int, executor: Executor) -> Setup:
     config, bounds = fuzzer.config, fuzzer.model.bounds
     roots, outcome = select(executor, fuzzer.x, fuzzer.y)
+    roots = with_slopes(fuzzer, roots, executor.batch)
     # From here on what the model raises is a finding; on the seeds it is an error of the set-up.
     executor.guarded = True
     place = Place(model=fuzzer.model, executor=executor, roots=roots, bounds=bounds, others=fuzzer.others)

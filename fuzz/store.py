@@ -72,6 +72,10 @@ class Store:
         for name in ("seeds", "corpus", "failures", "coverage"):
             (self.folder / name).mkdir()
         save_arrays(self.folder / "seeds" / "roots.npz", x=roots.x, labels=roots.labels, source=roots.source)
+        if self.kind.aids.arrays():
+            save_arrays(self.folder / "seeds" / "aids.npz", **self.kind.aids.arrays())
+        if roots.slopes is not None:
+            save_arrays(self.folder / "seeds" / "slopes.npz", **roots.slopes.arrays())
         save_arrays(self.folder / "seeds" / "validity.npz", **validity.arrays())
         rows = zip(roots.x, roots.labels.tolist(), roots.source.tolist(), strict=True)
         lines = [
@@ -233,10 +237,10 @@ class Store:
     def _measures(self, small: Case) -> dict[str, Any]:
         """What the minimised input was judged by, where that is not what it is for images."""
         kind = self.kind
-        if kind is IMAGE:
+        if kind.name == IMAGE.name:
             return {}
         x, ref = small.x[None], small.ref[None]
-        likeness = float(kind.likeness(x, ref, Bounds(*self.bounds))[0])
+        likeness = float(kind.likeness_to(x, ref, Bounds(*self.bounds))[0])
         return {
             "inputs": kind.name,
             "minimised_changed": _number(float(kind.share(x, ref)[0])),

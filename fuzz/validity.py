@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from armour.bounds import Bounds
 from armour.errors import InvalidArgument
 
+from .aids import NOTHING, Aids
 from .density import Density
 from .kinds import IMAGE, KINDS, Kind
 from .mutators import get
@@ -64,7 +65,9 @@ class ValidityModel:
         if not fits or x_clean.size == 0 or not np.isfinite(x_clean).all():
             shape = "(n, c, h, w)" if kind.pixels else "(n, ...)"
             raise InvalidArgument(f"expected finite clean inputs of shape {shape}, got shape {x_clean.shape}")
-        density = Density.fit(x_clean, bounds) if kind.density else Density.unknown(x_clean[0].size)
+        density = Density.unknown(x_clean[0].size)
+        if kind.density:
+            density = Density.fit(*kind.seen(x_clean, bounds))
         return cls(bounds=bounds, shape=tuple(x_clean.shape[1:]), density=density, kind=kind)
 
     def assess(self, x: np.ndarray, ref: np.ndarray, steps: Sequence[Sequence[Step]]) -> Validity:
@@ -76,12 +79,12 @@ class ValidityModel:
                 level=np.full(n, -1, dtype=np.int8), l0=empty, linf=empty, likeness=empty, density=empty
             )
         l0 = self.kind.share(x, ref)
-        linf = np.abs(x - ref).reshape(n, -1).max(axis=1) / np.float32(self.bounds.span)
-        likeness = self.kind.likeness(x, ref, self.bounds)
-        density = self.density.distance(x)
+        linf = self.kind.largest(x, ref, self.bounds)
+        likeness = self.kind.likeness_to(x, ref, self.bounds)
+        density = self.density.distance(self.kind.seen(x, self.bounds)[0])
         domain = self._in_domain(x)
         size = math.prod(self.shape)
-        rule = domain & self.kind.rule(l0, linf, size)
+        rule = domain & self.kind.rule(l0, linf, self.kind.parts(size))
         rule &= np.array([within_limits(own) for own in steps], dtype=bool)
         fidelity = rule & self.kind.likely(l0, likeness, size) & (density <= 1)
         level = domain.astype(np.int8) + rule.astype(np.int8) + fidelity.astype(np.int8) - np.int8(1)
@@ -98,16 +101,24 @@ class ValidityModel:
             "shape": np.array(self.shape, dtype=np.int64),
             **self.density.arrays(),
             # Images are what a model without it is of, as all were once.
-            **({} if self.kind is IMAGE else {"kind": np.frombuffer(self.kind.name.encode(), np.uint8)}),
+            **(
+                {}
+                if self.kind.name == IMAGE.name
+                else {"kind": np.frombuffer(self.kind.name.encode(), np.uint8)}
+            ),
         }
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> ValidityModel:
-        """The model that arrays() wrote; InvalidArgument if an array is missing or does not fit."""
+    def from_arrays(cls, arrays: dict[str, np.ndarray], aids: Aids = NOTHING) -> ValidityModel:
+        """The model that arrays() wrote; InvalidArgument if an array is missing or does not fit.
+
+        aids: what was stated of the inputs, which is stored apart.
+        """
         try:
             bounds = Bounds(*(float(v) for v in arrays["bounds"].reshape(2)))
             named = arrays.get("kind")
             kind = IMAGE if named is None else KINDS.get(named.astype(np.uint8).tobytes().decode())
+            kind = kind if aids is NOTHING else replace(kind, aids=aids)
             shape = tuple(int(v) for v in arrays["shape"].reshape(3 if kind.pixels else -1))
             if not 0 < len(shape) <= _MOST_AXES or min(shape) < 1:
                 raise ValueError(f"shape {shape}")
@@ -123,8 +134,9 @@ class ValidityModel:
         # A NaN makes the minimum NaN, and then the comparison is false.
         low, high = np.float32(self.bounds.low), np.float32(self.bounds.high)
         inside: np.ndarray = (flat.min(axis=1) >= low) & (flat.max(axis=1) <= high)
-        if self.kind.whole:
-            inside &= (flat == np.rint(flat)).all(axis=1)
+        # Only where values are finite: what a kind asks is arithmetic.
+        good = np.flatnonzero(inside)
+        inside[good] = self.kind.domain(x[good])
         return inside
 
 

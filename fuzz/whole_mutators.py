@@ -15,7 +15,9 @@ from armour.tensor.backend import Array, get_xp
 from .array_mutators import MOST, block, gathered, settled, some
 from .mutators import Param, mutator
 
-WHOLE = ("whole",)
+WHOLE = ("whole", "bytes", "tokens")
+PLAIN = ("whole",)
+ORDERED = ("whole", "tokens")
 
 
 @mutator("element-replace", "element", Param("share", 0.0, MOST), inputs=WHOLE)
@@ -24,7 +26,7 @@ def _replace(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     return settled(x, get_xp(x).where(some(x, p[0], streams), drawn, x), p[0] != 0, bounds)
 
 
-@mutator("element-step", "element", Param("share", 0.0, MOST), inputs=WHOLE)
+@mutator("element-step", "element", Param("share", 0.0, MOST), inputs=PLAIN)
 def _step(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     """Single values go to the number beside them, up or down, back from the bounds."""
     xp = get_xp(x)
@@ -36,7 +38,7 @@ def _step(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     )
 
 
-@mutator("element-swap", "order", Param("share", 0.0, MOST), inputs=WHOLE)
+@mutator("element-swap", "order", Param("share", 0.0, MOST), inputs=ORDERED)
 def _swap(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     """Neighbours change places."""
     xp = get_xp(x)

@@ -23,7 +23,7 @@ _IN_ARMOUR: dict[float, str] = {
         adapters archive black_box blur bounds compression contract counter criteria data datafiles datasets
         dense_losses detection distances download estimator_model fields folders formats geometry
         grid hyperplanes idx model noise npz objective occlusion onnxruntime_model options outputs
-        planned preprocessing projections regions stats subset summaries tables threat torch_model
+        planned preprocessing projections regions series stats subset summaries tables threat torch_model
         training training_state transforms weather
     """,
     # what is said about results

@@ -49,3 +49,25 @@ def test_a_larger_share_keeps_the_pixels_of_a_smaller_one():
         for share in (0.01, 0.02)
     )
     assert (few != x).sum() < (many != x).sum() and ((few == x) | (many != x)).all()
+
+
+def test_a_square_of_another_picture() -> None:
+    x, other = np.zeros((60, 2, 20, 30), np.float32), np.ones((60, 2, 20, 30), np.float32)
+    out = occlusion.paste(x, other, np.full(60, 6, np.float32), per_item(generator(0), 60), Bounds(0, 1))
+    # A square of six by six pixels, wherever its corner lies between pixels.
+    np.testing.assert_allclose(out.sum(axis=(2, 3)), 36, rtol=1e-4)
+    assert (out[:, 0] == out[:, 1]).all()
+    for picture in out[:, 0]:
+        rows, columns = np.nonzero(picture)
+        assert np.ptp(rows) <= 6 and np.ptp(columns) <= 6
+    assert len({tuple(picture.reshape(-1).nonzero()[0][:1]) for picture in out[:, 0]}) > 30
+
+
+def test_a_blend_is_a_weighted_mean() -> None:
+    rng = np.random.default_rng(0)
+    x, other = rng.random((2, 5, 1, 8, 8)).astype(np.float32)
+    amount = np.float32([0, 0.1, 0.3, 0.5, 1])
+    out = occlusion.blend(x, other, amount, Bounds(0, 1))
+    weight = amount[:, None, None, None]
+    np.testing.assert_allclose(out, (1 - weight) * x + weight * other, atol=1e-6)
+    assert np.array_equal(out[0], x[0])

@@ -5,12 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fuzz_inputs import bounds_of, extra, inputs, kind_of, part, shape_of
 from pictures import images, textures
 
 from armour.bounds import Bounds
 from armour.errors import InvalidArgument
 from armour.fuzz import recipe as recipe  # registers all mutators
-from armour.fuzz.kinds import ARRAY, IMAGE, WHOLE
+from armour.fuzz.kinds import ARRAY, BYTES, IMAGE, SERIES, TABULAR, TOKENS, WHOLE
 from armour.fuzz.mutators import MUTATORS, Param, get, mutator, names_for
 from armour.rng import Streams, generator, per_item
 from tests.tensor import strict
@@ -19,19 +20,16 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (2, 17, 23), (3, 32, 32)]
 BOUNDS = [Bounds(0, 1), Bounds(0, 255), Bounds(-1, 1)]
 ALL = MUTATORS.names()
 VECTORS = [(6,), (53,), (16, 24), (2, 3, 4, 5)]
-CASES = [(name, shape) for shape in SHAPES for name in names_for(shape)]
-CASES += [(name, shape) for kind in (ARRAY, WHOLE) for shape in VECTORS for name in names_for(shape, kind)]
-
-
-def inputs(name, n, shape, bounds=BOUNDS[0]):
-    """Images for mutators of images, signals for those of arrays, whole numbers for the others."""
-    if IMAGE.name in get(name).inputs:
-        return images(n, shape, bounds)
-    rng = np.random.default_rng(3)
-    if ARRAY.name not in get(name).inputs:
-        return rng.integers(bounds.low, bounds.high + 1, (n, *shape)).astype(np.float32)
-    x = np.clip(0.5 + 0.2 * rng.standard_normal((n, *shape)), 0, 1)
-    return (x * bounds.span + bounds.low).astype(np.float32)
+OF = {kind: [name for name in ALL if kind.name in get(name).inputs] for kind in (IMAGE, ARRAY, WHOLE)}
+OF |= {
+    kind: [name for name in ALL if kind.name == kind_of(name)] for kind in (SERIES, BYTES, TOKENS, TABULAR)
+}
+CASES = [(name, shape) for shape in SHAPES for name in OF[IMAGE] if get(name).min_channels <= shape[0]]
+CASES += [
+    (name, shape) for kind in (ARRAY, WHOLE, SERIES, BYTES, TOKENS) for shape in VECTORS for name in OF[kind]
+]
+CASES += [(name, (12,)) for name in OF[TABULAR]]
+CASES = list(dict.fromkeys(CASES))
 
 
 def drawn(row, n, seed=1):
@@ -39,14 +37,28 @@ def drawn(row, n, seed=1):
     return row.sample(streams.child(0)), streams.child(1)
 
 
+def vector(name, n, shape, bounds=None):
+    """Inputs that a case asks for: of images for shapes (c, h, w), else of the mutator's own kind."""
+    bounds = bounds or bounds_of(name)[0]
+    if kind_of(name) == "image" and len(shape) != 3:
+        x = np.random.default_rng(3).uniform(bounds.low, bounds.high, (n, *shape)).astype(np.float32)
+        return x, extra(name, x), bounds
+    x = inputs(name, n, shape, bounds)
+    return x, extra(name, x), bounds
+
+
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
-@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
-def test_results_are_like_the_input_and_inside_the_bounds(name, shape, bounds):
+def test_results_are_like_the_input_and_inside_the_bounds(name, shape):
+    for bounds in bounds_of(name):
+        check_result(name, shape, bounds)
+
+
+def check_result(name, shape, bounds):
     row = get(name)
-    x = inputs(name, 12, shape, bounds)
+    x, given, _ = vector(name, 12, shape, bounds)
     before = x.copy()
     params, streams = drawn(row, 12)
-    out = row.apply(x, params, streams, bounds)
+    out = row.apply(x, params, streams, bounds, given)
     assert out.shape == x.shape and out.dtype == np.float32
     assert np.isfinite(out).all()
     assert out.min() >= np.float32(bounds.low) and out.max() <= np.float32(bounds.high)
@@ -56,51 +68,54 @@ def test_results_are_like_the_input_and_inside_the_bounds(name, shape, bounds):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("bounds", BOUNDS, ids=str)
-def test_identity_is_exact_alone_and_among_others(name, bounds):
+def test_identity_is_exact_alone_and_among_others(name):
     row = get(name)
-    x = images(6, (3, 17, 23), bounds)
-    params, streams = drawn(row, 6)
-    params[[0, 3]] = row.identity
-    out = row.apply(x, params, streams, bounds)
-    assert np.array_equal(out[[0, 3]], x[[0, 3]])
-    assert (out[[1, 2, 4, 5]] != x[[1, 2, 4, 5]]).any()
-    alone = row.apply(x, np.tile(np.float32(row.identity), (6, 1)), streams, bounds)
-    assert np.array_equal(alone, x)
+    for bounds in bounds_of(name):
+        x, given, _ = vector(name, 6, shape_of(name), bounds)
+        params, streams = drawn(row, 6)
+        params[[0, 3]] = row.identity
+        out = row.apply(x, params, streams, bounds, given)
+        assert np.array_equal(out[[0, 3]], x[[0, 3]])
+        assert (out[[1, 2, 4, 5]] != x[[1, 2, 4, 5]]).any()
+        alone = row.apply(x, np.tile(np.float32(row.identity), (6, 1)), streams, bounds, given)
+        assert np.array_equal(alone, x)
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 def test_an_item_does_not_depend_on_its_batch_mates_to_the_bit(name, shape):
     row = get(name)
-    x = inputs(name, 37, shape)
+    x, given, bounds = vector(name, 37, shape)
     params, streams = drawn(row, 37)
-    whole = row.apply(x, params, streams, BOUNDS[0])
-    assert np.array_equal(whole, row.apply(x, params, streams, BOUNDS[0])), "not deterministic"
+    whole = row.apply(x, params, streams, bounds, given)
+    assert np.array_equal(whole, row.apply(x, params, streams, bounds, given)), "not deterministic"
     for group in ([0], [36], [5, 4], list(range(3, 20)), list(range(36, -1, -1))):
-        part = row.apply(x[group], params[group], streams[group], BOUNDS[0])
-        assert np.array_equal(part.view(np.uint32), whole[group].view(np.uint32))
+        own = part(given, group)
+        some = row.apply(x[group], params[group], streams[group], bounds, own)
+        assert np.array_equal(some.view(np.uint32), whole[group].view(np.uint32))
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_group_may_be_empty(name):
     row = get(name)
-    empty = np.zeros((0, 3, 8, 8), dtype=np.float32)
+    empty = np.zeros((0, *shape_of(name)), dtype=np.float32)
     params, streams = drawn(row, 0)
     assert params.shape == (0, len(row.params))
-    assert row.apply(empty, params, streams, BOUNDS[0]).shape == empty.shape
+    given = extra(name, empty)
+    assert row.apply(empty, params, streams, BOUNDS[0], given).shape == empty.shape
     columns = np.zeros((len(row.params), 0), dtype=np.float32)
-    others = (empty,) if row.paired else ()
+    others = (empty,) if row.paired else (given,) if row.needs else ()
     assert row.function(empty, columns, streams, BOUNDS[0], *others).shape == empty.shape
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_arrays_may_live_on_a_device(name):
     strict.register()
-    row, x = get(name), images(5, (3, 17, 23))
+    row = get(name)
+    x, given, bounds = vector(name, 5, shape_of(name))
     params, streams = drawn(row, 5)
     params[1] = row.identity
-    out = row.apply(strict.StrictArray(x), strict.StrictArray(params), streams, BOUNDS[0])
-    assert np.array_equal(out.inner, row.apply(x, params, streams, BOUNDS[0]))
+    out = row.apply(strict.StrictArray(x), strict.StrictArray(params), streams, bounds, given)
+    assert np.array_equal(out.inner, row.apply(x, params, streams, bounds, given))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -122,14 +137,18 @@ def test_the_effect_grows_with_the_parameters(name):
     row = get(name)
     n = 64
     x, bounds = textures(n), BOUNDS[0]
-    if IMAGE.name not in row.inputs:
+    if kind_of(name) == "tabular":
+        x, bounds = inputs(name, n, (12,), bounds_of(name)[0]), bounds_of(name)[0]
+    elif IMAGE.name not in row.inputs:
         # Long rough signals, so that a hundredth of the length is many values.
         walk = np.random.default_rng(5).standard_normal((n, 1500)).cumsum(axis=1)
         x, bounds = np.rint(np.clip(128 + 3 * walk, 0, 255)).astype(np.float32), BOUNDS[1]
-    streams = per_item(generator(7), n)
+    streams, given = per_item(generator(7), n), extra(name, x)
     base = np.float32(row.identity)
     # A direction or a number of cycles says where, not how much: held still while the strength grows.
-    strength = np.array([p.name != "cycles" and (p.name != "deg" or row.geometric) for p in row.params])
+    strength = np.array(
+        [p.name not in ("cycles", "toward") and (p.name != "deg" or row.geometric) for p in row.params]
+    )
     for ends in ([p.low for p in row.params], [p.high for p in row.params]):
         reach = np.where(strength, np.float32(ends) - base, np.float32(0))
         if not reach.any():
@@ -137,8 +156,17 @@ def test_the_effect_grows_with_the_parameters(name):
         effect = [0.0]
         for t in (0.25, 0.5, 0.75, 1.0):
             params = np.tile((base + np.float32(t) * reach).astype(np.float32), (n, 1))
-            effect.append(float(np.abs(row.apply(x, params, streams, bounds) - x).mean()))
-        assert all(a < b for a, b in pairwise(effect)), effect
+            change = row.apply(x, params, streams, bounds, given) - x
+            # Bytes and tokens are no quantities: what counts is how many of them are others.
+            counted = change != 0 if row.inputs[0] in ("bytes", "tokens") else np.abs(change)
+            effect.append(float(counted.mean()))
+        assert all(a < b for a, b in pairwise(effect)) or grows_in_steps(row, effect), effect
+
+
+def grows_in_steps(row, effect):
+    """What an arithmetic step writes over is the same number of bytes, and rows have few columns."""
+    few = row.inputs == ("tabular",) or row.name == "arithmetic"
+    return few and effect[0] < effect[1] and all(a <= b * 1.02 for a, b in pairwise(effect))
 
 
 def test_noise_differs_between_keys_and_repeats_for_a_key():
@@ -152,7 +180,7 @@ def test_noise_differs_between_keys_and_repeats_for_a_key():
 
 
 def test_there_are_enough_and_colour_ones_are_kept_from_grey_images():
-    assert len(names_for((1, 28, 28))) >= 18
+    assert len(names_for((1, 28, 28))) >= 33
     assert set(names_for((3, 32, 32))) - set(names_for((1, 28, 28))) == {"saturate", "tint", "channel-drop"}
     pictures = [name for name in ALL if IMAGE.name in get(name).inputs]
     assert {get(name).family for name in pictures} == {
@@ -164,6 +192,8 @@ def test_there_are_enough_and_colour_ones_are_kept_from_grey_images():
         "occlusion",
         "weather",
         "geometry",
+        "crossover",
+        "gradient",
     }
     assert {name for name in pictures if get(name).geometric} == {
         name for name in pictures if get(name).family == "geometry"
@@ -174,12 +204,21 @@ def test_each_kind_has_mutators_of_its_own():
     arrays, whole = names_for((2048,), ARRAY), names_for((2048,), WHOLE)
     assert len(arrays) >= 12 and len(whole) >= 7
     assert set(arrays) & set(whole) == {"block-copy", "splice"}
+    series, text = names_for((2048,), SERIES), names_for((2048,), BYTES)
+    assert {"gain", "clip", "drift", "stretch", "band-stop", "dropout", "resample", "sensor-freeze"} <= {
+        *series
+    }
+    assert {"bit-flip", "arithmetic", "interesting", "block-duplicate", "block-fill", "splice"} <= {*text}
+    assert "dictionary" not in text and "synonym" not in names_for((64,), TOKENS), "they need to be told"
     assert not set(names_for((3, 32, 32))) & {*arrays, *whole}
     assert set(arrays) - set(names_for((2048,), ARRAY, paired=False)) == {"splice"}
     assert {name for name in ALL if get(name).geometric and IMAGE.name not in get(name).inputs} == {
         "shift",
+        "stretch",
         "element-insert",
         "element-delete",
+        "block-duplicate",
+        "repeat",
     }
 
 
