@@ -17,7 +17,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAIR := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-record attack-study parity conformance clients clients-bench clean
+.PHONY: help demo test lint format bench bench-record attack-study fuzz-study parity conformance clients clients-bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: $(PARITY)/.stamp  ## speed against PyTorch, same process, one thread (BEN
 
 attack-study: $(PARITY)/.stamp  ## what our attacks find beside what public ones find, on the same weights
 	$(FAIR) $(ONE_THREAD) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.attack_study $(ARGS)
+
+fuzz-study: $(PARITY)/.stamp  ## guided fuzzing against stacked random on four networks; goes on where it stopped
+	$(FAIR) $(ONE_THREAD) PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.fuzz_study $(ARGS)
 
 bench-record: $(PARITY)/.stamp  ## keep the newest full run of `make bench` in docs/benchmarks
 	PYTHONPATH=.:tests $(PARITY)/bin/python -m benchmarks.record

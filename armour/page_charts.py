@@ -47,7 +47,7 @@ def security_curves(report: Report) -> list[Drawn]:
             mark=(epsilon, f"{epsilon_text(epsilon)}: ≤ {percent(rate.value)}"),
             x_text=epsilon_text,
         )
-        drawn.append(_draw(chart, WIDE))
+        drawn.append(draw(chart, WIDE))
     return drawn
 
 
@@ -107,7 +107,7 @@ def growth_charts(fuzz: FuzzSection | None) -> list[Drawn]:
             log_x=True,
             x_text="{:,.0f}".format,
         )
-        drawn.append(_draw(chart, THIRD))
+        drawn.append(draw(chart, THIRD))
     return drawn
 
 
@@ -123,7 +123,8 @@ def _curve(section: AttackSection) -> plots.Series:
     )
 
 
-def _draw(chart: plots.Chart, size: tuple[int, int]) -> Drawn:
+def draw(chart: plots.Chart, size: tuple[int, int]) -> Drawn:
+    """The chart at that size and at the narrow one."""
     heads, rows = plots.table(chart)
     return Drawn(
         chart, plots.line_chart(chart, *size), plots.line_chart(chart, *NARROW, suffix="-s"), heads, rows

@@ -77,7 +77,7 @@ def _page(report: Report, failures: int, examples: int) -> str:
         "environment": pages.environment_rows(report),
         "limits": limits(report),
     }
-    return _templates().get_template("report.html.j2").render(sections=_sections(context), **context)
+    return templates().get_template("report.html.j2").render(sections=_sections(context), **context)
 
 
 def _verdicts(report: Report) -> list[tuple[str, str]]:
@@ -123,11 +123,12 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """The templates of our pages, which escape all text."""
     import jinja2
     from markupsafe import Markup
 
-    names = ("report.html.j2", "report_parts.j2", "report.css.j2")
+    names = ("report.html.j2", "compare.html.j2", "report_parts.j2", "report.css.j2")
     sources = {name: (files("armour") / name).read_text(encoding="utf-8") for name in names}
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(sources),

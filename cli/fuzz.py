@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from armour.cli import fuzz_text
+from armour.cli import fuzz_compare, fuzz_text
 from armour.cli.corpus import noted
 from armour.cli.input_options import stated_aids, stated_words, stating_options
 from armour.cli.model_options import load_model, model_options, words
@@ -106,6 +106,17 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 )
 @mutators_option("What takes part: +NAME adds a mutator or plug-in, -NAME leaves one or a family out.")
 @click.option(
+    "--compare",
+    metavar="[NAMES]",
+    is_flag=False,
+    flag_value=fuzz_compare.ALL,
+    default=None,
+    help="Instead: run schedules repeatedly and compare them with stacked random; names with commas, or all.",
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=None, help="Runs of each with --compare. Default: 20."
+)
+@click.option(
     "--no-baseline", is_flag=True, help="Leave out the stacked random search beside the guided one."
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if a failure was found.")
@@ -140,6 +151,8 @@ def fuzz(
     schema: Path | None,
     dictionary: Path | None,
     mutators: str,
+    compare: str | None,
+    repeats: int | None,
     no_baseline: bool,
     fail_on_finding: bool,
     jobs: int | None,
@@ -157,21 +170,25 @@ def fuzz(
     MODEL is a file, or the URL of a served model (Open Inference Protocol v2). The seeds are the test part of
     the data set that MODEL records, or of --data. Stacked random mutation runs beside the guided search with
     as many executions, and both are reported. Ctrl-C saves what was found, and so does a server that stops
-    answering; --resume goes on with it.
+    answering; --resume goes on with it. --compare runs several schedules, repeatedly, and prints which find
+    more than stacked random.
     """
-    folder = corpus or default_folder(model, resume)
+    names = fuzz_compare.asked(compare, repeats, context)
+    folder = corpus or default_folder(model, resume, "compare" if names else "fuzz")
     settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
     settings |= {"schedule": schedule, "inputs": inputs, "mutators": mutators, "baseline": not no_baseline}
     settings["coverage"] = coverage
     load_named(mutators)
     check_names(_criteria(coverage))
-    if resume:
+    if resume and not names:
         settings |= _recorded(context, folder)
         model_options = _stated_before(folder) | model_options
-    elif not is_empty(folder):
-        raise InvalidArgument(_occupied(model, folder))
+    elif not resume and not is_empty(folder):
+        raise InvalidArgument(_occupied(model, folder, "--compare" if names else ""))
     target = load_model(model, model_options, remote=remote, device=device)
-    judged = judged_by(judging, model, folder, resume=resume, model_options=model_options, device=device)
+    judged = judged_by(
+        judging, model, folder, resume=resume and not names, model_options=model_options, device=device
+    )
     settings |= {**judged.settings, "words": judged.words}
     _check_place(folder)
     with progress(quiet, as_json) as on_event:
@@ -204,14 +221,23 @@ def fuzz(
             source=source,
             aids=stated_aids(config.inputs, chosen.x, target, folder if resume else None, schema, dictionary),
         )
+        workers = jobs or min(2, cores())
+        if names:
+            options = [*words(model_options), *judged.words]
+            plan = fuzz_compare.plan(context, model, folder, names, options)
+            compared = plan.run(fuzzer, seed, resume, workers, on_event)
         try:
-            result = fuzzer.run(
-                executions=executions,
-                seconds=seconds,
-                rng=settings["seed"],
-                resume=resume,
-                on_event=on_event,
-                jobs=jobs or min(2, cores()),
+            result = (
+                None
+                if names
+                else fuzzer.run(
+                    executions=executions,
+                    seconds=seconds,
+                    rng=settings["seed"],
+                    resume=resume,
+                    on_event=on_event,
+                    jobs=workers,
+                )
             )
         except (ArmourError, KeyboardInterrupt) as error:
             part = getattr(error, "partial", None)
@@ -221,6 +247,8 @@ def fuzz(
                 saved = f"{part.executions:,} executions and {part.classes} failure classes are saved"
                 error.add_note(f"{saved}; go on with: {_resume(context, model, folder)}")
             raise
+    if result is None:
+        context.exit(0 if plan.show(compared, as_json, quiet) else INTERRUPTED)
     command = _command(model, result, settings)
     _report(result, target, chosen, folder, command)
     if as_json:
@@ -237,12 +265,12 @@ def fuzz(
         )
 
 
-def default_folder(model: Path | str, resume: bool) -> Path:
-    """MODEL-fuzz or the next free number; with resume the last one that is there."""
+def default_folder(model: Path | str, resume: bool, purpose: str = "fuzz") -> Path:
+    """MODEL-fuzz (or another purpose), or the next free number; with resume the last one that is there."""
     stem = _UNSAFE.sub("-", model.rstrip("/").rpartition("/")[2]) if isinstance(model, str) else model.stem
-    number, folder = 1, Path(f"{stem}-fuzz")
+    number, folder = 1, Path(f"{stem}-{purpose}")
     while True:
-        following = Path(f"{stem}-fuzz-{number + 1}")
+        following = Path(f"{stem}-{purpose}-{number + 1}")
         if is_empty(folder) or (resume and is_empty(following)):
             return folder
         number, folder = number + 1, following
@@ -296,8 +324,8 @@ def _resume(context: click.Context, model: Path | str, folder: Path) -> str:
     return shlex.join(["armour", "fuzz", str(model), "--corpus", str(folder), "--resume", *options])
 
 
-def _occupied(model: Path | str, folder: Path) -> str:
-    start = f"armour fuzz {shlex.quote(str(model))} --corpus"
+def _occupied(model: Path | str, folder: Path, also: str) -> str:
+    start = " ".join(["armour fuzz", shlex.quote(str(model)), *also.split(), "--corpus"])
     number = 2
     while not is_empty(folder.with_name(f"{folder.name}-{number}")):
         number += 1

@@ -27,6 +27,7 @@ from armour.model import ModuleModel
 from . import comparison_files as files
 from .campaign import Campaign, Setup
 from .comparison import BASELINE, CURVE, Comparison, Run, area
+from .execution import Executor
 from .machine import stopping
 from .roots import digest
 from .schedules import SCHEDULES
@@ -83,11 +84,14 @@ def compare(
         total, done = len(wanted) * budget, (len(wanted) - len(missing)) * budget
         emit(on_event, "compare", done, total, f"{len(missing)} of {len(wanted)} runs to go")
         maker = Maker(setup, budget, stop, on_event, done, total)
-        forked = min(workers, len(missing)) > 1 and may_fork(fuzzer)
-        for run in maker.forked(missing, workers) if forked else maker.in_turn(missing):
-            runs[Task(run.schedule, run.repeat)] = run
-            if fuzzer.corpus is not None:
-                files.keep(fuzzer.corpus, run)
+        forked = min(workers, len(missing)) > 1 and may_fork(fuzzer, setup)
+        try:
+            for run in maker.forked(missing, workers) if forked else maker.in_turn(missing):
+                runs[Task(run.schedule, run.repeat)] = run
+                if fuzzer.corpus is not None:
+                    files.keep(fuzzer.corpus, run)
+        finally:
+            setup.executor.close()
     return Comparison(
         model=fuzzer.model.name,
         fingerprint=fuzzer.model.fingerprint,
@@ -116,9 +120,10 @@ def chosen(schedules: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys([BASELINE, *names]))
 
 
-def may_fork(fuzzer: Fuzzer) -> bool:
+def may_fork(fuzzer: Fuzzer, setup: Setup) -> bool:
     """Only networks of ours on the processor run in forks: a black box may hold threads, files or a GPU."""
-    ours = isinstance(fuzzer.model, ModuleModel) and fuzzer.model.device == "cpu"
+    model = fuzzer.model
+    ours = isinstance(model, ModuleModel) and model.device == "cpu" and type(setup.executor) is Executor
     return sys.platform == "linux" and ours and threading.current_thread() is threading.main_thread()
 
 

@@ -159,9 +159,12 @@ class Comparison:
         found = {count: self.line(name, count) for count in JUDGED}
         good = [f"{COUNTS[count]} (A12 {one.effect.value:.2f})" for count, one in found.items() if one.better]
         rest = [f"{COUNTS[c]} (A12 {one.effect.value:.2f})" for c, one in found.items() if not one.better]
+        if not good and self._few(name):
+            n = len(self.of(name))
+            said = f"{name} cannot be told from stacked random by {n} repeats, which are too few"
+            return f"{said}: {_listed(rest)}"
         if not good:
-            said = f"{name} is not better than stacked random: {_listed(rest)}"
-            return f"{said}; so few repeats cannot show it" if self._few(name) else said
+            return f"{name} is not better than stacked random: {_listed(rest)}"
         said = f"{name} finds more than stacked random: {_listed(good)}"
         return f"{said}; it does not for {_listed(rest)}" if rest else said
 

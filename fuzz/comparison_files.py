@@ -44,6 +44,7 @@ def begin(fuzzer: Fuzzer, folder: Path, data: str, executions: int, seed: int, r
         "model": {"name": fuzzer.model.name, "fingerprint": fuzzer.model.fingerprint},
         "data": data,
         "inputs": fuzzer.kind.name,
+        "others": {name: model.fingerprint for name, model in sorted(fuzzer.others.items())},
         "config": json.loads(json.dumps(config)),
         "executions": executions,
         "seed": seed,
