@@ -140,7 +140,7 @@ def _runs(found: Comparison) -> dict[str, Any]:
 def _growth(found: Comparison) -> list[list[Drawn]]:
     """Charts of stacked random beside up to three schedules, for all schedules in turn."""
     base, *others = (name for name in found.schedules if found.of(name))
-    groups = []
+    groups: list[list[Drawn]] = []
     for start in range(0, len(others), _LINES - 1):
         names = [*others[start : start + _LINES - 1], base]
         groups.append([_chart(found, names, column, len(groups)) for column in _CHARTS])
