@@ -211,6 +211,7 @@ def fuzz(
             coverage=_criteria(settings["coverage"]), **{name: settings[name] for name in _CONFIG}
         )
         settings["stated"] = stated_words(schema, dictionary)
+        before = folder if resume and not names else None
         fuzzer = Fuzzer(
             target,
             chosen.x,
@@ -219,11 +220,11 @@ def fuzz(
             config=config,
             others=judged.others,
             source=source,
-            aids=stated_aids(config.inputs, chosen.x, target, folder if resume else None, schema, dictionary),
+            aids=stated_aids(config.inputs, chosen.x, target, before, schema, dictionary),
         )
         workers = jobs or min(2, cores())
         if names:
-            options = [*words(model_options), *judged.words]
+            options = [*words(model_options), *judged.words, *settings["stated"]]
             plan = fuzz_compare.plan(context, model, folder, names, options)
             compared = plan.run(fuzzer, seed, resume, workers, on_event)
         try:

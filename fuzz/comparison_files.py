@@ -45,6 +45,7 @@ def begin(fuzzer: Fuzzer, folder: Path, data: str, executions: int, seed: int, r
         "data": data,
         "inputs": fuzzer.kind.name,
         "others": {name: model.fingerprint for name, model in sorted(fuzzer.others.items())},
+        "aids": fuzzer.kind.aids.digest or "",
         "config": json.loads(json.dumps(config)),
         "executions": executions,
         "seed": seed,
