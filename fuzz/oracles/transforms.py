@@ -55,7 +55,9 @@ class Call:
     numbers: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
-        return self.name + (f"({','.join(f'{k}={v:g}' for k, v in self.numbers)})" if self.numbers else "")
+        return self.name + (
+            f"({','.join(f'{k}={_exact(v)}' for k, v in self.numbers)})" if self.numbers else ""
+        )
 
     @classmethod
     def parse(cls, text: str) -> Call:
@@ -188,3 +190,9 @@ def _axis(x: np.ndarray, axis: float) -> int:
     if axis != int(axis) or not 0 <= own < x.ndim - 1:
         raise InvalidArgument(f"expected an axis of inputs {x.shape[1:]}, got {axis:g}")
     return own + 1
+
+
+def _exact(value: float) -> str:
+    """The shortest text that gives the number back."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
