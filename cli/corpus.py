@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from armour.cli import fuzz_text
+from armour.cli.corpus_merge import merge_command
 from armour.cli.corpus_minimize import minimize
 from armour.cli.model_options import from_words, load_model, model_options
 from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
@@ -107,6 +108,7 @@ def replay(
 
 
 corpus.add_command(minimize)
+corpus.add_command(merge_command)
 
 
 def noted(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -98,17 +98,18 @@ def corpus_stats(corpus: Corpus) -> dict[str, Any]:
         except ValueError:
             written = {}
     manifest = corpus.manifest
+    seed = list(range(len(corpus.roots))) if corpus.roots.group is None else corpus.same_seed.tolist()
     return {
         "corpus": str(corpus.folder),
         "model": manifest["model"],
         "config": manifest["config"],
-        "roots": len(corpus.roots),
+        "roots": len(set(seed)),
         "failures": len(records),
         "classes": len(classes),
         "variants": len({(record["class"], record["variant"]) for record in records}),
         "pairs": len({record["pair"] for record in records}),
-        "distinct": len({(record["root"], record["predicted"]) for record in records}),
-        "roots_broken": len({record["root"] for record in records}),
+        "distinct": len({(seed[record["root"]], record["predicted"]) for record in records}),
+        "roots_broken": len({seed[record["root"]] for record in records}),
         "class_counts": dict(sorted(classes.items(), key=lambda item: (-item[1], item[0]))),
         "stats": written,
     }

@@ -21,9 +21,12 @@ from armour.errors import FormatError, InvalidArgument
 from armour.files import writable_folder
 from armour.remote import is_url
 
-from .manifest import is_empty
+from .manifest import is_empty, read_json
+from .partners import Partners
+from .preview import strip
 from .reading import Corpus
-from .store import SHARD, save_arrays, write_json
+from .recipe import Recipe, rebuild
+from .store import SHARD, norm, save_arrays, write_json
 
 _MAX_FILE = 64 << 20
 _FILES = ("input.npy", "ref.npy", "min.npy", "recipe.json", "meta.json", "preview.png")
@@ -69,14 +72,60 @@ def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def copy_failure(corpus: Corpus, record: Mapping[str, Any], folder: Path, key: str | None = None) -> None:
-    """The folder of a stored failure, checked; key: its class there, if that is another."""
-    corpus.failure(record)  # FormatError unless all of it is sound
+def copy_failure(
+    corpus: Corpus,
+    record: Mapping[str, Any],
+    folder: Path,
+    moved: Mapping[str, Any] | None = None,
+    start: int = 0,
+) -> None:
+    """The folder of a stored failure, checked.
+
+    moved: its record there, if that is another; start: where the seeds of its corpus begin there.
+    """
+    failure = corpus.failure(record)  # FormatError unless all of it is sound
+    there = moved or record
     source = corpus.folder / "failures" / record["class"] / record["id"]
-    target = folder / "failures" / (key or record["class"]) / record["id"]
+    target = folder / "failures" / there["class"] / there["id"]
     target.mkdir(parents=True)
     for name in _FILES:
-        copy_file(source / name, target / name, needed=name != "preview.png")
+        copy_file(source / name, target / name, needed=name in _FILES[:3])
+    if moved is not None:
+        small = Recipe.parse(failure.minimised_recipe)
+        recipe = str(Recipe(small.root + start, small.steps))
+        write_json(target / "recipe.json", {"recipe": moved["recipe"], "minimised": recipe})
+        write_json(target / "meta.json", {**read_json(source / "meta.json"), **moved, "minimised": recipe})
+
+
+def make_failure(corpus: Corpus, record: Mapping[str, Any], folder: Path, moved: Mapping[str, Any]) -> None:
+    """A folder for a failure that has none, rebuilt from its recipe and not minimised.
+
+    moved: its record there.
+    """
+    root = record["root"]
+    x, ref = rebuild(
+        Recipe.parse(record["recipe"]),
+        corpus.roots.x[root],
+        corpus.bounds,
+        kind=corpus.kind,
+        partners=Partners(corpus.roots, np.array([root])),
+    )
+    target = folder / "failures" / moved["class"] / moved["id"]
+    target.mkdir(parents=True)
+    for name, array in (("input", x), ("ref", ref), ("min", x)):
+        np.save(target / f"{name}.npy", array, allow_pickle=False)
+    write_json(target / "recipe.json", {"recipe": moved["recipe"], "minimised": moved["recipe"]})
+    l2 = norm(x - ref)
+    facts = {
+        "minimised": moved["recipe"],
+        "minimised_operations": len(Recipe.parse(moved["recipe"]).steps),
+        "l2": l2,
+        "minimised_l2": l2,
+        "replay": f"armour corpus replay . --case {moved['id']}",
+    }
+    write_json(target / "meta.json", {**moved, **facts})
+    low, high = corpus.bounds
+    (target / "preview.png").write_bytes(strip(corpus.roots.x[root], x, x, (low, high)))
 
 
 def copy_file(source: Path, target: Path, *, needed: bool = True) -> None:
@@ -112,11 +161,18 @@ def copy_large(source: Path, target: Path) -> None:
 def derived_manifest(corpus: Corpus, out: Path, by: str, **facts: Any) -> dict[str, Any]:
     """The manifest of a corpus made from this one by the command `armour corpus BY`, to lie at `out`."""
     source = corpus.manifest.get("source", {})
-    model = source.get("model") if isinstance(source, dict) else None
-    if isinstance(model, str) and not is_url(model):  # as seen from the folder that holds the corpus
-        place = corpus.folder.resolve().parent / model
-        source = {**source, "model": os.path.relpath(place, out.resolve().parent)}
+    source = dict(source) if isinstance(source, dict) else {}
+    name = source.get("model")
+    if isinstance(name, str):
+        source |= located(name if is_url(name) else str(corpus.folder.resolve().parent / name), out)
     return {**corpus.manifest, "source": source, "derived": {"by": by, **facts}}
+
+
+def located(model: str | None, out: Path) -> dict[str, str]:
+    """How a manifest names a model: a URL as it is, a path as seen from the folder that holds `out`."""
+    if model is None:
+        return {}
+    return {"model": model if is_url(model) else os.path.relpath(model, out.resolve().parent)}
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -40,10 +40,11 @@ class Partners:
         An item whose class has no other root gets its own root, turned by half along the last axis.
         """
         root = self.root[np.asarray(items)]
-        labels = self.roots.labels[root]
-        order, first, count = _by_class(self.roots.labels)
+        pools = self.roots.pools
+        labels = pools[root]
+        order, first, count = _by_class(pools)
         place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order)) - first[self.roots.labels[order]]
+        place[order] = np.arange(len(order)) - first[pools[order]]
         others = count[labels] - 1
         unit = streams.child(_CHOICE).uniform(dtype=np.float64)
         step = np.minimum(np.floor(unit * others), np.maximum(others - 1, 0)).astype(np.int64)
@@ -58,7 +59,7 @@ class Partners:
 
 def has_partners(roots: Roots) -> bool:
     """Whether some class has two roots."""
-    return len(np.unique(roots.labels)) < len(roots)
+    return len(np.unique(roots.pools)) < len(roots)
 
 
 def _by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

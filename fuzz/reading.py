@@ -63,9 +63,24 @@ class Corpus:
                 f"{path}: expected finite float32 seeds (n, {', '.join(map(str, shape))}) with labels in "
                 f"0..{classes - 1}, got x {x.shape} {x.dtype}, labels {labels.shape} {labels.dtype}"
             )
+        group = arrays.get("group")
+        if group is not None and (
+            group.dtype != np.int64
+            or group.shape != labels.shape
+            or not 0 <= group.min() <= group.max() < len(x)
+        ):
+            raise FormatError(f"{path}: expected group as a number below {len(x)} for each seed")
         slopes = read_slopes(folder, manifest, x)
-        roots = Roots(x, labels, source, np.zeros((len(x), classes), np.int64), slopes)
+        gaps = np.zeros((len(x), classes), np.int64)
+        roots = Roots(x, labels, source, gaps, slopes, group=group)
         return cls(folder, manifest, roots, read_aids(folder, manifest))
+
+    @property
+    def same_seed(self) -> np.ndarray:
+        """(R,) int64: the first seed that equals each; groups of a merged corpus may share some."""
+        first: dict[str, int] = {}
+        keys = (f"{label}|{sha256(x)}" for x, label in zip(self.roots.x, self.roots.labels, strict=True))
+        return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)
 
     @property
     def bounds(self) -> Bounds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +19,8 @@ class Roots:
 
     x: (R, *shape) float32. labels: (R,) int64. source: (R,) int64, each one's index in the data given.
     gaps: (R, k) int64, logit of the true class less each other's, in units of 1e-4. slopes: of the model at
-    the seeds, where mutators ask for them.
+    the seeds, where mutators ask for them. group: (R,) int64 in a corpus that was merged from several of
+    other seeds: a seed is mixed with those of its own group alone, as it was there; None for one group.
     """
 
     x: np.ndarray
@@ -27,9 +28,15 @@ class Roots:
     source: np.ndarray
     gaps: np.ndarray
     slopes: Slopes | None = None
+    group: np.ndarray | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def pools(self) -> np.ndarray:
+        """(R,) int64: seeds of the same label and group have the same number."""
+        return self.labels if self.group is None else self.labels + self.group * (int(self.labels.max()) + 1)
 
     @property
     def label_only(self) -> bool:

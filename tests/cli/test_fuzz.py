@@ -317,6 +317,10 @@ def test_coverage_as_it_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in (("fuzz",), ("corpus",), *(("corpus", name) for name in ("replay", "stats", "minimize"))):
+    for command in (
+        ("fuzz",),
+        ("corpus",),
+        *(("corpus", name) for name in ("replay", "stats", "minimize", "merge")),
+    ):
         result = CliRunner().invoke(main, [*command, "--help"])
         assert result.exit_code == 0 and result.stdout.startswith("Usage: ")
