@@ -151,13 +151,17 @@ def sampled(x: Array, at: Array) -> Array:
 
 
 def _between(lines: Array, at: Array) -> Array:
+    """(n, lines, k): lines (n, lines, t) at positions (n, k)."""
     xp = get_xp(lines)
     n, count, t = lines.shape
     at = xp.minimum(xp.maximum(at, 0), t - 1)
-    left = xp.minimum(at.astype(xp.int64), max(t - 2, 0))
+    left = xp.minimum(at.astype(xp.int32), max(t - 2, 0))
     weight = (at - left.astype(xp.float32))[:, None]
-    shape = (n, count, at.shape[1])
-    low = xp.take_along_axis(lines, xp.broadcast_to(left[:, None], shape), axis=2)
-    right = xp.minimum(left + 1, t - 1)
-    high = xp.take_along_axis(lines, xp.broadcast_to(right[:, None], shape), axis=2)
-    return low + (high - low) * weight
+    flat, corner = lines.reshape(-1), left[:, None] + (xp.arange(n * count) * t).reshape(n, count, 1)
+    low = flat.take(corner)
+    corner += min(t - 1, 1)
+    out = flat.take(corner)
+    out -= low
+    out *= weight
+    out += low
+    return out

@@ -33,7 +33,7 @@ _INTERESTING = (
 def _flip(x: Array, p: Array, streams: Streams, bounds: Bounds) -> Array:
     """One bit of some bytes."""
     xp = get_xp(x)
-    bit = xp.asarray(streams.child(1).integers(8, x.shape[1:]))
+    bit = xp.floor(xp.asarray(streams.child(1).uniform(x.shape[1:])) * 8).astype(xp.int64)
     values = x.astype(xp.int64)
     flipped = (values ^ xp.left_shift(1, bit)).astype(x.dtype)
     chosen = some(x, p[0], streams) & (values < 256) & (values >= 0)

@@ -1,8 +1,9 @@
-"""What mutating and judging an input costs: each mutator alone, and whole batches, in CPU time.
+"""What mutating and judging an input costs: each mutator alone, and whole batches of images, in CPU time.
 
 `PYTHONPATH=.:tests OPENBLAS_NUM_THREADS=1 python -m benchmarks.mutation [--data mnist]`. Each figure is the
 best of several runs, since other work on the machine can only add to it. Without --data the pictures are made
-up (28x28 grey and 32x32 colour); with it, the shares of inputs at each validity level mean something.
+up (28x28 grey and 32x32 colour); with it, the shares of inputs at each validity level mean something. Without
+it the mutators of tables, series, bytes and tokens are timed as well.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from fuzz_inputs import bounds_of, extra, inputs, kind_of
 from pictures import images, textures
 
 from armour import data
 from armour.bounds import Bounds
 from armour.fuzz.draw import draw_names, draw_steps
-from armour.fuzz.mutators import get, names_for
+from armour.fuzz.mutators import MUTATORS, get, names_for
 from armour.fuzz.recipe import apply_steps
 from armour.fuzz.validity import ValidityModel
 from armour.rng import generator, per_item
@@ -41,12 +43,34 @@ def microseconds(call: Callable[[], Any], n: int, runs: int = 15) -> float:
 
 def mutators(x: np.ndarray) -> dict[str, float]:
     """Microseconds an input for each mutator, in groups."""
-    streams = per_item(generator(0), GROUP)
-    costs = {}
-    for name in names_for(x.shape[1:]):
-        row, params = get(name), get(name).sample(streams.child(0))
-        costs[name] = microseconds(lambda r=row, p=params: r.apply(x[:GROUP], p, streams, BOUNDS), GROUP)
-    return costs
+    return {name: cost(name, x[:GROUP], BOUNDS) for name in names_for(x.shape[1:], slopes=True)}
+
+
+def cost(name: str, x: np.ndarray, bounds: Bounds) -> float:
+    """Microseconds an input of the group x for one mutator."""
+    row, streams, given = get(name), per_item(generator(0), len(x)), extra(name, x)
+    params = row.sample(streams.child(0))
+    return microseconds(lambda: row.apply(x, params, streams, bounds, given), len(x))
+
+
+def kinds() -> None:
+    """Print what the mutators of inputs cost that are no images."""
+    shapes = {"tabular": (12,), "series": (1, 4096), "bytes": (2048,), "tokens": (128,)}
+    for kind, shape in shapes.items():
+        print(f"\n{kind} {shape}: microseconds of CPU time an input")
+        names = [name for name, row in MUTATORS.items() if kind_of(name) == kind]
+        costs = {
+            name: cost(name, inputs(name, GROUP, shape, bounds_of(name)[0]), bounds_of(name)[0])
+            for name in names
+        }
+        table(costs)
+
+
+def table(costs: dict[str, float]) -> None:
+    """Print them, the dearest first, and their mean."""
+    for name, value in sorted(costs.items(), key=lambda pair: -pair[1]):
+        print(f"  {name:20} {value:7.1f}")
+    print(f"  {'mean':20} {np.mean(list(costs.values())):7.1f}")
 
 
 def pipeline(x: np.ndarray, clean: np.ndarray, seed: int) -> tuple[float, float, float, np.ndarray]:
@@ -77,15 +101,14 @@ def main() -> None:
     for clean in sets:
         x = np.ascontiguousarray(clean[:BATCH])
         print(f"\n{x.shape[1:]}: microseconds of CPU time an input")
-        costs = mutators(x)
-        for name, cost in sorted(costs.items(), key=lambda pair: -pair[1]):
-            print(f"  {name:20} {cost:7.1f}")
-        print(f"  {'mean':20} {np.mean(list(costs.values())):7.1f}")
+        table(mutators(x))
         for seed in range(3):
             draw, mutate, judge, levels = pipeline(x, clean, seed)
             parts = f"draw {draw:.0f} + mutate {mutate:.0f} + judge {judge:.0f} = {draw + mutate + judge:.0f}"
             shares = ", ".join(f"V{k} {share:.1%}" for k, share in zip(range(3), levels[1:], strict=True))
             print(f"  batch {seed}: {parts}; {shares}")
+    if not name:
+        kinds()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from fuzz_inputs import bounds_of, extra, inputs, kind_of, part, shape_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pictures import images, textures
 
 from armour.bounds import Bounds
@@ -55,10 +57,10 @@ def test_results_are_like_the_input_and_inside_the_bounds(name, shape):
 
 def check_result(name, shape, bounds):
     row = get(name)
-    x, given, _ = vector(name, 12, shape, bounds)
+    x, needed, _ = vector(name, 12, shape, bounds)
     before = x.copy()
     params, streams = drawn(row, 12)
-    out = row.apply(x, params, streams, bounds, given)
+    out = row.apply(x, params, streams, bounds, needed)
     assert out.shape == x.shape and out.dtype == np.float32
     assert np.isfinite(out).all()
     assert out.min() >= np.float32(bounds.low) and out.max() <= np.float32(bounds.high)
@@ -71,27 +73,51 @@ def check_result(name, shape, bounds):
 def test_identity_is_exact_alone_and_among_others(name):
     row = get(name)
     for bounds in bounds_of(name):
-        x, given, _ = vector(name, 6, shape_of(name), bounds)
+        x, needed, _ = vector(name, 6, shape_of(name), bounds)
         params, streams = drawn(row, 6)
         params[[0, 3]] = row.identity
-        out = row.apply(x, params, streams, bounds, given)
+        out = row.apply(x, params, streams, bounds, needed)
         assert np.array_equal(out[[0, 3]], x[[0, 3]])
         assert (out[[1, 2, 4, 5]] != x[[1, 2, 4, 5]]).any()
-        alone = row.apply(x, np.tile(np.float32(row.identity), (6, 1)), streams, bounds, given)
+        alone = row.apply(x, np.tile(np.float32(row.identity), (6, 1)), streams, bounds, needed)
         assert np.array_equal(alone, x)
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 def test_an_item_does_not_depend_on_its_batch_mates_to_the_bit(name, shape):
     row = get(name)
-    x, given, bounds = vector(name, 37, shape)
+    x, needed, bounds = vector(name, 37, shape)
     params, streams = drawn(row, 37)
-    whole = row.apply(x, params, streams, bounds, given)
-    assert np.array_equal(whole, row.apply(x, params, streams, bounds, given)), "not deterministic"
+    whole = row.apply(x, params, streams, bounds, needed)
+    assert np.array_equal(whole, row.apply(x, params, streams, bounds, needed)), "not deterministic"
     for group in ([0], [36], [5, 4], list(range(3, 20)), list(range(36, -1, -1))):
-        own = part(given, group)
+        own = part(needed, group)
         some = row.apply(x[group], params[group], streams[group], bounds, own)
         assert np.array_equal(some.view(np.uint32), whole[group].view(np.uint32))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(ALL),
+    sides=st.lists(st.integers(1, 5), min_size=3, max_size=3),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+    level=st.none() | st.floats(0, 1, width=32),
+)
+def test_the_smallest_and_the_constant_inputs(name, sides, n, seed, level):
+    row, bounds = get(name), bounds_of(name)[0]
+    shape = (12,) if kind_of(name) == "tabular" else tuple(sides)
+    x = np.random.default_rng(seed).uniform(bounds.low, bounds.high, (n, *shape)).astype(np.float32)
+    if level is not None:
+        x[:] = bounds.low + level * bounds.span
+    if kind_of(name) in ("whole", "bytes", "tokens"):
+        x = np.rint(x)
+    params, streams = drawn(row, n, seed)
+    out = row.apply(x, params, streams, bounds, extra(name, x))
+    assert out.shape == x.shape and out.dtype == np.float32 and np.isfinite(out).all()
+    assert out.min() >= np.float32(bounds.low) and out.max() <= np.float32(bounds.high)
+    one = row.apply(x[:1], params[:1], streams[:1], bounds, part(extra(name, x), [0]))
+    assert np.array_equal(one, out[:1])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -100,10 +126,10 @@ def test_a_group_may_be_empty(name):
     empty = np.zeros((0, *shape_of(name)), dtype=np.float32)
     params, streams = drawn(row, 0)
     assert params.shape == (0, len(row.params))
-    given = extra(name, empty)
-    assert row.apply(empty, params, streams, BOUNDS[0], given).shape == empty.shape
+    needed = extra(name, empty)
+    assert row.apply(empty, params, streams, BOUNDS[0], needed).shape == empty.shape
     columns = np.zeros((len(row.params), 0), dtype=np.float32)
-    others = (empty,) if row.paired else (given,) if row.needs else ()
+    others = (empty,) if row.paired else (needed,) if row.needs else ()
     assert row.function(empty, columns, streams, BOUNDS[0], *others).shape == empty.shape
 
 
@@ -111,11 +137,11 @@ def test_a_group_may_be_empty(name):
 def test_arrays_may_live_on_a_device(name):
     strict.register()
     row = get(name)
-    x, given, bounds = vector(name, 5, shape_of(name))
+    x, needed, bounds = vector(name, 5, shape_of(name))
     params, streams = drawn(row, 5)
     params[1] = row.identity
-    out = row.apply(strict.StrictArray(x), strict.StrictArray(params), streams, bounds, given)
-    assert np.array_equal(out.inner, row.apply(x, params, streams, bounds, given))
+    out = row.apply(strict.StrictArray(x), strict.StrictArray(params), streams, bounds, needed)
+    assert np.array_equal(out.inner, row.apply(x, params, streams, bounds, needed))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -143,7 +169,7 @@ def test_the_effect_grows_with_the_parameters(name):
         # Long rough signals, so that a hundredth of the length is many values.
         walk = np.random.default_rng(5).standard_normal((n, 1500)).cumsum(axis=1)
         x, bounds = np.rint(np.clip(128 + 3 * walk, 0, 255)).astype(np.float32), BOUNDS[1]
-    streams, given = per_item(generator(7), n), extra(name, x)
+    streams, needed = per_item(generator(7), n), extra(name, x)
     base = np.float32(row.identity)
     # A direction or a number of cycles says where, not how much: held still while the strength grows.
     strength = np.array(
@@ -156,7 +182,7 @@ def test_the_effect_grows_with_the_parameters(name):
         effect = [0.0]
         for t in (0.25, 0.5, 0.75, 1.0):
             params = np.tile((base + np.float32(t) * reach).astype(np.float32), (n, 1))
-            change = row.apply(x, params, streams, bounds, given) - x
+            change = row.apply(x, params, streams, bounds, needed) - x
             # Bytes and tokens are no quantities: what counts is how many of them are others.
             counted = change != 0 if row.inputs[0] in ("bytes", "tokens") else np.abs(change)
             effect.append(float(counted.mean()))
