@@ -32,7 +32,7 @@ def prepare(fuzzer: Fuzzer, seed: int, on_event: OnEvent = None) -> Setup:
     batch = fitting(config.batch, int(np.prod(fuzzer.x.shape[1:])))
     executor = executor_for(fuzzer.model, batch, config.named)
     try:
-        setup = _setup(fuzzer, seed, executor)
+        setup = _setup(fuzzer, seed, executor, on_event)
     except BaseException:
         executor.close()
         raise
@@ -40,10 +40,10 @@ def prepare(fuzzer: Fuzzer, seed: int, on_event: OnEvent = None) -> Setup:
     return setup
 
 
-def _setup(fuzzer: Fuzzer, seed: int, executor: Executor) -> Setup:
+def _setup(fuzzer: Fuzzer, seed: int, executor: Executor, on_event: OnEvent) -> Setup:
     config, bounds = fuzzer.config, fuzzer.model.bounds
     roots, outcome = select(executor, fuzzer.x, fuzzer.y)
-    roots = with_slopes(fuzzer, roots, executor.batch)
+    roots = with_slopes(fuzzer, roots, executor.batch, on_event)
     # From here on what the model raises is a finding; on the seeds it is an error of the set-up.
     executor.guarded = True
     place = Place(model=fuzzer.model, executor=executor, roots=roots, bounds=bounds, others=fuzzer.others)

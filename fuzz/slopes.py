@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from armour.errors import InvalidArgument
+from armour.events import OnEvent, emit
 from armour.model import Model
 from armour.rng import Streams
 
@@ -100,8 +101,17 @@ def size(roots: int, shape: tuple[int, ...], classes: int) -> int:
     return roots * (min(TOWARD, classes - 1) + 1 + FEATURES) * int(np.prod(shape))
 
 
-def fit(model: Model, roots: Roots, batch: int) -> Slopes:
+def fit(model: Model, roots: Roots, batch: int, on_event: OnEvent = None) -> Slopes:
     """Ask the model, which has gradients, at every seed, in batches of `batch` rows."""
+    done = 0
+
+    def pulled(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        nonlocal done
+        slope = _pulled(model, x, weights, batch)
+        done += 1
+        emit(on_event, "slopes", done, nearest.shape[1] + 2 + FEATURES, "the model's gradients at the seeds")
+        return slope
+
     x, (n, classes) = roots.x, roots.gaps.shape
     others = roots.gaps.copy()
     others[np.arange(n), roots.labels] = np.iinfo(np.int64).max
@@ -112,20 +122,20 @@ def fit(model: Model, roots: Roots, batch: int) -> Slopes:
     steps, walks, features = [], [], []
     for rank in range(nearest.shape[1]):
         lead = np.eye(classes, dtype=np.float32)[nearest[:, rank]] - own
-        sign = np.sign(_pulled(model, x, lead, batch))
+        sign = np.sign(pulled(x, lead))
         steps.append(sign.astype(np.int8))
         if rank:
             continue
         here = x
         for number in range(3):
             if number:
-                sign = np.sign(_pulled(model, here, lead, batch))
+                sign = np.sign(pulled(here, lead))
             here = np.clip(here + sign * (span * _REACH / 2), x - span * _REACH, x + span * _REACH)
             here = np.clip(here, low, high).astype(np.float32)
         walks.append(np.rint((here - x) * (_UNIT / (span * _REACH))).clip(-_UNIT, _UNIT).astype(np.int8))
     keys = Streams(np.arange(n, dtype=np.uint64) + np.uint64(_KEY))
     for k in range(FEATURES):
-        slope = _pulled(model, x, keys.child(k).normal((classes,)), batch)
+        slope = pulled(x, keys.child(k).normal((classes,)))
         largest = np.abs(slope).reshape(n, -1).max(axis=1).reshape(n, *(1,) * (x.ndim - 1))
         features.append(np.rint(slope * (_UNIT / np.maximum(largest, np.float32(1e-30)))).astype(np.int8))
     return Slopes(*(np.stack(each, axis=1) for each in (steps, walks, features)))

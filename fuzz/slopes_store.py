@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from armour.errors import FormatError, InvalidArgument
+from armour.events import OnEvent
 from armour.npz import read_arrays
 
 from . import slopes as model_slopes
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .engine import Fuzzer
 
 
-def with_slopes(fuzzer: Fuzzer, roots: Roots, batch: int) -> Roots:
+def with_slopes(fuzzer: Fuzzer, roots: Roots, batch: int, on_event: OnEvent = None) -> Roots:
     """The roots, with the model's slopes there if a selected mutator needs them and the model has gradients.
 
     A corpus that is gone on with keeps those it was started with. batch: rows of a call. InvalidArgument if a
@@ -37,7 +38,7 @@ def with_slopes(fuzzer: Fuzzer, roots: Roots, batch: int) -> Roots:
     if not any(get(name).needs == SLOPES for name in names):
         return roots
     stored = _stored(fuzzer, roots)
-    return replace(roots, slopes=stored or model_slopes.fit(fuzzer.model, roots, batch))
+    return replace(roots, slopes=stored or model_slopes.fit(fuzzer.model, roots, batch, on_event))
 
 
 def _stored(fuzzer: Fuzzer, roots: Roots) -> Slopes | None:

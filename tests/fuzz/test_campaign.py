@@ -15,6 +15,7 @@ from armour.fuzz.draw import draw_names, draw_steps
 from armour.fuzz.execution import Executor
 from armour.fuzz.mutation import Mutants, mutate
 from armour.fuzz.mutators import names_for
+from armour.fuzz.partners import Partners
 from armour.fuzz.recipe import Recipe, apply_steps
 from armour.fuzz.roots import select
 from armour.fuzz.schedule import SCHEDULES, Parents
@@ -98,8 +99,10 @@ def test_survivors_are_valid_correct_and_new(setup: Setup) -> None:
     quiet = [s for s in kept if s.gain == 0 and not s.niche]
     # What gains nothing and holds no niche is kept only for a new signature, four of a root at most.
     assert len({s.signature for s in quiet}) == len(quiet)
-    origin = setup.roots.x[[s.recipe.root for s in kept]]
-    again, _ = apply_steps(origin, origin, [s.recipe.steps for s in kept], setup.validity.bounds)
+    root = np.array([s.recipe.root for s in kept])
+    origin, partners = setup.roots.x[root], Partners(setup.roots, root)
+    steps = [s.recipe.steps for s in kept]
+    again, _ = apply_steps(origin, origin, steps, setup.validity.bounds, partners=partners)
     assert np.array_equal(again, x)
 
 
@@ -115,7 +118,8 @@ def test_mutants_keep_the_required_level_where_they_can(setup: Setup) -> None:
     depth = rng.integers(1, 5, n)
     made = mutate(parents, steps, depth, setup.validity, 2, setup.roots)
     assert (made.level >= 2).mean() > 0.9
-    again, ref = apply_steps(x, x, made.steps, setup.validity.bounds)
+    partners = Partners(setup.roots, root)
+    again, ref = apply_steps(x, x, made.steps, setup.validity.bounds, partners=partners)
     assert np.array_equal(again, made.x) and np.array_equal(ref, made.ref)
     assert np.array_equal(setup.validity.level(again, ref, made.steps), made.level)
     assert (made.added >= 1).all() and (made.added <= 4).all()
