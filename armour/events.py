@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class Event:
 
     stage: what is being done, in one word ("train", "attack", "fuzz", "download").
     done, total: units finished, and how many there are (None: unknown).
-    text: one line for people. values: figures worth showing or logging, by name.
+    text: one line for people. values: figures worth showing or logging, by name. detail: all there is to say,
+    as plain values, for those who show more than a line.
     """
 
     stage: str
@@ -21,6 +22,7 @@ class Event:
     total: int | None = None
     text: str = ""
     values: dict[str, float] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 OnEvent: TypeAlias = Callable[[Event], None] | None

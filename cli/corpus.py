@@ -10,6 +10,7 @@ import click
 from armour.cli import fuzz_text
 from armour.cli.corpus_merge import merge_command
 from armour.cli.corpus_minimize import minimize
+from armour.cli.corpus_watch import watch_campaign
 from armour.cli.model_options import from_words, load_model, model_options
 from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
 from armour.cli.oracle_options import replayed_against
@@ -30,9 +31,16 @@ def corpus() -> None:
 
 @corpus.command(short_help="Counts: executions, failures by class, coverage.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Show the screen of a running campaign until it ends; Ctrl-C leaves it alone.",
+)
 @json_option
-def stats(folder: Path, as_json: bool) -> None:
-    """Counts of the corpus in DIR: executions, failures by class, coverage."""
+def stats(folder: Path, watch: bool, as_json: bool) -> None:
+    """Counts of the corpus in DIR: executions, failures by class, coverage; also while it is growing."""
+    if watch:
+        watch_campaign(folder)
     found = fuzz_text.corpus_stats(Corpus.read(folder))
     if as_json:
         print_json(found)

@@ -13,10 +13,10 @@ from click.core import ParameterSource
 
 from armour.cli import fuzz_compare, fuzz_text
 from armour.cli.corpus import noted
+from armour.cli.fuzz_screen import screen
 from armour.cli.input_options import stated_aids, stated_words, stating_options
 from armour.cli.model_options import load_model, model_options, words
 from armour.cli.options import (
-    DURATION,
     coverage_option,
     data_option,
     device_option,
@@ -30,11 +30,13 @@ from armour.cli.oracle_options import NAMES, Judging, judged_by, oracle_options
 from armour.cli.progress import progress
 from armour.cli.remote import FLAGS, MODEL, remote_options, repeated
 from armour.cli.samples import choose
+from armour.cli.stop_options import stop_options
 from armour.contract import Model
 from armour.environment import cores
 from armour.errors import ArmourError, GateFailed, InvalidArgument
 from armour.files import writable_folder
 from armour.fuzz import FuzzConfig, Fuzzer, FuzzResult
+from armour.fuzz.config import MOST_ISLANDS
 from armour.fuzz.coverage.measures import check_names
 from armour.fuzz.kinds import KINDS
 from armour.fuzz.manifest import is_empty, read_manifest
@@ -48,7 +50,7 @@ from armour.report_build import data_info
 
 PAGE, RESULT = "report.html", "report.json"
 INTERRUPTED = 130
-_CONFIG = ("schedule", "validity", "inputs", "mutators", "baseline", *NAMES)
+_CONFIG = ("schedule", "validity", "inputs", "mutators", "baseline", "islands", *NAMES)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 
 
@@ -62,15 +64,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     help="Folder for what is found. Default: MODEL-fuzz, or the next free MODEL-fuzz-2, ...",
 )
 @click.option("--resume", is_flag=True, help="Go on with a corpus; its settings are taken over.")
-@click.option(
-    "--executions",
-    type=click.IntRange(min=1),
-    default=None,
-    help="Inputs to run in all, those before --resume included. Default: 20,000.",
-)
-@click.option(
-    "--seconds", type=DURATION, default=None, help="Time to run: 90, 5m, 1h. Both campaigns share it."
-)
+@stop_options
 @click.option(
     "-n",
     "--samples",
@@ -119,13 +113,21 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 @click.option(
     "--no-baseline", is_flag=True, help="Leave out the stacked random search beside the guided one."
 )
+@click.option(
+    "--islands",
+    type=click.IntRange(1, MOST_ISLANDS),
+    default=1,
+    show_default=True,
+    help="Searches side by side that exchange what they find. Their number is part of the result.",
+)
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if a failure was found.")
 @click.option(
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
     default=None,
-    help="Processes: with 2 the baseline has its own. The result is the same. Default: 2 on 2 cores or more.",
+    help="Processes that share the islands and their baselines; the result is the same. Default: as many as "
+    "there are cores, at most one for each.",
 )
 @oracle_options
 @data_option
@@ -141,8 +143,7 @@ def fuzz(
     model: Path | str,
     corpus: Path | None,
     resume: bool,
-    executions: int | None,
-    seconds: float | None,
+    stops: dict[str, Any],
     samples: int,
     validity: str,
     schedule: str,
@@ -154,6 +155,7 @@ def fuzz(
     compare: str | None,
     repeats: int | None,
     no_baseline: bool,
+    islands: int,
     fail_on_finding: bool,
     jobs: int | None,
     judging: Judging,
@@ -178,8 +180,9 @@ def fuzz(
     settings: dict[str, Any] = {"samples": samples, "data": data, "seed": seed, "validity": validity}
     settings |= {"schedule": schedule, "inputs": inputs, "mutators": mutators, "baseline": not no_baseline}
     settings["coverage"] = coverage
+    settings["islands"] = islands
     load_named(mutators)
-    check_names(_criteria(coverage))
+    check_names(_criteria(coverage), islands)
     if resume and not names:
         settings |= _recorded(context, folder)
         model_options = _stated_before(folder) | model_options
@@ -191,7 +194,9 @@ def fuzz(
     )
     settings |= {**judged.settings, "words": judged.words}
     _check_place(folder)
-    with progress(quiet, as_json) as on_event:
+    title = f"{target.name}, {settings['schedule']}, {settings['validity']}, seed {settings['seed']}"
+    shown = progress(quiet, as_json) if names else screen(title, quiet, as_json)
+    with shown as on_event:
         picked = choose(target, settings["data"], settings["samples"], settings["seed"], on_event)
         at, chosen = picked.at, picked.samples
         source = {
@@ -222,7 +227,8 @@ def fuzz(
             source=source,
             aids=stated_aids(config.inputs, chosen.x, target, before, schema, dictionary),
         )
-        workers = jobs or min(2, cores())
+        searches = config.islands * (1 + config.baseline)
+        workers = jobs or min(cores(), 2 if names else searches)
         if names:
             options = [*words(model_options), *judged.words, *settings["stated"]]
             plan = fuzz_compare.plan(context, model, folder, names, options)
@@ -232,8 +238,7 @@ def fuzz(
                 None
                 if names
                 else fuzzer.run(
-                    executions=executions,
-                    seconds=seconds,
+                    **stops,
                     rng=settings["seed"],
                     resume=resume,
                     on_event=on_event,
@@ -304,7 +309,7 @@ def _recorded(context: click.Context, folder: Path) -> dict[str, Any]:
     names: dict[str, type] = dict.fromkeys(
         ("data", "validity", "schedule", "inputs", "mutators", "coverage"), str
     )
-    names |= {"samples": int, "seed": int, "baseline": bool}
+    names |= {"samples": int, "seed": int, "islands": int, "baseline": bool}
     given = {name: context.get_parameter_source(name) != ParameterSource.DEFAULT for name in names}
     given["baseline"] = context.get_parameter_source("no_baseline") != ParameterSource.DEFAULT
     return {
@@ -351,6 +356,8 @@ def _command(model: Path | str, result: FuzzResult, settings: dict[str, Any]) ->
     parts += settings["stated"]
     if not settings["baseline"]:
         parts.append("--no-baseline")
+    if settings["islands"] != 1:
+        parts += ["--islands", str(settings["islands"])]
     return shlex.join(parts + settings["words"] + words(settings["model_options"]))
 
 

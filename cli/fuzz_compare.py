@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from armour import report_compare
 from armour.cli.options import print_json
 from armour.cli.remote import FLAGS, repeated
+from armour.cli.stop_options import RULES
 from armour.errors import ArmourError, FormatError, InvalidArgument
 from armour.events import OnEvent
 from armour.files import write_text
@@ -24,6 +25,7 @@ from armour.fuzz.schedules import SCHEDULES
 
 PAGE, RESULT = "report.html", "report.json"
 ALL = "all"
+_MEANINGLESS = ("schedule", "islands", "no_baseline", "fail_on_finding")
 _SAID_AGAIN = ("samples", "validity", "inputs", "coverage", "mutators", "data", "seed", "device")
 
 
@@ -70,7 +72,7 @@ def asked(compare: str | None, repeats: int | None, context: click.Context) -> t
         if repeats is not None:
             raise InvalidArgument("expected --repeats together with --compare; add --compare")
         return ()
-    for name in ("schedule", "seconds", "no_baseline", "fail_on_finding"):
+    for name in (*_MEANINGLESS, *(rule for rule in RULES if rule != "executions")):
         if context.get_parameter_source(name) != ParameterSource.DEFAULT:
             option = f"--{name.replace('_', '-')}"
             raise InvalidArgument(f"expected --compare without {option}, got both; leave one of them out")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from armour.cli.coverage_text import correlation_lines, coverage_line
+from armour.cli.fuzz_screen import clock
 from armour.contract import Model
 from armour.fuzz import CampaignResult, Corpus, FuzzResult
 from armour.fuzz.replay import Replayed
 from armour.fuzz.special import summary as special_summary
+from armour.fuzz.status import printable, read
 from armour.report_sections import Rate
 
 _ROWS = (
@@ -57,6 +59,8 @@ def figures(result: FuzzResult, page: Path, command: str) -> dict[str, Any]:
         "command": command,
         "seed": result.seed,
         "interrupted": result.interrupted,
+        "stopped": result.stopped,
+        "islands": result.islands,
         "notes": list(result.notes),
         "special": [asdict(one) for one in result.special],
     }
@@ -78,7 +82,12 @@ def summary(result: FuzzResult, name: str, page: Path, command: str) -> str:
     if result.guided.coverage:
         lines += [f"coverage: {coverage_line(result.guided.coverage)}"]
         lines += [*correlation_lines(result.guided.correlation), ""]
-    lines += [_verdict(result), *(f"note: {note}" for note in result.notes), ""]
+    lines += [
+        _verdict(result),
+        f"stopped: {result.stopped}",
+        *(f"note: {note}" for note in result.notes),
+        "",
+    ]
     lines += [f"report  {page}", f"corpus  {result.corpus}", f"replay  armour corpus replay {result.corpus}"]
     return "\n".join([*lines, f"again   {command}"])
 
@@ -132,6 +141,7 @@ def stats_table(found: dict[str, Any]) -> str:
     coverage = written.get("coverage", {}) if written else {}
     if isinstance(coverage, dict) and coverage:
         rows.append(("coverage", coverage_line({name: float(value) for name, value in coverage.items()})))
+    rows += _standing(read(found["stats"]), printable(str(found["stats"].get("stopped") or "")))
     lines = [f"{name:<22}{value}" for name, value in rows]
     if found["class_counts"]:
         lines += ["", "largest classes"]
@@ -140,6 +150,33 @@ def stats_table(found: dict[str, Any]) -> str:
         if len(top) > _SHOWN:
             lines.append(f"           and {len(top) - _SHOWN} more")
     return "\n".join(lines)
+
+
+def _standing(status: dict[str, Any] | None, stopped: str) -> list[tuple[str, str]]:
+    """What the campaign's last look at itself says."""
+    if status is None:
+        return []
+    speed = f"{clock(status['seconds'])} at {status['executions_per_second']:,.0f}/s"
+    rows = [
+        ("run time", speed),
+        ("valid", f"{100 * status['valid_share']:.1f} %"),
+        ("last new class", f"{status['since_executions']:,} executions ago"),
+        ("residual risk", residual(status)),
+    ]
+    if status["failure_bound"] is not None:
+        bound = 100 * status["failure_bound"]
+        rows.append(("failure rate", f"at most {bound:.2g} % (95 %), under this input distribution only"))
+    if status["stability"] is not None:
+        rows.append(("stability", f"{100 * status['stability']:.3g} %"))
+    rows.append(("state", f"ended: {stopped}" if stopped else "running, or killed"))
+    return rows + [("warning", text) for text in status["warnings"]]
+
+
+def residual(status: dict[str, Any]) -> str:
+    """The Good-Turing estimate with its interval and what to think of it."""
+    low, high = status["residual_low"], status["residual_high"]
+    interval = f"95 % {low:.2g} to {high:.2g}; Good-Turing, biased by guidance"
+    return f"{status['residual']:.2g} for a new class ({interval})"
 
 
 def replay_figures(cases: Sequence[Replayed], changed: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def progress(quiet: bool = False, json: bool = False) -> Iterator[OnEvent]:
 
     With json, nothing is shown either if stdout is a terminal too, where the bars would mix with the object.
     """
-    if quiet or not _terminal(sys.stderr) or (json and _terminal(sys.stdout)):
+    if not shows(quiet, json):
         yield None
         return
     from rich.console import Console
@@ -47,6 +47,11 @@ def progress(quiet: bool = False, json: bool = False) -> Iterator[OnEvent]:
             bars.update(tasks[event.stage], completed=event.done, total=event.total, note=note(event))
 
         yield show
+
+
+def shows(quiet: bool, json: bool) -> bool:
+    """Whether anything is shown: see progress."""
+    return not quiet and _terminal(sys.stderr) and not (json and _terminal(sys.stdout))
 
 
 def note(event: Event) -> str:

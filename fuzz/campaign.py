@@ -106,8 +106,7 @@ class Campaign:
 
     def round(self, limit: int | None = None) -> Round:
         """Plan, run and judge one batch; at most `limit` of it, for the last round of a budget."""
-        # Small rounds first, so that short runs learn as well.
-        planned = min(self.setup.round, _FIRST_ROUND << min(self.counters.rounds, 20))
+        planned = self.planned(self.counters.rounds)
         size = planned if limit is None else min(limit, planned)
         # What a budget cuts off is not made either, but for the rest of a batch, whose shape is fixed.
         batch = self.setup.executor.batch
@@ -156,7 +155,7 @@ class Campaign:
             digest.update(np.ascontiguousarray(part).data)
         digest.update("".join(one.digest for one in found).encode())
         self.state = digest.hexdigest()
-        self._grow()
+        self.grow()
         return Round(number, self.counters.executions, parents.root.tolist(), found, survivors, self.state)
 
     def _fingerprints(self, ids: np.ndarray, failed: np.ndarray) -> np.ndarray:
@@ -166,6 +165,10 @@ class Campaign:
         layer = self.setup.executor.penultimate(self.setup.roots.gaps.shape[1])
         prints[rows] = fingerprints(self.coverage.coarse(ids[rows, layer]))
         return prints
+
+    def planned(self, number: int) -> int:
+        """How many executions round `number` has: few at first, so that short runs learn as well."""
+        return min(self.setup.round, _FIRST_ROUND << min(number, 20))
 
     def _plan(self, size: int, made: int) -> tuple[Mutants, Parents]:
         """Plan `size` mutants and make the first `made` of them."""
@@ -261,7 +264,8 @@ class Campaign:
         """Executions at or above the required validity level."""
         return sum(self.counters.levels[self.setup.required + 1 :])
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
+        """Add a row to the growth curve."""
         ledger = self.ledger
         self.curve.append(
             [

@@ -15,6 +15,8 @@ from .rounds import LEVELS
 from .schedules import SCHEDULES
 from .selection import words
 
+MOST_ISLANDS = 256
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuzzConfig:
@@ -28,7 +30,9 @@ class FuzzConfig:
     such as bytes), which mutators and validity levels depend on; "auto": images for (c, h, w), whole numbers
     where the model declares an integer input, arrays otherwise. mutators: which take part, such as
     "+grain,-fog" (fuzz/selection.py); by default all that are armour's own. coverage: criteria to report, of
-    armour.fuzz.coverage; those that do not come with the section map cost time.
+    armour.fuzz.coverage; those that do not come with the section map cost time, and need one island. islands:
+    searches side by side, each with a random stream of its own, that exchange what they find; how many
+    processes run them changes nothing.
 
     oracles: further ones, NAME[:key=value,...], beside those that are always on. against: what the
     differential oracle compares with: "float16", "int8", "onnxruntime", or the name of a model in Fuzzer's
@@ -47,6 +51,7 @@ class FuzzConfig:
     oracles: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
+    islands: int = 1
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -56,9 +61,12 @@ class FuzzConfig:
         checks.one_of("validity", self.validity, LEVELS[1:])
         checks.one_of("inputs", self.inputs, ("auto", *KINDS.names()))
         words(self.mutators)
-        object.__setattr__(self, "coverage", check_names(self.coverage))
         checks.count("sections", self.sections)
         checks.count("batch", self.batch)
+        checks.count("islands", self.islands)
+        if self.islands > MOST_ISLANDS:
+            raise InvalidArgument(f"expected at most {MOST_ISLANDS} islands, got {self.islands}")
+        object.__setattr__(self, "coverage", check_names(self.coverage, self.islands))
         if self.round is not None:
             checks.count("round", self.round)
         for name in ("oracles", "against", "relations"):

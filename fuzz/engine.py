@@ -24,8 +24,8 @@ from .kinds import choose
 from .lockstep import Lockstep
 from .machine import stopping
 from .result import FuzzResult
-
-EXECUTIONS = 20_000  # the budget if none is given
+from .stop import EXECUTIONS as EXECUTIONS
+from .stop import StopRules
 
 
 class Fuzzer:
@@ -67,13 +67,21 @@ class Fuzzer:
         resume: bool = False,
         on_event: OnEvent = None,
         jobs: int = 1,
+        *,
+        until_class: int | None = None,
+        plateau: int | None = None,
+        residual_risk: float | None = None,
     ) -> FuzzResult:
         """Fuzz until `executions` inputs of the guided campaign in all, or for `seconds` of this call.
 
-        Neither given: 20,000 executions. The budget of executions counts those before a resume; the baseline
-        runs as many again, and `seconds` is for both. rng: seed, or a Generator that gives one. resume: go on
-        with the corpus folder (or start it, if it is empty). jobs: 2 or more lets the baseline run in a
-        process of its own, at the same time, where the system can fork; the result is the same.
+        The budget of executions counts those before a resume; the baseline runs as many again, and `seconds`
+        is for both. until_class: stop once so many failure classes (D2) are found; plateau: once so many
+        executions have shown no new one; residual_risk: once the Good-Turing estimate of the probability that
+        the next execution shows a new one is below this with 95 % confidence. Whichever comes first counts;
+        no rule at all: 20,000 executions. Counts are judged after each round, or where islands meet.
+        rng: seed, or a Generator that gives one. resume: go on with the corpus folder (or start it, if it is
+        empty), with other rules if you like. jobs: processes that share the islands and baselines, where the
+        system can fork and the model is one of armour's on the processor; the result is the same.
         Ctrl-C ends the run after the round at hand, with everything saved. If a remote model stops answering,
         or Ctrl-C comes twice, the run ends at once: the rounds before are saved, and are the error's
         `partial`. The same seed, data, model and
@@ -82,13 +90,17 @@ class Fuzzer:
         empty (without resume) or belongs to another model, data or configuration, FormatError if it is
         damaged.
         """
-        if executions is None and seconds is None:
-            executions = EXECUTIONS
-        budget = None if executions is None else checks.count("executions", executions)
-        limit = None if seconds is None else checks.positive("seconds", seconds)
+        rules = StopRules(
+            executions=executions,
+            seconds=seconds,
+            until_class=until_class,
+            plateau=plateau,
+            residual_risk=residual_risk,
+        )
+        checks.count("jobs", jobs)
         seed = _seed(rng)
         with threadpool_limits(1), stopping() as stop:
-            return Lockstep(self, seed, resume, on_event).go(budget, limit, stop, checks.count("jobs", jobs))
+            return Lockstep(self, seed, resume, on_event).go(rules, stop, jobs)
 
     def compare(
         self,

@@ -1,11 +1,10 @@
-"""One fuzzing run: the guided campaign and its baseline in lock-step, and the corpus they write."""
+"""One fuzzing run: the guided islands and their baselines in lock-step, and the corpus they write."""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,22 +13,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from armour.errors import ArmourError, FormatError, InvalidArgument
-from armour.events import OnEvent, emit
+from armour.events import Event, OnEvent
 from armour.npz import read_arrays
 
-from .beside import Beside, InTurn, beside
-from .campaign import Campaign, Setup
+from .campaign import Setup
+from .islands import Islands, meet
 from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
 from .mutators import MUTATORS
 from .oracles.base import ORACLES
 from .plugins import check_loaded
+from .pool import Pool
 from .reading import Corpus
 from .result import Failure, FuzzResult
 from .roots import digest
 from .rounds import Round
 from .setup import prepare
 from .special import probe
+from .status import Monitor, Stability, Status, stamp
+from .stop import Standing, StopRules
 from .store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ log = logging.getLogger(__name__)
 
 SNAPSHOT_SECONDS = 5.0  # between states on disk; what is lost by a kill, and nothing else depends on it
 SNAPSHOT_SHARE = 0.05  # of the time may go into writing states
+_AHEAD = 1.0  # seconds of rounds that processes are given at a time
 
 
 class Lockstep:
@@ -57,14 +60,25 @@ class Lockstep:
             raise
 
     def _begin(self, setup: Setup, resume: bool) -> None:
-        self.guided = Campaign(setup, self.config.schedule, stream=0, shrink=True)
-        self.random = Campaign(setup, "random", stream=1, shrink=False) if self.config.baseline else None
-        self.baseline: Beside | None = None
+        fuzzer = self.fuzzer
+        count = self.config.islands
+        self.guided = Islands(setup, self.config.schedule, count, stream=0, shrink=True, place=0)
+        self.groups, self.baseline = [self.guided], None
+        if self.config.baseline:
+            self.baseline = Islands(setup, "random", count, stream=1, shrink=False, place=count)
+            self.groups.append(self.baseline)
+        self.pool = Pool([], fuzzer.model, 1)
+        self.rules = StopRules()
+        self.stopped: str | None = None
+        self.pace = 0.0  # seconds of a step
+        self.newest = (0.0, 0.0)  # executions when the newest class was found, and how many there were then
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self.before = 0.0
-        self.other: list[float] = []
-        self.expected: dict[int, str] = {}
+        self.monitor = Monitor(0.0)
+        self.stability = Stability(setup.executor, self.roots.x[: setup.executor.batch])
+        self.ended: str | None = None
+        self.expected: dict[tuple[int | None, int], str] = {}
         # The state after the last whole round, kept for a model that may stop answering in the middle of one.
         self.kept: dict[str, np.ndarray] | None = None
         self.fingerprint = self.executor.fingerprint()
@@ -73,48 +87,98 @@ class Lockstep:
 
     # -- the loop --------------------------------------------------------------------------------------------
 
-    def go(self, budget: int | None, limit: float | None, stop: threading.Event, jobs: int) -> FuzzResult:
-        if self.random is not None:
-            self.baseline = beside(self.random, self.fuzzer.model, jobs)
-        start = saved = time.monotonic()
-        first, pause = self.guided.counters.executions, SNAPSHOT_SECONDS
+    def go(self, rules: StopRules, stop: threading.Event, jobs: int) -> FuzzResult:
+        self.rules = rules
+        self.pool = Pool([one for group in self.groups for one in group.campaigns], self.fuzzer.model, jobs)
+        self.monitor = Monitor(self.before)
+        saved, pause = self.monitor.elapsed, SNAPSHOT_SECONDS
         try:
+            self.monitor.begin(self.standing())
+            self._look_again()
             self._keep()
             while not stop.is_set():
-                now = time.monotonic()
-                left = None if budget is None else budget - self.guided.counters.executions
-                if (left is not None and left <= 0) or (limit is not None and now - start >= limit):
+                at = self.guided.at_barrier
+                self.stopped = rules.reached(self.standing(), self.monitor.elapsed, judged=at)
+                if self.stopped is not None:
                     break
-                if self.baseline is not None:
-                    self.baseline.start(left)
-                one = self.guided.round(left)
-                if self.baseline is not None:
-                    self.other = self.baseline.finish()
-                self._note(one, self.before + time.monotonic() - start)
+                self._advance()
                 self._keep()
-                if self.store is not None and time.monotonic() - saved >= pause:
-                    now = time.monotonic()
-                    self._snapshot(self.before + now - start)
-                    saved = time.monotonic()
-                    pause = max(SNAPSHOT_SECONDS, (saved - now) / SNAPSHOT_SHARE)
-                self._report(budget, limit, first, time.monotonic() - start)
-            total = self.before + time.monotonic() - start
-            if self.store is not None:
-                self._snapshot(total)
-            return self._result(total, stop.is_set())
+                if self.monitor.elapsed - saved >= pause:
+                    began = self.monitor.elapsed
+                    self._look_again()
+                    self._snapshot()
+                    saved = self.monitor.elapsed
+                    pause = max(SNAPSHOT_SECONDS, (saved - began) / SNAPSHOT_SHARE)
+                self._report()
+            self._look_again()
+            return self._end(interrupted=stop.is_set())
         except (ArmourError, KeyboardInterrupt) as error:
             if self.kept is not None:
-                error.partial = self._broken_off(self.kept, self.before + time.monotonic() - start)  # type: ignore[union-attr]
+                error.partial = self._broken_off(self.kept)  # type: ignore[union-attr]
             raise
         finally:
             if self.store is not None:
                 self.store.close()
-            if self.baseline is not None:
-                self.baseline.close()
+            self.pool.close()
             self.executor.close()
 
-    def _note(self, one: Round, seconds: float) -> None:
-        expected = self.expected.pop(one.number, None)
+    def _look_again(self) -> None:
+        """See whether the model still gives what it gave; a remote one would charge for it."""
+        if not self.fuzzer.model.remote:
+            self.stability.check()
+
+    def _end(self, *, interrupted: bool) -> FuzzResult:
+        """The state saved for the last time, and what came of the run."""
+        self.ended = self.rules.said(None if interrupted else self.stopped, self.standing())
+        seconds = self.before + self.monitor.elapsed
+        self._snapshot()
+        return self._result(seconds, interrupted)
+
+    def _advance(self) -> None:
+        """Some steps: a round of each island and of its baseline, and a barrier if they come to one."""
+        began = self.monitor.elapsed
+        steps = self._ahead()
+        left = None if self.rules.budget is None else self.rules.budget - self.guided.executions
+        limits = [own for group in self.groups for own in group.sizes(steps, left)]
+        briefs = self.pool.rounds(limits)
+        for step in range(max(map(len, limits))):
+            for group in self.groups:
+                for number, place in enumerate(group.places):
+                    if step < len(briefs[place]):
+                        one = group.absorb(number, briefs[place][step])
+                        if group is self.guided:
+                            self._note(one)
+                group.close_step()
+            now = self.standing()
+            self.monitor.step(now, 0 if self.baseline is None else int(self.baseline.row[3]))
+            if self.store is not None:
+                self.store.plot(self._plot(now))
+        self.pace = (self.monitor.elapsed - began) / max(map(len, limits))
+        meet(self.groups, self.pool)
+
+    def _ahead(self) -> int:
+        """Steps to make before looking up: not beyond the next barrier, and about a second at most."""
+        if self.guided.alone or not self.pool.workers:
+            return 1
+        leg = self.guided.leg - self.guided.steps % self.guided.leg
+        return max(1, min(leg, int(_AHEAD / self.pace))) if self.pace else 1
+
+    def standing(self) -> Standing:
+        """The counts that stop rules are judged by."""
+        whole, guided = self.guided.whole, self.guided
+        if whole.curve and whole.curve[-1][3] != self.newest[1]:
+            self.newest = next((row[0], row[3]) for row in whole.curve if row[3] == whole.curve[-1][3])
+        return Standing(
+            executions=guided.executions,
+            valid=whole.valid,
+            failures=len(whole.ledger.inputs),
+            classes=len(whole.ledger.classes),
+            once=sum(count == 1 for count in whole.ledger.classes.values()),
+            latest=int(self.newest[0]) if self.newest[1] else 0,
+        )
+
+    def _note(self, one: Round) -> None:
+        expected = self.expected.pop((one.island, one.number), None)
         if expected is not None and expected != one.state:
             self.expected.clear()
             self.notes.append(
@@ -127,56 +191,68 @@ class Lockstep:
                 replay = "" if folder is None else f"armour corpus replay {folder} --case {found.digest[:12]}"
                 self.failures.append(found.failure(self.roots, replay))
         if self.store is not None:
-            self.store.add(one, self._plot(seconds), self.roots)
+            self.store.add(one, self.roots)
 
     def _keep(self) -> None:
         if self.fuzzer.model.remote:
             self.kept = {name: array.copy() for name, array in self._arrays().items()}
 
-    def _broken_off(self, kept: dict[str, np.ndarray], seconds: float) -> FuzzResult:
+    def _broken_off(self, kept: dict[str, np.ndarray]) -> FuzzResult:
         """Go back to the last whole round, save it, and say what there was: as if Ctrl-C had come then."""
         self.guided.restore(_part(kept, "guided."))
-        if self.random is not None:
-            self.random.restore(_part(kept, "baseline."))
-        if self.store is not None:
-            self._snapshot(seconds)
-        return self._result(seconds, interrupted=True)
+        if self.baseline is not None:
+            self.baseline.restore(_part(kept, "baseline."))
+        return self._end(interrupted=True)
 
-    def _plot(self, seconds: float) -> list[float | str]:
-        executions, failures, distinct, classes, roots, valid, coverage, *criteria = self.guided.curve[-1]
+    def _plot(self, now: Standing) -> list[float | str]:
+        executions, failures, distinct, classes, roots, valid, coverage, *criteria = self.guided.row
         row: list[float | str] = [
             int(executions),
-            round(seconds, 3),
+            round(self.before + self.monitor.elapsed, 3),
             int(failures),
             int(distinct),
             int(classes),
         ]
         row += [int(roots), int(valid), round(coverage, 6)]
-        row += [int(self.other[2]), int(self.other[3])] if self.other else ["", ""]
+        other = self.baseline
+        row += [int(other.row[2]), int(other.row[3])] if other is not None and other.row else ["", ""]
+        row += [round(now.valid / max(now.executions, 1), 6), float(f"{now.residual:.6g}")]
         return row + [round(value, 6) for value in criteria]
 
-    def _report(self, budget: int | None, limit: float | None, first: int, seconds: float) -> None:
-        done = self.guided.counters.executions
-        speed = (done - first) / max(seconds, 1e-9)
-        ledger = self.guided.ledger
-        by_time = budget is None and limit is not None
-        emit(
-            self.on_event,
-            "fuzz",
-            min(int(seconds), int(limit)) if by_time and limit is not None else done,
-            int(limit) if by_time and limit is not None else budget,
-            f"{speed:,.0f}/s",
-            failures=len(ledger.inputs),
-            classes=len(ledger.classes),
-            valid=100 * self.guided.valid / done,
-            **({"baseline": self.other[3]} if self.other else {}),
+    def _status(self) -> Status:
+        return self.monitor.status(
+            self.standing(),
+            self.rules,
+            self.guided.row,
+            roots=len(self.roots),
+            stability=self.stability.share,
+            baseline=None if self.baseline is None else self.baseline.row,
         )
+
+    def _report(self) -> None:
+        if self.on_event is None:
+            return
+        now, limit, budget = self.standing(), self.rules.seconds, self.rules.budget
+        status, seconds = self._status(), self.monitor.elapsed
+        by_time = budget is None and limit is not None
+        values = {"failures": now.failures, "classes": now.classes, "valid": 100 * status.valid_share}
+        if self.baseline is not None:
+            values["baseline"] = self.baseline.row[3]
+        event = Event(
+            "fuzz",
+            min(int(seconds), int(limit)) if by_time and limit is not None else now.executions,
+            int(limit) if by_time and limit is not None else budget,
+            f"{status.executions_per_second:,.0f}/s",
+            values,
+            status.values(),
+        )
+        self.on_event(event)
 
     # -- the corpus ------------------------------------------------------------------------------------------
 
     def _open(self, folder: Path, setup: Setup, resume: bool) -> Store:
         manifest = describe(
-            self.fuzzer, self.seed, self.data, self.roots, self.guided.mutators, self.fingerprint
+            self.fuzzer, self.seed, self.data, self.roots, self.guided.whole.mutators, self.fingerprint
         )
         fresh = is_empty(folder)
         if not fresh and not resume:
@@ -206,9 +282,9 @@ class Lockstep:
         try:
             lengths = json.loads(arrays["lengths"].tobytes())
             self.guided.restore(_part(arrays, "guided."))
-            if self.random is not None:
-                self.random.restore(_part(arrays, "baseline."))
-            counters = self.guided.counters
+            if self.baseline is not None:
+                self.baseline.restore(_part(arrays, "baseline."))
+            counters = self.guided.whole.counters
             self.expected = store.resume(lengths, counters.survivors, counters.executions, self.roots)
         except FormatError:
             raise
@@ -226,40 +302,54 @@ class Lockstep:
             )
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {f"guided.{name}": array for name, array in self.guided.arrays().items()}
+        states = self.pool.arrays()
+        arrays = {f"guided.{name}": array for name, array in self.guided.arrays(states).items()}
         if self.baseline is not None:
-            arrays |= {f"baseline.{name}": array for name, array in self.baseline.arrays().items()}
+            arrays |= {f"baseline.{name}": array for name, array in self.baseline.arrays(states).items()}
         return arrays
 
-    def _snapshot(self, seconds: float) -> None:
+    def _snapshot(self) -> None:
+        """Save the state; without a corpus, only for processes that die."""
         if self.store is not None:
-            self.store.snapshot(self._arrays(), self.guided.coverage.counts, self._stats(seconds))
+            self.store.snapshot(self._arrays(), self.guided.whole.coverage.counts, self._stats())
+        elif self.pool.workers:
+            self.pool.arrays()
 
-    def _stats(self, seconds: float) -> dict[str, Any]:
-        def figures(campaign: Campaign | Beside) -> dict[str, Any]:
-            values = asdict(campaign.result(0.0))
+    def _stats(self) -> dict[str, Any]:
+        def figures(group: Islands) -> dict[str, Any]:
+            values = asdict(group.result(self.pool, 0.0))
             for name in ("curve", "class_counts", "pair_counts", "seconds"):
                 del values[name]
             return values
 
         return {
-            "seconds": round(seconds, 3),
-            "executions_per_second": round(self.guided.counters.executions / max(seconds, 1e-9), 1),
+            **stamp(
+                self._status(), ended=self.ended, islands=self.config.islands, jobs=1 + len(self.pool.workers)
+            ),
             "guided": figures(self.guided),
             "baseline": None if self.baseline is None else figures(self.baseline),
         }
 
+    def _unsteady(self) -> list[str]:
+        share = self.stability.share
+        if share is None or share == 1:
+            return []
+        return [
+            f"the model gives other results for the same inputs ({100 * (1 - share):.3g} % of a batch): "
+            "failures may not replay, and the same seed may give another corpus"
+        ]
+
     def _result(self, seconds: float, interrupted: bool) -> FuzzResult:
         # In turn, each campaign had half of the time; in a process of its own, all of it.
-        share = seconds / 2 if isinstance(self.baseline, InTurn) else seconds
-        guided = self.guided.result(share)
+        share = seconds if self.baseline is None or self.pool.workers else seconds / 2
+        guided = self.guided.result(self.pool, share)
         return FuzzResult(
             failures=tuple(self.failures),
             executions=guided.executions,
             classes=guided.classes,
             seconds=seconds,
             guided=guided,
-            baseline=None if self.baseline is None else self.baseline.result(share),
+            baseline=None if self.baseline is None else self.baseline.result(self.pool, share),
             validity=self.config.validity,
             validator=self.fuzzer.kind.validator,
             seeds=len(self.fuzzer.x),
@@ -270,10 +360,12 @@ class Lockstep:
             data_sha256=self.data,
             fingerprint=self.fingerprint,
             inputs=self.fuzzer.kind.name,
-            mutators=tuple(self.guided.mutators),
-            oracles=self.guided.panel.names,
+            mutators=tuple(self.guided.whole.mutators),
+            oracles=self.guided.whole.panel.names,
             interrupted=interrupted,
-            notes=tuple(self.notes),
+            stopped=self.ended or "",
+            islands=self.config.islands,
+            notes=(*self.notes, *self._unsteady()),
             special=self.special,
         )
 

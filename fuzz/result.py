@@ -119,7 +119,8 @@ class FuzzResult:
     of earlier runs of a resumed corpus. validity: the level required of a failure, "V2". seeds: inputs given;
     roots: those fuzzed; skipped: those the model misread already. corpus: the folder, None in memory.
     inputs: the kind of the seeds, "image", "array" or "whole"; mutators, oracles: the names of those at work.
-    interrupted: True if Ctrl-C or an error ended it. notes: what a reader of the figures should know.
+    interrupted: True if Ctrl-C or an error ended it. stopped: what ended it, in words. islands: searches side
+    by side, see FuzzConfig. notes: what a reader of the figures should know.
     special: what the model did with NaN, an empty batch and the like, which are no valid inputs.
     """
 
@@ -142,5 +143,7 @@ class FuzzResult:
     mutators: tuple[str, ...] = ()
     oracles: tuple[str, ...] = ("label-flip",)
     interrupted: bool = False
+    stopped: str = ""
+    islands: int = 1
     notes: tuple[str, ...] = field(default=())
     special: tuple[Special, ...] = field(default=())

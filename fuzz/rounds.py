@@ -28,6 +28,7 @@ class Found:
     execution: int
     first: bool
     variant: int = 0
+    fingerprint: int = 0
     minimised: Case | None = None
     severity: str = "medium"
     trouble: str = ""
@@ -35,6 +36,8 @@ class Found:
     def failure(self, roots: Roots, replay: str) -> Failure:
         """It as users see it; replay: the command that shows it again."""
         case, small = self.case, self.minimised or self.case
+        # Copies: what a round holds are rows of its whole batch, which would stay in memory with them.
+        kept = {id(one): one.copy() for one in (case.x, case.ref, small.x, small.ref)}
         return Failure(
             id=self.digest[:12],
             oracle=case.oracle,
@@ -52,10 +55,10 @@ class Found:
             margin=self.margin,
             execution=self.execution,
             root_image=roots.x[case.recipe.root],
-            reference=case.ref,
-            mutant=case.x,
-            minimised=small.x,
-            minimised_reference=small.ref,
+            reference=kept[id(case.ref)],
+            mutant=kept[id(case.x)],
+            minimised=kept[id(small.x)],
+            minimised_reference=kept[id(small.ref)],
             replay=replay,
             severity=self.severity,
             trouble=self.trouble,
@@ -79,7 +82,10 @@ class Survivor:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round brought. state: hex digest that depends on every round so far."""
+    """What one round brought.
+
+    state: hex digest that depends on every round so far. island: whose round it is, None if there is but one.
+    """
 
     number: int
     executions: int
@@ -87,6 +93,7 @@ class Round:
     found: list[Found]
     survivors: list[Survivor]
     state: str
+    island: int | None = None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 from armour.bounds import Bounds
 from armour.registry import Registry
 
+from .archive import Archive
 from .kinds import Kind
 from .recipe import Step
 from .roots import Roots
@@ -111,6 +112,14 @@ class Schedule(ABC):
     def learn(self, children: Children) -> np.ndarray:
         """Take note of a round; (n,) bool, which children besides the novel ones the corpus is to keep."""
         return np.zeros(len(children), bool)
+
+    def tallies(self) -> list[np.ndarray]:
+        """Counts that the islands of a campaign add up; written to when they do."""
+        return []
+
+    def elites(self) -> Archive | None:
+        """The archive whose best descendants the islands of a campaign exchange, if there is one."""
+        return None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The state as arrays."""

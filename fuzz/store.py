@@ -34,7 +34,10 @@ from .validity import ValidityModel
 SHARD = 1024  # survivors in one file
 _SHARD_VALUES = 1 << 24  # and values in it, at most
 GROWING = ("corpus/index.jsonl", "failures/index.jsonl", "journal.jsonl")
-_PLOT = "executions,seconds,failures,distinct,classes,roots,valid,coverage,baseline_distinct,baseline_classes"
+_PLOT = (
+    "executions,seconds,failures,distinct,classes,roots,valid,coverage,baseline_distinct,baseline_classes,"
+    "valid_share,residual"
+)
 
 
 class Store:
@@ -92,8 +95,9 @@ class Store:
 
     def resume(
         self, lengths: Mapping[str, int], survivors: int, executions: int, roots: Roots
-    ) -> dict[int, str]:
-        """Cut everything back to the stored state; {round: state} of the rounds that the journal has beyond.
+    ) -> dict[tuple[int | None, int], str]:
+        """Cut everything back to the stored state; of the rounds that the journal has beyond, (island, round)
+        -> state.
 
         lengths: bytes of the growing files; survivors, executions: how many there were. FormatError if a file
         is shorter than that or a shard is missing.
@@ -133,7 +137,7 @@ class Store:
 
     # -- growing ---------------------------------------------------------------------------------------------
 
-    def add(self, one: Round, plot: Sequence[float | str], roots: Roots) -> None:
+    def add(self, one: Round, roots: Roots) -> None:
         """Write what a round brought."""
         for survivor in one.survivors:
             self._survivor(survivor, one.number)
@@ -146,9 +150,13 @@ class Store:
             "accepted": [s.number for s in one.survivors],
             "failures": [f.digest[:12] for f in one.found],
             "state": one.state,
+            **({} if one.island is None else {"island": one.island}),
         }
         self._open["journal.jsonl"].write(_line(record))
-        self._open["plot.csv"].write((",".join(map(str, plot)) + "\n").encode())
+
+    def plot(self, row: Sequence[float | str]) -> None:
+        """Add a row to the growth curve."""
+        self._open["plot.csv"].write((",".join(map(str, row)) + "\n").encode())
 
     def snapshot(
         self, arrays: Mapping[str, np.ndarray], counts: np.ndarray, stats: Mapping[str, Any]
@@ -255,16 +263,16 @@ class Store:
         for path in self.folder.glob("failures/.building-*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _beyond(self, length: int) -> dict[int, str]:
+    def _beyond(self, length: int) -> dict[tuple[int | None, int], str]:
         with (self.folder / "journal.jsonl").open("rb") as stream:
             stream.seek(length)
             lines = stream.read().split(b"\n")[:-1]
-        beyond: dict[int, str] = {}
+        beyond: dict[tuple[int | None, int], str] = {}
         for line in lines:
             # The last line may be cut off by the kill.
             with suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
-                beyond[int(record["round"])] = str(record["state"])
+                beyond[record.get("island"), int(record["round"])] = str(record["state"])
         return beyond
 
     def _resume_plot(self, executions: int) -> None:

@@ -88,8 +88,9 @@ class Triage:
         for i, one in enumerate(found):
             key, case = self.ledger.groups[groups[i]], one.case
             first = self.ledger.count(one.pair, key, case.recipe.root, case.label, case.predicted)
-            variant = self.ledger.variant(key, int(prints[one.execution - start]))
-            found[i] = replace(one, key=key, first=first, variant=variant)
+            fingerprint = int(prints[one.execution - start])
+            variant = self.ledger.variant(key, fingerprint)
+            found[i] = replace(one, key=key, first=first, variant=variant, fingerprint=fingerprint)
         self.counters.triage += self.minimiser.executions - before
         return self._shrunk(found, small) if self.shrink else found
 

@@ -87,6 +87,12 @@ class MarginNiche(Schedule):
         )
         return kept if self.rest is None else kept | self.rest.learn(children)
 
+    def tallies(self) -> list[np.ndarray]:
+        return [self.wins, self.misses]
+
+    def elites(self) -> Archive:
+        return self.archive
+
     def arrays(self) -> dict[str, np.ndarray]:
         rest = {} if self.rest is None else self.rest.arrays()
         own = {"wins": self.wins, "misses": self.misses, **self.archive.arrays()}

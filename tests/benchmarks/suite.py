@@ -2,8 +2,8 @@
 
 Without a subject all of them run, and the run counts as a full one, which `make bench-record` puts into
 docs/benchmarks. Each run adds one line to build/bench/history.jsonl. Nothing here asserts a time; results are
-compared with the peer's before they are timed. convolutions, mutation and fuzz_study have options of their
-own.
+compared with the peer's before they are timed. convolutions, mutation and those of fuzzing have options
+of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SUBJECTS = (
     "auto_attack",
 )  # fmt: skip
 DEVICE_SUBJECTS = ("cuda",)  # --device cuda runs these alone
-ALONE = ("convolutions", "mutation", "fuzz_study")
+ALONE = ("convolutions", "mutation", "fuzz_study", "fuzz_islands", "fuzz_memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,38 @@ def test_finding_one_may_fail_the_command(checkpoint: Path, tmp_path: Path) -> N
     assert "armour corpus replay small-fuzz" in result.stderr
 
 
+def test_islands_and_processes(checkpoint: Path, tmp_path: Path) -> None:
+    """Their number is recorded, taken over and repeated; that of the processes changes nothing."""
+    options = ("--executions", 600, "-n", 60, "--islands", 2)
+    one = run(tmp_path, "fuzz", checkpoint, *options, "--corpus", "a", "-j", 1, "--json")
+    assert one.exit_code == 0, one.output
+    found = json.loads(one.stdout)
+    assert found["islands"] == 2 and found["command"].endswith("--islands 2")
+    assert run(tmp_path, "fuzz", checkpoint, *options, "--corpus", "b", "-j", 3, "-q").exit_code == 0
+    one_, two = (small_models.contents(tmp_path / name) for name in ("a", "b"))
+    assert {k: v for k, v in one_.items() if "report" not in k} == {
+        k: v for k, v in two.items() if "report" not in k
+    }
+    more = run(
+        tmp_path, "fuzz", checkpoint, "--corpus", "a", "--resume", "--executions", 700, "-j", 2, "--json"
+    )
+    assert json.loads(more.stdout)["islands"] == 2 and json.loads(more.stdout)["executions"] == 700
+
+
+def test_stop_rules(checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--corpus", "c", "-n", 60, "--no-baseline")
+    first = run(tmp_path, "fuzz", checkpoint, *options, "--until-class", 5)
+    assert first.exit_code == 0 and "failure classes were found (until 5)" in first.stdout
+    assert "--executions" in first.stdout.splitlines()[-1], "the command to repeat it states where it ended"
+    plateau = run(tmp_path, "fuzz", checkpoint, *options, "--resume", "--plateau", 1, "--json")
+    assert plateau.exit_code == 0
+    stopped = json.loads(plateau.stdout)["stopped"]
+    assert re.fullmatch(r"no new failure class in the last [\d,]+ executions", stopped)
+    assert json.loads((tmp_path / "c" / "stats.json").read_text())["stopped"] == stopped
+    risk = run(tmp_path, "fuzz", checkpoint, *options, "--resume", "--residual-risk", 0.9, "--json")
+    assert "biases it" in json.loads(risk.stdout)["stopped"]
+
+
 def test_no_baseline(checkpoint: Path, tmp_path: Path) -> None:
     result = run(tmp_path, "fuzz", checkpoint, "--executions", 256, "-n", 60, "--no-baseline", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["baseline"] is None
@@ -153,6 +186,9 @@ def test_no_baseline(checkpoint: Path, tmp_path: Path) -> None:
         (("fuzz", "none.ckpt"), "none.ckpt"),
         (("fuzz", "MODEL", "--executions", "0"), "--executions"),
         (("fuzz", "MODEL", "--seconds", "soon"), "length of time"),
+        (("fuzz", "MODEL", "--islands", "0"), "--islands"),
+        (("fuzz", "MODEL", "--until-class", "0"), "--until-class"),
+        (("fuzz", "MODEL", "--residual-risk", "2"), "--residual-risk"),
         (("fuzz", "MODEL", "--data", "digitz"), "digits"),
         (("fuzz", "MODEL", "--validity", "V9"), "V9"),
         (("fuzz", "MODEL", "--corpus", "file.txt"), "file.txt"),

@@ -25,15 +25,26 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(folder: Path, seeds: Path, where: str = "", count: int = 0) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, seeds: Path, where: str = "", count: int = 0, islands: int = 1, jobs: int = 1
+) -> subprocess.Popen[bytes]:
     """The script on a folder, dying at a file operation."""
-    command = [sys.executable, str(SCRIPT), str(folder), str(seeds), where, str(count)]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        str(folder),
+        str(seeds),
+        where,
+        str(count),
+        str(islands),
+        str(jobs),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finish(folder: Path, seeds: Path) -> dict[str, bytes]:
+def finish(folder: Path, seeds: Path, islands: int = 1, jobs: int = 1) -> dict[str, bytes]:
     """Run to the end; what is in the folder then."""
-    done = start(folder, seeds)
+    done = start(folder, seeds, islands=islands, jobs=jobs)
     _, errors = done.communicate(timeout=120)
     assert done.returncode == 0, errors.decode()
     return small_models.contents(folder)
@@ -48,11 +59,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, seeds: Path) -> dict[s
     return found
 
 
-def test_killed_at_ten_random_moments(undisturbed: dict[str, bytes], seeds: Path, tmp_path: Path) -> None:
-    rng = np.random.default_rng(7)
+@pytest.fixture(scope="module")
+def islanders(tmp_path_factory: pytest.TempPathFactory, seeds: Path) -> dict[str, bytes]:
+    """The same of two islands, in one process."""
+    return finish(tmp_path_factory.mktemp("islands") / "corpus", seeds, islands=2)
+
+
+@pytest.mark.parametrize(("islands", "jobs", "times"), [(1, 1, 8), (1, 2, 6), (2, 2, 6)])
+def test_killed_at_random_moments(
+    islands: int, jobs: int, times: int, request: pytest.FixtureRequest, seeds: Path, tmp_path: Path
+) -> None:
+    """Twenty times in all, in one process and in several."""
+    rng = np.random.default_rng(7 + islands + jobs)
     folder, resumed = tmp_path / "corpus", 0
-    for _ in range(10):
-        run = start(folder, seeds)
+    for _ in range(times):
+        run = start(folder, seeds, islands=islands, jobs=jobs)
         assert run.stdout is not None
         resumed += int(run.stdout.readline())
         # Two events of the seeds, then one of each round: the moment lies somewhere in the round after.
@@ -61,8 +82,9 @@ def test_killed_at_ten_random_moments(undisturbed: dict[str, bytes], seeds: Path
         time.sleep(float(rng.uniform(0.0, 0.1)))
         run.kill()
         run.communicate()
-    assert resumed >= 4, "too few of the runs went on from a stored state"
-    assert finish(folder, seeds) == undisturbed
+    assert resumed >= times // 3, "too few of the runs went on from a stored state"
+    expected = request.getfixturevalue("undisturbed" if islands == 1 else "islanders")
+    assert finish(folder, seeds, islands, jobs) == expected
 
 
 def test_killed_in_the_middle_of_writing(undisturbed: dict[str, bytes], seeds: Path, tmp_path: Path) -> None:
