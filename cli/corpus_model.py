@@ -18,6 +18,22 @@ def noted(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return from_words(source.get("model_options", []) if isinstance(source, dict) else [])
 
 
+def place_of(
+    found: Corpus, other: Path | str | None, options: Mapping[str, Any]
+) -> tuple[Path | str, dict[str, Any]]:
+    """Where the model is, `other` or what the corpus records, and all that is stated about it.
+
+    Raises InvalidArgument if the corpus records none that is there.
+    """
+    where = other or model_path(found)
+    stated = dict(options)
+    if other is None:
+        stated = noted(found.manifest) | stated
+    if isinstance(where, str):  # a server need not say its bounds; the corpus does
+        stated = {"bounds": found.bounds} | stated
+    return where, stated
+
+
 def model_of(
     found: Corpus,
     other: Path | str | None,
@@ -30,10 +46,5 @@ def model_of(
 
     Raises InvalidArgument if the corpus records none that is there, and what loading raises.
     """
-    where = other or model_path(found)
-    stated = dict(options)
-    if other is None:
-        stated = noted(found.manifest) | stated
-    if isinstance(where, str):  # a server need not say its bounds; the corpus does
-        stated = {"bounds": found.bounds} | stated
+    where, stated = place_of(found, other, options)
     return load_model(where, stated, remote=remote, device=device)

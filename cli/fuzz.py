@@ -12,7 +12,8 @@ import click
 from click.core import ParameterSource
 
 from armour.cli import fuzz_compare, fuzz_text
-from armour.cli.corpus import noted
+from armour.cli.corpus_lock import counting, lock_option
+from armour.cli.corpus_model import noted
 from armour.cli.fuzz_screen import screen
 from armour.cli.input_options import stated_aids, stated_words, stating_options
 from armour.cli.model_options import load_model, model_options, words
@@ -121,6 +122,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
     help="Searches side by side that exchange what they find. Their number is part of the result.",
 )
 @click.option("--fail-on-finding", is_flag=True, help="Exit with 1 if a failure was found.")
+@lock_option
 @click.option(
     "-j",
     "--jobs",
@@ -157,6 +159,7 @@ def fuzz(
     no_baseline: bool,
     islands: int,
     fail_on_finding: bool,
+    lock: Path | None,
     jobs: int | None,
     judging: Judging,
     data: str | None,
@@ -264,9 +267,11 @@ def fuzz(
     if result.interrupted:
         click.echo(f"interrupted; go on with: {_resume(context, model, folder)}", err=True)
         context.exit(INTERRUPTED)
-    if fail_on_finding and result.guided.failures:
+    counted = counting(sorted(result.guided.class_counts), lock) if fail_on_finding else []
+    if counted:
+        failing = sum(result.guided.class_counts[key] for key in counted)
         raise GateFailed(
-            f"{result.guided.failures} failing inputs in {result.classes} classes at {result.validity}; "
+            f"{failing} failing inputs in {len(counted)} classes at {result.validity}; "
             f"see them with: armour corpus replay {shlex.quote(str(folder))}"
         )
 

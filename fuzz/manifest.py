@@ -95,11 +95,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of at most 1 MiB; FormatError otherwise."""
+def read_json(path: Path, most: int = _MAX_JSON) -> dict[str, Any]:
+    """A JSON object of at most `most` bytes, 1 MiB; FormatError otherwise."""
     try:
-        if path.stat().st_size > _MAX_JSON:
-            raise FormatError(f"{path}: expected at most {_MAX_JSON:,} bytes, got {path.stat().st_size:,}")
+        if path.stat().st_size > most:
+            raise FormatError(f"{path}: expected at most {most:,} bytes, got {path.stat().st_size:,}")
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}; the corpus is not whole") from error

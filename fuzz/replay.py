@@ -24,10 +24,9 @@ from .ledger import sha256
 from .mutators import MUTATORS
 from .oracles.base import ORACLES, Place, Seen
 from .oracles.panel import Panel, chosen
-from .partners import Partners
 from .plugins import check_loaded
 from .reading import Corpus
-from .recipe import Recipe, apply_steps
+from .rebuilding import rebuilt
 from .roots import Roots
 from .rounds import LEVELS
 from .validity import ValidityModel
@@ -137,11 +136,7 @@ def judging(
 def _replay(
     corpus: Corpus, panel: Panel, validity: ValidityModel, records: list[dict[str, Any]]
 ) -> list[Replayed]:
-    recipes = [_recipe(corpus, record) for record in records]
-    root = np.array([recipe.root for recipe in recipes], np.int64)
-    origin, steps = corpus.roots.x[root], [recipe.steps for recipe in recipes]
-    partners = Partners(corpus.roots, root)
-    x, ref = apply_steps(origin, origin, steps, corpus.bounds, kind=validity.kind, partners=partners)
+    x, ref, steps = rebuilt(corpus, records)
     level = validity.level(x, ref, steps)
     outcome, fails, now = _judged(panel, records, x)
     confidence = outcome.confidence()
@@ -219,17 +214,6 @@ def _chosen(corpus: Corpus, case: str | None) -> list[dict[str, Any]]:
             "the ids are the names of the folders in failures/*/"
         )
     return chosen
-
-
-def _recipe(corpus: Corpus, record: dict[str, Any]) -> Recipe:
-    path = corpus.folder / "failures" / "index.jsonl"
-    try:
-        recipe = Recipe.parse(record["recipe"])
-    except InvalidArgument as error:
-        raise FormatError(f"{path}: failure {record['id']}: {error}") from error
-    if recipe.root != record["root"]:
-        raise FormatError(f"{path}: failure {record['id']} contradicts itself; the corpus is damaged")
-    return recipe
 
 
 def model_path(corpus: Corpus, name: str | None = None) -> Path:
