@@ -51,8 +51,8 @@ def campaign_table(fuzz: FuzzSection, model: ModelInfo) -> dict[str, object]:
     names = sorted({name for campaign in both for name in campaign.correlation or {}})
     rows += [
         Row(
-            f"Growth of {name.upper()} with failures",
-            "rank correlation per execution, 95 %",
+            f"Growth, {name.upper()}",
+            "rank correlation with failures",
             [_correlation(campaign, name) for campaign in both],
         )
         for name in names

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from armour.cli import fuzz_text
+from armour.cli.corpus_coverage import coverage_command
 from armour.cli.corpus_export import export
 from armour.cli.corpus_lock import counting, lock, lock_option
 from armour.cli.corpus_merge import merge_command
@@ -120,5 +121,5 @@ def replay(
             raise GateFailed(f"{still} of {len(cases)} failures in {folder} still fail")
 
 
-for _command in (export, lock, merge_command, minimize, review, verify):
+for _command in (coverage_command, export, lock, merge_command, minimize, review, verify):
     corpus.add_command(_command)

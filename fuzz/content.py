@@ -23,7 +23,7 @@ from .reading import Corpus
 from .sections import sections
 
 SECTIONS = "sections"  # all section ids, those outside the profiles too
-_UNSAFE = ("crash", "hang")  # failures by these are kept, and not run again to see what they cover
+UNSAFE = ("crash", "hang")  # failures by these are kept, and not run again to see what they cover
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -145,7 +145,7 @@ class Looker:
         kept, failures = read_survivors(corpus), corpus.records()
         x = np.concatenate([kept.x, rebuild_all(corpus, [recipe_of(corpus, one) for one in failures])])
         for i, one in enumerate(failures, len(kept)):
-            if one["oracle"].split(":")[0] in _UNSAFE:
+            if one["oracle"].split(":")[0] in UNSAFE:
                 x[i] = corpus.roots.x[one["root"]]
         if any(not -1 <= one["predicted"] < self.own.shape[1] for one in failures):
             raise FormatError(
@@ -154,7 +154,7 @@ class Looker:
         labels = corpus.roots.labels[[one["root"] for one in (*kept.records, *failures)]]
         sound, survivor = np.ones(len(x), bool), np.arange(len(x)) < len(kept)
         sound[len(kept) :] = [
-            level_of(corpus, one) >= required(corpus) and one["oracle"].split(":")[0] not in _UNSAFE
+            level_of(corpus, one) >= required(corpus) and one["oracle"].split(":")[0] not in UNSAFE
             for one in failures
         ]
         self.room = len(x) if self.room is None else self.room

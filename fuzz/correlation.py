@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 LEAST = 8  # rounds below which nothing is said
+_UNIT = 1e-6  # of a criterion's value
 _WIDTH = 1.959964  # of a 95 % interval, in standard errors
 
 
@@ -53,7 +54,8 @@ def growth_correlations(
     size = np.diff(done)
     found: dict[str, list[float] | None] = {}
     for name, values in coverage.items():
-        grown = np.diff(np.asarray(values, np.float64)) / size
+        # Whole numbers, so that what grew alike is a tie and not told apart by rounding.
+        grown = np.rint(np.diff(np.asarray(values, np.float64)) / _UNIT) / size
         result = rank_correlation(grown, np.diff(np.asarray(failures, np.float64)) / size, done[1:])
         found[name] = None if result is None else [*(round(v, 4) for v in result), len(size)]
     return found

@@ -217,7 +217,7 @@ class Lockstep:
         other = self.baseline
         row += [int(other.row[2]), int(other.row[3])] if other is not None and other.row else ["", ""]
         row += [round(now.valid / max(now.executions, 1), 6), float(f"{now.residual:.6g}")]
-        return row + [round(value, 6) for value in criteria]
+        return row + [round(value, 9) for value in criteria]
 
     def _status(self) -> Status:
         return self.monitor.status(

@@ -98,3 +98,16 @@ def test_errors_are_one_line_and_leave_nothing(place: Path, tmp_path: Path) -> N
         done = run(place, "corpus", "minimize", *arguments)
         assert done.exit_code == 2 and words in done.stderr and done.stderr.count("\n") == 1
     assert not (place / "new").exists() and not list(place.glob(".*"))
+
+
+def test_coverage_of_a_corpus(place: Path) -> None:
+    done = run(place, "corpus", "coverage", "small-fuzz")
+    assert done.exit_code == 0, done.output
+    assert "900 executions, " in done.stdout and "coverage: kmnc " in done.stdout
+    assert "a measure, not a verdict" in done.stdout and "nothing can be said (fewer than 8" in done.stdout
+    found = json.loads(
+        run(place, "corpus", "coverage", "small-fuzz", "--coverage", "nn,nlc", "--json").stdout
+    )
+    assert found["values"].keys() == {"nn", "nlc"} and found["executed"] is False
+    wrong = run(place, "corpus", "coverage", "small-fuzz", "--coverage", "nln")
+    assert wrong.exit_code == 2 and "did you mean nn" in wrong.stderr and wrong.stderr.count("\n") == 1
