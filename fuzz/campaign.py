@@ -130,7 +130,8 @@ class Campaign:
         found = self.triage.judge(seen, mutants, judged, prints, start)
         correct = valid & ~judged.spent & (outcome.predicted == labels)
         signature = self.coverage.signatures(ids)
-        keys = {one.execution - start: one.key for one in found}
+        first = np.zeros(size, bool)
+        first[[one.execution - start for one in found if one.first]] = True
         children = Children(
             root=parents.root[:size],
             x=mutants.x[:size],
@@ -142,7 +143,7 @@ class Campaign:
             failed=judged.failed,
             predicted=outcome.predicted,
             gaps=outcome.gaps(labels),
-            keys=[keys.get(i, "") for i in range(size)],
+            first=first,
             ids=ids,
             signature=signature,
             gain=gain,

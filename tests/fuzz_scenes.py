@@ -72,7 +72,7 @@ def children(where: Scene, parents: Parents, seed: int, **changes: Any) -> Child
         "failed": failed,
         "predicted": predicted,
         "gaps": gaps,
-        "keys": [f"flip-{a}-{b}" if bad else "" for a, b, bad in zip(labels, predicted, failed, strict=True)],
+        "first": failed & (rng.random(n) < 0.3),
         "ids": ids,
         "signature": where.coverage.signatures(ids),
         "gain": gain,

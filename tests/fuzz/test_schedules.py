@@ -319,23 +319,26 @@ def test_with_every_niche_solved_all_is_random() -> None:
     assert parents.steps == [()] * 200 and 70 < parents.root.sum() < 130
 
 
-def test_mutators_that_solve_niches_are_drawn_more_but_all_have_a_floor() -> None:
-    start = roots([[0, 10, 20]] * 50)
+def test_mutators_that_find_something_new_are_drawn_more_but_all_have_a_floor() -> None:
+    start = roots([[0, 10, 20]] * 60)
     schedule = MarginNiche(scene(start, mutators=8))
-    used = np.zeros((50, 8), bool)
-    used[:25, 2], used[25:, 3] = True, True
-    failed = np.arange(50) < 25
-    parents = Parents(np.arange(50), start.x, start.x, [()] * 50)
+    used = np.zeros((60, 8), bool)
+    used[:20, 2], used[20:40, 3], used[40:, 4] = True, True, True
+    failed = np.arange(60) < 40
+    first = np.arange(60) % 2 == 0
+    parents = Parents(np.arange(60), start.x, start.x, [()] * 60)
     changes = {"used": used, "valid": failed | True, "correct": ~failed, "failed": failed, "gaps": start.gaps}
-    born = children(schedule.scene, parents, 0, **changes, predicted=np.where(failed, 1, 0))
+    changes |= {"first": first & failed & (np.arange(60) >= 20), "predicted": np.where(failed, 1, 0)}
+    born = children(schedule.scene, parents, 0, **changes)
     schedule.learn(born)
-    assert schedule.wins.tolist() == [0, 0, 25, 0, 0, 0, 0, 0]
-    assert schedule.misses.tolist() == [0, 0, 0, 25, 0, 0, 0, 0]
+    # The second and third mutator break roots; only the third's failures are of new classes, half of them.
+    assert schedule.wins.tolist() == [[0, 0, 20, 20, 0, 0, 0, 0], [0, 0, 0, 10, 0, 0, 0, 0]]
+    assert schedule.misses.tolist() == [[0, 0, 0, 0, 20, 0, 0, 0], [0, 0, 20, 10, 20, 0, 0, 0]]
     weights = schedule.weights(np.random.default_rng(0))
-    assert weights[2] > 2 * weights[3] and weights.min() >= 1 / 32
-    # The same failures a second time solve nothing, so they count as misses.
+    assert weights[2] > 2 * weights[4] and weights[3] > 2 * weights[4] and weights.min() >= 1 / 32
+    # The same failures a second time solve nothing, so they count as misses there.
     schedule.learn(born)
-    assert schedule.wins[2] == 25 and schedule.misses[2] == 25
+    assert schedule.wins[0, 2] == 20 and schedule.misses[0, 2] == 20 and schedule.wins[1, 3] == 20
 
 
 def test_niches_of_a_model_that_gives_labels_only_are_those_of_rare_coverage() -> None:
