@@ -66,7 +66,7 @@ class MarginNiche(Schedule):
         shape = (self.thompson_draws // 2, 2, self.mutators)
         best = rng.beta(1 + self.wins, 1 + self.misses, shape).argmax(axis=2)
         share = np.bincount(best.reshape(-1), minlength=self.mutators) / best.size
-        return np.maximum(share, 1 / (4 * self.mutators))
+        return np.asarray(np.maximum(share, 1 / (4 * self.mutators)))
 
     def learn(self, children: Children) -> np.ndarray:
         rows = np.flatnonzero(children.failed & (children.predicted >= 0))
