@@ -55,7 +55,7 @@ def fuzz_section(
         failures=tuple(_failure(failure, bounds) for failure in shown),
         seed=int(result.seed),
         interrupted=bool(result.interrupted),
-        notes=tuple(result.notes),
+        notes=(*_special(result), *result.notes),
     )
 
 
@@ -139,6 +139,17 @@ def _failure(failure: Failure, bounds: tuple[float, float]) -> sections.Failure:
         figures={name: value for name, value in figures.items() if np.isfinite(value)},
         severity=failure.severity,
         trouble=failure.trouble,
+    )
+
+
+def _special(result: FuzzResult) -> list[str]:
+    from armour.fuzz.special import summary
+
+    text = summary(result.special)
+    return (
+        [f"Special inputs (NaN, infinities, an empty batch, ...), which are no failures: {text}"]
+        if text
+        else []
     )
 
 

@@ -26,7 +26,6 @@ from armour.errors import Interrupted, InvalidArgument
 from armour.events import OnEvent
 from armour.files import writable_folder
 from armour.fuzz import Fuzzer, FuzzResult
-from armour.fuzz.selection import select
 from armour.model import ModuleModel
 from armour.report import Provenance, Report
 from armour.report_build import data_info
@@ -138,8 +137,8 @@ def _report(
     seed: int,
     folder: Path,
 ) -> Report:
-    mutators = tuple(select("", test.x.shape[1:]))
-    fuzzed = Report.from_fuzz(result, model, data=_held_out(test, seed), mutators=mutators, limits=(LIMIT,))
+    held_out = _held_out(test, seed)
+    fuzzed = Report.from_fuzz(result, model, data=held_out, mutators=result.mutators, limits=(LIMIT,))
     again = f"armour demo --data {shlex.quote(source)} --seed {seed}"
     model_path, corpus = (shlex.quote(str(folder / name)) for name in (MODEL, CORPUS))
     reproduce = (again, f"armour corpus replay {corpus}", f"armour fuzz {model_path} --seed {seed}")
