@@ -34,7 +34,8 @@ def optimise(program: Program) -> Program:
     share(program)
     prepare(program)
     for rewrite in (
-        _fold_norms, join_norms, _join_conv, _join_linear, _mask_before_unpool, _join_gradients, _join_loss,
+        _fold_norms, join_norms, _pool_before_relu, _join_conv, _join_linear, _mask_before_unpool,
+        _join_gradients, _join_loss,
     ):  # fmt: skip
         rewrite(program)
         leave_out(program)
@@ -141,6 +142,21 @@ def _fold_norms(program: Program) -> None:
 
 
 # -- convolutions and linear layers with what follows them ----------------
+
+
+def _pool_before_relu(program: Program) -> None:
+    # The largest of relus is the relu of the largest, NaN and all; and there are fewer of those.
+    uses, makers = program.uses(), program.makers()
+    position = {id(s): i for i, s in enumerate(program.steps)}
+    for i, step in enumerate(program.steps):
+        if step.row.name != "max_pool2d":
+            continue
+        relu = makers.get(id(step.inputs[0]))
+        if relu is None or relu.row.name != "relu" or id(relu) not in position or uses[id(relu.out)] != 1:
+            continue
+        pooled = Value(step.out.shape, step.out.dtype, "step", step.out.last)
+        program.steps[position[id(relu)]] = Step(step.row, relu.inputs, step.attrs, (pooled,))
+        program.steps[i] = Step(relu.row, (pooled,), relu.attrs, step.outs)
 
 
 def _join_conv(program: Program) -> None:

@@ -21,12 +21,20 @@ from armour.tensor.kernels.numba_kernels import ONE, ZERO
 from armour.tensor.kernels.numpy_kernels import Pair
 
 Run = Callable[[], Any]
+SHORT = 16  # channels; fewer fill no vector
 
 
 def max_pool(x: np.ndarray, out: np.ndarray, window: Pair, stride: Pair) -> Run:
     """out (n, oh, ow, c) = the largest value of each window of x (n, h, w, c)."""
     _fit(x, out, window, stride)
-    return _max_pool(x.shape[3], window, stride).bind(x, out)
+    n, h, w, c = x.shape
+    if c >= SHORT:
+        return _max_pool(c, window, stride).bind(x, out)
+    wide = _WIDE[_width(c)][0]
+    line, here = np.empty(w * c, np.float32), np.empty(out.shape[2] * c, np.float32)
+    return _max_pool_lines(c, window, stride).bind(
+        x.reshape(n, h, w * c), out.reshape(n, out.shape[1], -1), line, line.view(wide), here, here.view(wide)
+    )
 
 
 def max_pool_grad(
@@ -105,6 +113,42 @@ def _max_pool(c: int, window: Pair, stride: Pair) -> Kernel:
                         out[s, i, j, k] = m
 
     return max_pool
+
+
+@lru_cache(maxsize=256)
+def _max_pool_lines(c: int, window: Pair, stride: Pair) -> Kernel:
+    # Few channels are too short a run for a vector, a whole line of windows is not: the largest down each
+    # column first, and then across, by copies that bring what is compared beside each other.
+    (kh, kw), (sh, sw) = window, stride
+    run, wide = c // _width(c), _WIDE[_width(c)][1]
+    second = min(kh - 1, 1)
+
+    @kernel(f"void(f4[:, :, ::1], f4[:, :, ::1], f4[::1], {wide}[::1], f4[::1], {wide}[::1])")
+    def max_pool_lines(x: Any, out: Any, line: Any, wide_line: Any, here: Any, runs: Any) -> None:
+        # line: a line of x; here: a line of windows; wide_line and runs: the same memory in wide elements.
+        ow = here.size // c
+        for s in range(out.shape[0]):
+            for i in range(out.shape[1]):
+                for k in range(line.size):
+                    m, v = x[s, i * sh, k], x[s, i * sh + second, k]
+                    line[k] = m if (m >= v or m != m) else v
+                for a in range(2, kh):
+                    for k in range(line.size):
+                        m, v = line[k], x[s, i * sh + a, k]
+                        line[k] = m if (m >= v or m != m) else v
+                for b in range(kw):
+                    for j in range(ow):
+                        for k in range(run):
+                            runs[j * run + k] = wide_line[(j * sw + b) * run + k]
+                    if b == 0:
+                        for k in range(here.size):
+                            out[s, i, k] = here[k]
+                    else:
+                        for k in range(here.size):
+                            m, v = out[s, i, k], here[k]
+                            out[s, i, k] = m if (m >= v or m != m) else v
+
+    return max_pool_lines
 
 
 # Short runs are copied element by element, so several are taken for one: how many -> NumPy's, Numba's type.

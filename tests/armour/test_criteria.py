@@ -60,6 +60,25 @@ def test_objective_points_the_attackers_way(name: str) -> None:
     assert (Targeted(labels).objective(name)(toward).numpy() >= -value).all()
 
 
+@pytest.mark.parametrize("name", ["margin", "cross-entropy"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_values_of_an_objective_are_those_of_its_tensors(name: str, dtype: str) -> None:
+    labels = np.array([0, 1, 2, 0, 1])
+    logits = np.concatenate([LOGITS, [[np.nan, 1, 2]] if dtype != "int64" else [[7, 1, 2]]]).astype(dtype)
+    kept = logits.copy()
+    for criterion in (Misclassified(labels), Targeted(labels)):
+        objective = criterion.objective(name)
+        values = objective.values(logits)
+        np.testing.assert_array_equal(values, objective(Tensor(logits)).numpy())
+        assert values.dtype == objective(Tensor(logits)).dtype and objective[:0].values(logits[:0]).shape == (
+            0,
+        )
+    np.testing.assert_array_equal(logits, kept)
+    for bad in (-1, 3):
+        with pytest.raises(InvalidArgument, match="labels from 0 to 2"):
+            Misclassified([bad]).objective("margin").values(logits[:1])
+
+
 def test_objective_takes_a_function() -> None:
     labels = np.array([0, 1, 2, 0])
     value = Targeted(labels).objective(lambda z, y: losses.margin(z, y) * 3)(Tensor(LOGITS)).numpy()

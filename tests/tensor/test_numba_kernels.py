@@ -123,6 +123,8 @@ def pools(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, int], tuple[int, int]
         st.sampled_from(
             [
                 (3, (2, 2), (2, 2)),
+                (6, (1, 2), (1, 2)),
+                (12, (3, 3), (2, 2)),
                 (16, (2, 2), (2, 2)),
                 (5, (3, 2), (2, 1)),
                 (4, (1, 3), (2, 4)),

@@ -17,6 +17,7 @@ from armour.tensor import (
     compile,
     cross_entropy,
     grad,
+    max_pool2d,
     nn,
     no_grad,
     optim,
@@ -411,3 +412,24 @@ def test_a_broadcast_that_spreads_nothing_may_be_written_over():
     planned = compile(function)
     for _ in range(2):
         np.testing.assert_array_equal(planned(x).numpy(), (x * 2 - 1)[None])
+
+
+def test_pooling_comes_before_a_relu_that_nobody_else_needs() -> None:
+    def alone(x: Any) -> Any:
+        return max_pool2d((x * 2.0).relu(), 2)
+
+    def shared(x: Any) -> Any:
+        held = (x * 2.0).relu()
+        return max_pool2d(held, 2), held
+
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6)).astype(np.float32) - 1
+    x[0, 0, 2, 3], x[1, 2, 0, 0] = np.nan, np.inf
+    for function, rows in ((alone, ["max_pool2d", "relu"]), (shared, ["relu", "max_pool2d"])):
+        captured = compile(function)
+        found, expected = captured(x), function(Tensor(x))
+        names = [step.row.name for step in captured.recording(x).program.steps]
+        assert [name for name in names if name in rows] == rows
+        for ours, theirs in zip(
+            *((a if isinstance(a, tuple) else (a,)) for a in (found, expected)), strict=True
+        ):
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
