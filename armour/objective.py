@@ -43,10 +43,9 @@ class Objective:
     def values(self, logits: NDArray[np.floating[Any]]) -> NDArray[Any]:
         """The objective (n,) of logits (n, k) on the host: numbers alone, no warnings, nothing to go back."""
         with no_grad(), np.errstate(all="ignore"):
-            if (
-                self.function is losses.margin and logits.dtype.kind == "f"
-            ):  # searches ask it thousands of times
-                value = losses.margins(logits, self.labels)
+            # Searches ask for it thousands of times.
+            if type(self) is Objective and self.function is losses.margin and logits.dtype.kind == "f":
+                value: NDArray[Any] = losses.margins(logits, self.labels, *self.data)
                 return value if self.direction > 0 else -value
             return self(Tensor(logits)).numpy()
 

@@ -33,7 +33,12 @@ def max_pool(x: np.ndarray, out: np.ndarray, window: Pair, stride: Pair) -> Run:
     wide = _WIDE[_width(c)][0]
     line, here = np.empty(w * c, np.float32), np.empty(out.shape[2] * c, np.float32)
     return _max_pool_lines(c, window, stride).bind(
-        x.reshape(n, h, w * c), out.reshape(n, out.shape[1], -1), line, line.view(wide), here, here.view(wide)
+        x.reshape(n, h, line.size),
+        out.reshape(n, out.shape[1], here.size),
+        line,
+        line.view(wide),
+        here,
+        here.view(wide),
     )
 
 

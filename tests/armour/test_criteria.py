@@ -68,11 +68,9 @@ def test_values_of_an_objective_are_those_of_its_tensors(name: str, dtype: str) 
     kept = logits.copy()
     for criterion in (Misclassified(labels), Targeted(labels)):
         objective = criterion.objective(name)
-        values = objective.values(logits)
-        np.testing.assert_array_equal(values, objective(Tensor(logits)).numpy())
-        assert values.dtype == objective(Tensor(logits)).dtype and objective[:0].values(logits[:0]).shape == (
-            0,
-        )
+        values, expected = objective.values(logits), objective(Tensor(logits)).numpy()
+        np.testing.assert_array_equal(values, expected)
+        assert values.dtype == expected.dtype and objective[:0].values(logits[:0]).shape == (0,)
     np.testing.assert_array_equal(logits, kept)
     for bad in (-1, 3):
         with pytest.raises(InvalidArgument, match="labels from 0 to 2"):
