@@ -99,18 +99,21 @@ class Islands:
             return brief.round
         whole, one = self.whole, brief.round
         shift = whole.counters.executions - before.executions
-        found = [self._enter(replace(each, execution=each.execution + shift)) for each in one.found]
+        # Nobody keeps what a baseline brings.
+        kept = whole.triage.shrink
+        found = [self._enter(each, shift) for each in one.found]
         start = whole.counters.survivors
-        survivors = [replace(each, number=start + i) for i, each in enumerate(one.survivors)]
+        survivors = [replace(each, number=start + i) for i, each in enumerate(one.survivors)] if kept else []
         whole.counters = _sum(whole.counters, before, brief.counters)
         whole.coverage.counts += brief.hits
         whole.per_root += brief.per_root
-        self._signatures += [survivor.signature for survivor in survivors]
-        whole.signatures.update(survivor.signature for survivor in survivors)
+        signatures = brief.signatures.tolist()
+        self._signatures += signatures
+        whole.signatures.update(signatures)
         whole.state = hashlib.sha256(f"{whole.state}{one.state}".encode()).hexdigest()
-        kept = [each for each in found if each is not None]
+        new = [each for each in found if each is not None]
         return replace(
-            one, executions=whole.counters.executions, found=kept, survivors=survivors, island=number
+            one, executions=whole.counters.executions, found=new, survivors=survivors, island=number
         )
 
     def close_step(self) -> None:
@@ -120,8 +123,8 @@ class Islands:
             self.whole.grow()
             self.row = self.whole.curve[-1]
 
-    def _enter(self, found: Found) -> Found | None:
-        """The failure as the first of its class among all islands or not; None if another found it too."""
+    def _enter(self, found: Found, shift: int) -> Found | None:
+        """The failure as one of all islands, `shift` executions later; None if another found it too."""
         ledger, case = self.whole.ledger, found.case
         if not ledger.is_new(found.digest):
             return None
@@ -133,7 +136,11 @@ class Islands:
             [found.digest[:16], found.pair, found.key, case.recipe.root, case.label, case.predicted]
         )
         variant = ledger.variant(found.key, found.fingerprint)
-        return replace(found, first=first, variant=variant, minimised=found.minimised if first else None)
+        if not self.whole.triage.shrink:
+            return found
+        small = found.minimised if first else None
+        execution = found.execution + shift
+        return replace(found, first=first, variant=variant, minimised=small, execution=execution)
 
     # -- barriers --------------------------------------------------------------------------------------------
 

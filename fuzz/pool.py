@@ -40,7 +40,8 @@ class Brief:
 
     row: the last one of its growth curve. counters: its sums so far. hits: (N, k + 2) uint32, by how much the
     counts of its section map grew; per_root: (R,) int64, how many survivors of each root only had a new
-    signature.
+    signature. signatures: of the survivors, (m,) uint64. From another process a baseline's round comes
+    without its survivors.
     """
 
     round: Round
@@ -48,6 +49,7 @@ class Brief:
     counters: Counters
     hits: np.ndarray
     per_root: np.ndarray
+    signatures: np.ndarray
 
 
 class Pool:
@@ -252,6 +254,7 @@ def _rounds(campaign: Campaign, limits: list[int | None]) -> list[Brief]:
                 counters=Counters.of(asdict(campaign.counters)),
                 hits=campaign.coverage.counts - counts,
                 per_root=campaign.per_root - per_root,
+                signatures=np.array([survivor.signature for survivor in one.survivors], np.uint64),
             )
         )
     return briefs
@@ -294,6 +297,7 @@ def _brief_out(one: Brief, *, bare: bool) -> dict[str, Any]:
         "counters": asdict(one.counters),
         "hits": one.hits,
         "per_root": one.per_root,
+        "signatures": one.signatures,
     }
 
 
@@ -304,6 +308,7 @@ def _brief_in(values: dict[str, Any]) -> Brief:
         counters=Counters.of(values["counters"]),
         hits=values["hits"],
         per_root=values["per_root"],
+        signatures=values["signatures"],
     )
 
 

@@ -56,7 +56,7 @@ _NESTING = (np.ndarray, dict, list, tuple)
 
 
 def round_out(one: Round, *, bare: bool) -> dict[str, Any]:
-    """A round as values to pack. bare: without inputs and survivors' recipes, which only a corpus keeps.
+    """A round as values to pack. bare: without inputs and survivors, which only a corpus keeps.
 
     Of failures that are not the first of their class only what the index records is told.
     """
@@ -66,7 +66,7 @@ def round_out(one: Round, *, bare: bool) -> dict[str, Any]:
         "picks": [] if bare else one.picks,
         "state": one.state,
         "found": [_found_out(found, bare) for found in one.found],
-        "survivors": [_survivor_out(survivor, bare) for survivor in one.survivors],
+        "survivors": [] if bare else [_survivor_out(survivor) for survivor in one.survivors],
     }
 
 
@@ -125,13 +125,10 @@ def _found_in(values: dict[str, Any]) -> Found:
 _SURVIVOR = tuple(name for name in Survivor.__slots__ if name not in ("recipe", "ref"))
 
 
-def _survivor_out(survivor: Survivor, bare: bool) -> dict[str, Any]:
+def _survivor_out(survivor: Survivor) -> dict[str, Any]:
     values = {name: getattr(survivor, name) for name in _SURVIVOR}
-    if bare:
-        return {**values, "x": None, "recipe": [survivor.recipe.root, []]}
     return {**values, "recipe": _recipe_out(survivor.recipe)}
 
 
 def _survivor_in(values: dict[str, Any]) -> Survivor:
-    x = _NOTHING if values["x"] is None else values["x"]
-    return Survivor(**(values | {"recipe": _recipe_in(values["recipe"]), "x": x, "ref": _NOTHING}))
+    return Survivor(**(values | {"recipe": _recipe_in(values["recipe"]), "ref": _NOTHING}))
