@@ -77,11 +77,14 @@ def read_model(model: Path | str, remote: dict[str, Any], *, device: str = "cpu"
     Raises InvalidArgument for flags of the wrong kind of model, and what loading or asking raises.
     """
     import armour
+    from armour.python_model import is_function
 
     if isinstance(model, Path):
         if remote:
             flags = ", ".join("--" + name.replace("_", "-") for name in remote)
             raise InvalidArgument(f"{flags} is for a model behind a URL, got the file {model}; leave it out")
+        if is_function(model):
+            return _function(model, device, stated)
         loaded: Model = armour.load(model, device=device, **stated)
         return loaded
     from numpy.random import default_rng
@@ -115,3 +118,14 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return str(value) if isinstance(value, (str, int)) else ",".join(f"{v:g}" for v in value)
+
+
+def _function(model: Path, device: str, stated: dict[str, Any]) -> Model:
+    from armour.python_model import PythonModel
+
+    allowed = {"bounds", "input_shape", "num_classes", "class_names", "mean", "std", "preprocessing"}
+    refused = [f"--{name.replace('_', '-')}" for name in sorted(set(stated) - allowed)]
+    refused += ["--device"] if device != "cpu" else []
+    if refused:
+        raise InvalidArgument(f"{', '.join(refused)} is not for a Python function, {model}; leave it out")
+    return PythonModel(model, **stated)

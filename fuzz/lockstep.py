@@ -18,6 +18,7 @@ from armour.npz import read_arrays
 
 from .campaign import Setup
 from .islands import Islands, meet
+from .isolation import IsolatedExecutor
 from .machine import armour_version, environment
 from .manifest import check_same, describe, is_empty, read_manifest
 from .mutators import MUTATORS
@@ -53,7 +54,8 @@ class Lockstep:
         setup = prepare(fuzzer, seed, on_event)
         self.executor, self.roots = setup.executor, setup.roots
         try:
-            self.special = probe(fuzzer.model, self.roots.x[0])
+            apart = isinstance(self.executor, IsolatedExecutor)
+            self.special = probe(fuzzer.model, self.roots.x[0], apart=apart)
             self._begin(setup, resume)
         except BaseException:
             self.executor.close()

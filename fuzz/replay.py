@@ -16,6 +16,7 @@ from armour.errors import FormatError, InvalidArgument
 from armour.events import OnEvent, emit
 from armour.model import Model
 from armour.npz import read_arrays
+from armour.python_model import is_function
 from armour.remote import is_url
 
 from .execution import Executor, Outcome, fitting
@@ -237,6 +238,10 @@ def model_path(corpus: Corpus, name: str | None = None) -> Path:
         raise InvalidArgument(
             f"{corpus.folder} was made with a served model; ask it again with {flag} {shown}"
         )
+    if is_function(stored):
+        # Nor is code run that a corpus names.
+        shown = shlex.quote(stored if stored.isprintable() and len(stored) < 300 else "FILE.py:FUNCTION")
+        raise InvalidArgument(f"{corpus.folder} was made with a Python function; name it with {flag} {shown}")
     path = corpus.folder.resolve().parent / stored
     if not path.is_file():
         raise InvalidArgument(f"the model {path} of the corpus is not there; state one with {flag}")

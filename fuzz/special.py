@@ -74,14 +74,19 @@ def cases(seed: np.ndarray, low: float, high: float) -> dict[str, np.ndarray]:
     }
 
 
-def probe(model: Model, seed: np.ndarray) -> tuple[Special, ...]:
-    """Give each special input to the model; none of them ends the run. A remote model is not asked."""
+def probe(model: Model, seed: np.ndarray, *, apart: bool = False) -> tuple[Special, ...]:
+    """Give each special input to the model; none of them ends the run. A remote model is not asked.
+
+    apart: in a process of its own, black boxes too.
+    """
     if model.remote:
         return ()
     asked = cases(seed, *model.bounds)
     alone = sys.platform == "linux" and isinstance(model, ModuleModel) and model.device == "cpu"
     if alone and threading.current_thread() is threading.main_thread():
         return tuple(_apart(model.unchecked, asked))
+    if apart:
+        return tuple(_apart(_renewed(model), asked))
     return tuple(_judge(model.logits, name, x) for name, x in asked.items())
 
 
@@ -93,6 +98,17 @@ def summary(found: Sequence[Special]) -> str:
     line += f"; not finite: {', '.join(odd)}" if odd else ""
     crashed = [one.name for one in rows["crashes"]]
     return line + (f"; crashed: {', '.join(crashed)}" if crashed else "")
+
+
+def _renewed(model: Model) -> Callable[[np.ndarray], np.ndarray]:
+    """What asks a black box in a forked process, which onnxruntime's sessions do not survive."""
+
+    def ask(x: np.ndarray) -> np.ndarray:
+        if hasattr(model, "_session"):
+            model.__setstate__(model.__getstate__())  # type: ignore[attr-defined]
+        return model.logits(x)
+
+    return ask
 
 
 _PAST = {"answers": "answered", "refuses": "refused", "crashes": "crashed"}

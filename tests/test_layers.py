@@ -24,7 +24,7 @@ _IN_ARMOUR: dict[float, str] = {
         dense_losses detection distances download estimator_model fields folders formats geometry
         grid hyperplanes idx model noise npz objective occlusion onnxruntime_model options outputs
         planned preprocessing projections regions series stats subset summaries tables threat torch_model
-        training training_state transforms weather
+        python_model training training_state transforms weather
     """,
     # what is said about results
     4: """

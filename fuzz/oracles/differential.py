@@ -29,7 +29,8 @@ class Differential(Oracle):
 
     against: "float16" or "int8" for the same network in fewer bits, "onnxruntime" for another engine, or the
     name of another model. Engines must agree in every logit z to noise + noise |z|. Of any other pair the
-    labels must agree, unless one of the two prefers its own by less than `margin` in the logits.
+    labels must agree, unless one of the two prefers its own by less than `margin` in the logits. Roots that
+    another model misreads as they are say nothing of their mutants, and are left out.
     """
 
     asks: ClassVar[bool] = True
@@ -64,6 +65,9 @@ class Differential(Oracle):
             )
         executor = Executor(other, place.executor.batch)
         executor.guarded = True
+        told = np.ones(len(place.roots), bool)
+        if self.against not in BUILT_IN:
+            told = executor.run(place.roots.x, taps=False).predicted == place.roots.labels
 
         def judge(seen: Seen) -> Verdict:
             outcome = seen.run(seen.x, executor)
@@ -72,7 +76,9 @@ class Differential(Oracle):
                 if self.against == ENGINE
                 else self._labels(seen, outcome)
             )
-            return Verdict(hit, blamed(seen.labels, seen.outcome.predicted, outcome.predicted))
+            return Verdict(
+                hit & told[seen.root], blamed(seen.labels, seen.outcome.predicted, outcome.predicted)
+            )
 
         return judge
 

@@ -177,3 +177,55 @@ def test_a_hostile_manifest_is_refused(folder: Path, done: dict[str, object]) ->
         assert result.exit_code == 2 and message in result.output, result.output
     path.write_text(kept)
     assert np.load(folder / "c" / "seeds" / "roots.npz", allow_pickle=False)["x"].ndim == 4
+
+
+PREDICT = """
+import os, signal
+import numpy as np
+
+means = np.load({means!r})
+
+def predict(x):
+    if (x[:, 0, 0, 0] > 0.18).any():
+        os.kill(os.getpid(), signal.SIGSEGV)
+    flat = x.reshape(len(x), -1)
+    return -((flat[:, None] - means) ** 2).sum(axis=2)
+"""
+
+
+def test_a_python_function_that_dies(tmp_path: Path) -> None:
+    x, y = small_models.digits(200)
+    np.save(tmp_path / "means.npy", np.stack([x[y == c].reshape(-1, 64).mean(axis=0) for c in range(10)]))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    (tmp_path / "model.py").write_text(PREDICT.format(means=str(tmp_path / "means.npy")))
+    stated = ("--bounds", "0,1", "--num-classes", 10, "--input-shape", "1,8,8")
+    result = run(
+        tmp_path, "fuzz", "model.py:predict", "--data", "data.npz", "--executions", 192, "--no-baseline",
+        "--corpus", "c", "--oracle", "crash", "--validity", "V1", "--json", *stated,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["executions"] == 192 and found["by_oracle"]["crash"]["classes"] >= 1
+    page = (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
+    assert "killed by signal 11 (SIGSEGV)" in page and "severe" in page
+    # A corpus names code; it is run only if the user says so too.
+    refused = run(tmp_path, "corpus", "replay", "c")
+    assert refused.exit_code == 2 and "name it with --model model.py:predict" in refused.output
+    again = run(tmp_path, "corpus", "replay", "c", "--model", "model.py:predict", "--json", *stated)
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["still_fail"] == json.loads(again.stdout)["failures"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("x = 1", "predict", "expected a function predict in"),
+        ("raise RuntimeError('no\\nway')", "predict", "cannot be run: RuntimeError: no way"),
+        (None, "predict", "there is no such file"),
+    ],
+)
+def test_a_file_without_the_function(text: str | None, name: str, message: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "model.py").write_text(text)
+    result = run(tmp_path, "fuzz", f"model.py:{name}", "--data", "digits", "--bounds", "0,1")
+    assert result.exit_code == 2 and message in result.output and result.output.count("\n") == 1

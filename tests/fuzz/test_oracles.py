@@ -218,3 +218,13 @@ def test_monotonicity_by_hand() -> None:
     # The step is 0.1 of 0.6: from below the dent at 0.82 to above it.
     first = seen.x[:, 0]
     assert np.array_equal(hit, (first <= 0.82) & (first + np.float32(0.06) > 0.82)) and hit.any()
+
+
+def test_seeds_that_the_other_model_misreads_are_left_out() -> None:
+    at = cases.place(cases.CASES["label-flip"], faulty=False)
+    # It reads bright images as dark ones, triggered or not.
+    other = cases.black_box(lambda x: np.tile(np.array([[1.0, 0.0]], np.float32), (len(x), 1)))
+    panel = make_panel(dataclasses.replace(at, others={"v1": other}), against=["v1"])
+    seen = cases.seen(panel.place)
+    hit, _ = panel.filed(["differential-v1"] * len(seen), seen)
+    assert not hit.any() and (seen.labels == 1).any()

@@ -119,7 +119,7 @@ def test_labels_must_differ_by_the_margin_on_both_sides() -> None:
     for here, there, hit in ((0.2, -0.2, True), (0.2, -0.05, False), (0.05, -0.2, False), (0.2, 0.3, False)):
         model = cases.black_box(by(here))
         executor = Executor(model, 16)
-        others = {"v2": cases.black_box(by(there))}
+        others = {"int8": cases.black_box(by(there))}
         place = Place(model=model, executor=executor, roots=at.roots, bounds=at.bounds, others=others)
-        verdict = Differential(against="v2").bind(place)(cases.seen(place))
+        verdict = Differential(against="int8").bind(place)(cases.seen(place))
         assert getattr(verdict, "hit", verdict).all() == hit, (here, there)
