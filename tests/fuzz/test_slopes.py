@@ -93,6 +93,17 @@ def test_a_corpus_rebuilds_them_without_the_model_and_goes_on(tmp_path: Path) ->
     assert len(cases) == whole.guided.failures and all(one.rebuilt and one.fails for one in cases)
 
 
+def test_they_are_asked_for_only_where_a_mutator_needs_them() -> None:
+    x, y = small_models.digits(120)
+    model = small_models.centroids(x, y)
+    guided = {"gradient-step", "gradient-walk", "feature-noise"}
+    plain = Fuzzer(model, x, y, config=FuzzConfig(round=256, baseline=False)).run(executions=128)
+    assert not guided & set(plain.mutators) and model.counter.gradients == 0
+    more = FuzzConfig(round=256, baseline=False, mutators="+gradient")
+    both = Fuzzer(model, x, y, config=more).run(executions=128)
+    assert set(both.mutators) == {*plain.mutators, *guided} and model.counter.gradients > 0
+
+
 def test_black_boxes_have_none(tmp_path: Path) -> None:
     x, y = small_models.digits(120)
     model = small_models.centroids(x, y)
