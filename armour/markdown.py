@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armour import page_charts, page_evaluation, page_tables, pages
+from armour import page_charts, page_evaluation, page_hardening, page_tables, pages
 from armour.report_checks import all_checks, badges, limits
+from armour.report_hardening import hardening_sentence
 from armour.verdict import (
     attack_sentence,
     baseline_sentence,
@@ -25,7 +26,8 @@ _SPECIAL = "\\`*_[]<>#|!~&@"
 def markdown(report: Report) -> str:
     """Verdicts, tables, failures with their recipes, environment, reproduction and limits; no pictures."""
     parts = [f"# {text(report.title)}: {text(report.model.name)}"]
-    verdicts = [attack_sentence(section) for section in report.attacks]
+    verdicts = [hardening_sentence(report.hardening)] if report.hardening else []
+    verdicts += [attack_sentence(section) for section in report.attacks]
     verdicts += [fuzz_sentence(report.fuzz)] if report.fuzz else []
     parts += [f"**{text(line[:1].upper() + line[1:])}**" for line in verdicts or ["nothing was evaluated"]]
     if report.evaluation is not None:
@@ -35,6 +37,10 @@ def markdown(report: Report) -> str:
     found = badges(report)
     if found:
         parts.append("\n".join(f"- **{text(badge.text)}**: {text(badge.meaning)}" for badge in found))
+    hardened = page_hardening.hardening_table(report.hardening)
+    if report.hardening is not None and hardened is not None:
+        parts += ["## Hardening", text(page_hardening.hardening_lead(report.hardening))]
+        parts += [text(hardened.caption), _table(hardened.heads, hardened.rows)]
     if report.fuzz is not None:
         parts += ["## What fuzzing found", _campaigns(report)]
     attacks = page_evaluation.attack_table(report)

@@ -10,8 +10,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from armour import page_charts, page_evaluation, page_tables, pages
+from armour import page_charts, page_evaluation, page_hardening, page_tables, pages
 from armour.report_checks import all_checks, badges, limits
+from armour.report_hardening import hardening_verdict
 from armour.verdict import (
     attack_verdict,
     baseline_sentence,
@@ -51,6 +52,9 @@ def _page(report: Report, failures: int, examples: int) -> str:
         "verdicts": _verdicts(report),
         "masking": masking_sentence(report.evaluation) if report.evaluation else "",
         "signs": bool(report.evaluation and report.evaluation.signs),
+        "hardening": page_hardening.hardening_table(report.hardening),
+        "hardened": page_hardening.hardening_lead(report.hardening) if report.hardening else "",
+        "hardening_notes": report.hardening.notes if report.hardening else (),
         "attack_table": page_evaluation.attack_table(report),
         "notes": report.evaluation.notes if report.evaluation else (),
         "charts": page_evaluation.charts(report.evaluation),
@@ -81,7 +85,8 @@ def _page(report: Report, failures: int, examples: int) -> str:
 
 
 def _verdicts(report: Report) -> list[tuple[str, str]]:
-    found = [attack_verdict(section) for section in report.attacks]
+    found = [hardening_verdict(report.hardening)] if report.hardening else []
+    found += [attack_verdict(section) for section in report.attacks]
     if report.fuzz is not None:
         found.append(fuzz_verdict(report.fuzz))
     found = [(head[:1].upper() + head[1:], rest) for head, rest in found]
@@ -105,7 +110,8 @@ def _gallery_note(report: Report, shown: int) -> str:
 
 
 def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [("found", "Found")] if context["fuzz"] else []
+    found = [("hardening", "Hardening")] if context["hardening"] else []
+    found += [("found", "Found")] if context["fuzz"] else []
     found.append(("trust", "Trust"))
     found += [("attacks", "Attacks")] if context["attack_table"] else []
     found += [(context["curves"][0].chart.key, "Curve")] if context["curves"] else []

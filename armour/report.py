@@ -18,6 +18,7 @@ from armour.environment import Environment, collect
 from armour.errors import FormatError, InvalidArgument
 from armour.files import write_text
 from armour.report_evaluation import EvaluationSection
+from armour.report_hardening import HardeningSection, hardening_section
 from armour.report_sections import (
     OPTIONAL,
     AttackSection,
@@ -31,6 +32,7 @@ from armour.report_sections import (
 if TYPE_CHECKING:
     from armour.attacks.result import AttackResult
     from armour.contract import Model
+    from armour.fuzz.hardening_result import Hardening
     from armour.fuzz.result import FuzzResult
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Environment",
     "EvaluationSection",
     "FuzzSection",
+    "HardeningSection",
     "ModelInfo",
     "Provenance",
     "Rate",
@@ -57,7 +60,8 @@ class Report:
     checks: results of diagnostics that ran the model; those that follow from the figures are added when
     shown.
     limits: what was not tested, beside what armour says by itself. clean: accuracy without any attack.
-    evaluation: how the first attack section, a worst case over several attacks, came about.
+    evaluation: how the first attack section, a worst case over several attacks, came about. hardening: how
+    the model was retrained with failures, beside what it was before.
     """
 
     model: ModelInfo
@@ -70,6 +74,7 @@ class Report:
     environment: Environment = field(default_factory=collect)
     title: str = "Robustness report"
     evaluation: EvaluationSection | None = field(default=None, metadata=OPTIONAL)
+    hardening: HardeningSection | None = field(default=None, metadata=OPTIONAL)
     schema: Literal["armour-report/1"] = "armour-report/1"
 
     @property
@@ -96,6 +101,16 @@ class Report:
         own, rest = _split(options)
         return cls(model=model_info(model), fuzz=fuzz_section(result, model, **rest), **own)
 
+    @classmethod
+    def from_hardening(cls, result: Hardening, *, training: str, **options: Any) -> Report:
+        """A report of armour.fuzz.hardening.harden: of the hardened model, as fuzzing found it on side B.
+
+        training: name of the data it was trained on. options: as of from_fuzz.
+        """
+        report = cls.from_fuzz(result.result, result.model, mutators=result.result.mutators, **options)
+        section = hardening_section(result, training)
+        return dataclasses.replace(report, hardening=section, clean=section.models[-1].clean)
+
     def merge(self, other: Report) -> Report:
         """Both reports as one. InvalidArgument if they are of different models, or both hold a fuzzing
         campaign or an evaluation."""
@@ -114,6 +129,7 @@ class Report:
             self,
             attacks=self.attacks + other.attacks,
             fuzz=self.fuzz or other.fuzz,
+            hardening=self.hardening or other.hardening,
             clean=self.clean or other.clean,
             checks=tuple({check.id: check for check in (*self.checks, *other.checks)}.values()),
             limits=tuple(dict.fromkeys((*self.limits, *other.limits))),

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Measure robust accuracy by several attacks, with checks of the evidence.",
     ),
     "fuzz": ("armour.cli.fuzz:fuzz", "Search for failures with coverage-guided fuzzing."),
+    "harden": ("armour.cli.harden:harden", "Retrain with failures of some seeds; fuzz again from others."),
     "serve": (
         "armour.cli.serve:serve",
         "Serve a model over HTTP, by the Open Inference Protocol v2.",

@@ -28,9 +28,9 @@ _IN_ARMOUR: dict[float, str] = {
     """,
     # what is said about results
     4: """
-        environment markdown page_charts page_evaluation page_tables pages plots records render report
-        report_build report_checks report_compare report_evaluation report_fuzz report_sections selfcheck
-        thumbnails verdict
+        environment markdown page_charts page_evaluation page_hardening page_tables pages plots records
+        render report report_build report_checks report_compare report_evaluation report_fuzz
+        report_hardening report_sections selfcheck thumbnails verdict
     """,
 }
 RANKS: dict[str, float] = {
