@@ -37,8 +37,8 @@ def hardening_lead(section: HardeningSection) -> str:
     found = f"{plural(section.failures_a, 'failure')} in {plural(section.classes_a, 'D2 class')}"
     return (
         f"{found} of {section.seeds_a:,} seeds (side A) gave {section.added:,} of {section.samples:,} "
-        f"inputs to train on, beside {section.data}. All figures on B are of {section.seeds_b:,} other seeds, none of "
-        "which was trained on."
+        f"inputs to train on, beside {section.data}. All figures on B are of {section.seeds_b:,} other "
+        "seeds, none of which was trained on."
     )
 
 

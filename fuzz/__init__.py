@@ -4,6 +4,9 @@ from .campaign import Campaign as Campaign
 from .comparison import Comparison as Comparison
 from .config import FuzzConfig as FuzzConfig
 from .engine import Fuzzer as Fuzzer
+from .hardening import harden as harden
+from .hardening_result import HardenConfig as HardenConfig
+from .hardening_result import Hardening as Hardening
 from .mutators import Param as Param
 from .mutators import mutator as mutator
 from .reading import Corpus as Corpus

@@ -303,7 +303,7 @@ class _Run:
         with resumable():
             result = fuzzer.run(
                 executions=self.config.executions,
-                rng=self._rng(stream),
+                rng=int(self._rng(stream).integers(0, 2**32)),
                 resume=True,
                 on_event=self._stage("fuzz", name),
             )

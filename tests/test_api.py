@@ -48,7 +48,7 @@ PUBLIC = {
     """,
     "armour.fuzz": """
         Campaign CampaignResult Comparison Corpus Failure FuzzConfig FuzzResult Fuzzer
-        GrowthPoint Param mutator
+        GrowthPoint HardenConfig Hardening Param harden mutator
     """,
     "armour.fuzz.oracles": """
         DEFAULTS Judged ORACLES Oracle Panel Place Relation SEVERITIES Seen Verdict in_order parse

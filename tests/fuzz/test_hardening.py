@@ -187,7 +187,7 @@ def test_a_corpus_gives_failures_of_side_a_alone_and_none_that_mixes_seeds(
     model: ModuleModel, parts: tuple[Dataset, Dataset, Dataset], tmp_path: Path
 ) -> None:
     train, test, seeds = parts
-    some = FuzzConfig(mutators="crossover,brightness,contrast")
+    some = FuzzConfig(mutators="crossover,gaussian-noise,rotate,translate")
     Fuzzer(model, seeds.x, seeds.y, corpus=tmp_path / "c", config=some).run(executions=1024)
     corpus = Corpus.read(tmp_path / "c")
     result = harden(model, seeds, train, test, tmp_path / "h", replace(CONFIG, controls=()), corpus=corpus)
