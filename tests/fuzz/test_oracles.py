@@ -10,11 +10,21 @@ import pytest
 
 from armour.bounds import Bounds
 from armour.errors import ArmourError, InvalidArgument, UnsupportedError
-from armour.fuzz import Campaign, FuzzConfig, Fuzzer
+from armour.fuzz import Campaign, FuzzConfig, Fuzzer, plugins
 from armour.fuzz.campaign import Setup
 from armour.fuzz.execution import Executor
 from armour.fuzz.kinds import ARRAY, IMAGE
-from armour.fuzz.oracles import DEFAULTS, ORACLES, SEVERITIES, Panel, in_order, parse
+from armour.fuzz.oracles import (
+    DEFAULTS,
+    ORACLES,
+    SEVERITIES,
+    Oracle,
+    Panel,
+    Seen,
+    in_order,
+    parse,
+    register,
+)
 from armour.fuzz.oracles.panel import chosen, make_panel
 from armour.fuzz.roots import select
 from armour.fuzz.sections import Profile
@@ -228,3 +238,28 @@ def test_seeds_that_the_other_model_misreads_are_left_out() -> None:
     seen = cases.seen(panel.place)
     hit, _ = panel.filed(["differential-v1"] * len(seen), seen)
     assert not hit.any() and (seen.labels == 1).any()
+
+
+def test_an_oracle_from_elsewhere_is_recorded_as_such() -> None:
+    @register("unsure")
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class Unsure(Oracle):
+        """The probability of the label is below `least`."""
+
+        least: float = 0.6
+
+        def judge(self, seen: Seen) -> np.ndarray:
+            return np.asarray(seen.outcome.confidence() < self.least)
+
+    try:
+        x, y = cases.images()
+        box = cases.black_box(cases.where(lambda z: z * 0.01))
+        config = FuzzConfig(oracles=("unsure:least=0.7",), validity="V0", baseline=False)
+        result = Fuzzer(box, x, y, config=config).run(executions=384)
+        assert "unsure" in result.oracles and {f.oracle for f in result.failures} >= {"unsure"}
+        (noted,) = plugins.origins(ORACLES, ["unsure", "label-flip", "cost"])
+        assert noted["name"] == "unsure" and not plugins.is_own(ORACLES.get("unsure"))
+    finally:
+        ORACLES._items.pop("unsure")
+    with pytest.raises(InvalidArgument, match=r"oracle 'unsure' .* is not loaded"):
+        plugins.check_loaded(ORACLES, [noted], "c")
