@@ -97,7 +97,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 )
 @stating_options
 @coverage_option(
-    "Criteria to report: kmnc, nbc, snac cost nothing; nc, tknc, tknp, nn, lsa, dsa little; scc more; nlc much."
+    "Criteria to report: kmnc, nbc, snac are free; nc, tknc, tknp, nn, lsa, dsa cost little; scc, nlc more."
 )
 @mutators_option("What takes part: +NAME adds a mutator or plug-in, -NAME leaves one or a family out.")
 @click.option(

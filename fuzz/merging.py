@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from armour.errors import FormatError, InvalidArgument
+from armour.errors import InvalidArgument
 from armour.events import OnEvent, emit
 from armour.model import Model
-from armour.npz import read_arrays
 
 from . import derived
 from .holdings import level_of, read_survivors, rebuild_all, recipe_of, required
+from .joining import fingerprint_of, join_counts, join_seeds
 from .ledger import class_key, pair_key, sha256
 from .manifest import is_empty, read_json, read_manifest
 from .oracles.base import ORACLES
@@ -31,16 +31,7 @@ from .reading import Corpus
 from .recipe import Recipe
 from .replay import replay
 from .roots import Roots
-from .slopes import MOST_BYTES, Slopes
-from .store import save_arrays, write_json
-
-_PLAIN = {
-    "roots.npz",
-    "roots.jsonl",
-    "validity.npz",
-    "slopes.npz",
-    "aids.npz",
-}  # what seeds/ holds in any corpus
+from .store import write_json
 
 
 @dataclass(slots=True, kw_only=True)
@@ -291,8 +282,8 @@ def _finish(result: _Result, fingerprint: str, out: Path) -> list[str]:
     derived.write_lines(folder / "failures" / "index.jsonl", result.failures)
     derived.write_survivors(folder, result.x, result.survivors)
     derived.copy_seeds(base, folder)
-    notes, facts = _seeds(result, folder)
-    notes += _counts(result, folder, fingerprint)
+    notes, facts = join_seeds([other for _, other in result.blocks], result.corpora, folder)
+    notes += join_counts(result.corpora, folder, fingerprint)
     # A corpus and what was minimised from it are of one campaign, whose executions count once.
     stats = {_campaign(corpus): _stats(corpus) for corpus in reversed(result.corpora)}
     figures = {name: sum(int(one.get(name, 0)) for one in stats.values()) for name in ("executions", "valid")}
@@ -301,7 +292,7 @@ def _finish(result: _Result, fingerprint: str, out: Path) -> list[str]:
         folder / "stats.json", {"seconds": 0.0, "guided": {**figures, "coverage": coverage}, "baseline": None}
     )
     made = [
-        {"folder": one.folder.name, "data": one.manifest["data"], "model": _fingerprint(one)}
+        {"folder": one.folder.name, "data": one.manifest["data"], "model": fingerprint_of(one)}
         for one in result.corpora
     ]
     manifest = derived.derived_manifest(base, out, "merge", merged=made)
@@ -311,104 +302,6 @@ def _finish(result: _Result, fingerprint: str, out: Path) -> list[str]:
         manifest["source"] = {**manifest["source"], **derived.located(result.source, out)}
     derived.write_manifest(folder, manifest | facts)
     return notes + _check(Corpus.read(folder))
-
-
-def _seeds(result: _Result, folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """All seeds side by side; a note, and what the manifest says of their slopes."""
-    if len(result.blocks) == 1:
-        return [], {}
-    for corpus in result.corpora:
-        extra = sorted({p.name for p in (corpus.folder / "seeds").iterdir() if p.name[0] != "."} - _PLAIN)
-        if extra:
-            raise InvalidArgument(
-                f"{corpus.folder} is of other seeds than {result.corpora[0].folder}, and its seeds come "
-                f"with {extra[0]}, which cannot be joined; merge corpora of the same seeds"
-            )
-    roots, groups, shift = [other.roots for _, other in result.blocks], [], 0
-    for one in roots:
-        own = np.zeros(len(one), np.int64) if one.group is None else one.group
-        groups.append(own + shift)
-        shift += int(own.max()) + 1
-    names = ("x", "labels", "source")
-    arrays = {name: np.concatenate([getattr(one, name) for one in roots]) for name in names}
-    save_arrays(folder / "seeds" / "roots.npz", **arrays, group=np.concatenate(groups))
-    x, labels, source = arrays.values()
-    rows = zip(x, labels.tolist(), source.tolist(), strict=True)
-    lines = [{"root": i, "sha256": sha256(a), "label": y, "index": at} for i, (a, y, at) in enumerate(rows)]
-    derived.write_lines(folder / "seeds" / "roots.jsonl", lines)
-    facts = {}
-    slopes = _slopes(roots)
-    if slopes is not None:
-        save_arrays(folder / "seeds" / "slopes.npz", **slopes.arrays())
-        facts["slopes"] = {"sha256": slopes.digest}
-    note = (
-        f"{len(roots)} sets of seeds stand side by side; what is in several is counted once in stats; levels "
-    )
-    return [f"{note}are judged by the density model of {result.corpora[0].folder}"], facts
-
-
-def _slopes(roots: Sequence[Roots]) -> Slopes | None:
-    """The slopes of all of them, 0 where there are none; None if no set has any."""
-    shapes = {(one.slopes.steps.shape[1], one.slopes.features.shape[1]) for one in roots if one.slopes}
-    if not shapes:
-        return None
-    (steps, features), *more = shapes
-    if more or sum(len(one) for one in roots) * (steps + 1 + features) * roots[0].x[0].size > MOST_BYTES:
-        raise InvalidArgument(
-            f"expected slopes of one kind and at most {MOST_BYTES:,} bytes in all; merge fewer corpora"
-        )
-    found = []
-    for one in roots:
-        shape = one.x.shape[1:]
-        counts = (steps, 1, features)
-        empty = (np.zeros((len(one), count, *shape), np.int8) for count in counts)
-        found.append(one.slopes or Slopes(*empty))
-    return Slopes(
-        *(np.concatenate([getattr(one, n) for one in found]) for n in ("steps", "walks", "features"))
-    )
-
-
-def _counts(result: _Result, folder: Path, fingerprint: str) -> list[str]:
-    """Sum the section counts of those with the same model and profile as the first."""
-    base = result.corpora[0]
-    profile, total = _coverage(base)
-    left = []
-    for corpus in result.corpora[1:]:
-        own, counts = _coverage(corpus)
-        same = own.keys() == profile.keys() and all(np.array_equal(own[k], profile[k]) for k in profile)
-        if same and counts.shape == total.shape and _fingerprint(corpus) == _fingerprint(base):
-            total = total + counts
-        else:
-            left.append(str(corpus.folder))
-    counts = np.minimum(total, 2**32 - 1).astype(np.uint32)
-    np.save(folder / "coverage" / "counts.npy", counts, allow_pickle=False)
-    notes = []
-    if left:
-        notes.append(f"section counts of {', '.join(left)} are of another profile and not joined")
-    if fingerprint != _fingerprint(base):
-        notes.append("section counts and profile are still those of the model before")
-    return notes
-
-
-def _coverage(corpus: Corpus) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The profile, and the section counts (N, k + 2) as uint64."""
-    folder = corpus.folder / "coverage"
-    profile = read_arrays(folder / "profile.npz", FormatError)
-    try:
-        # Mapped, so that a header that promises more than the file holds allocates nothing.
-        counts = np.load(folder / "counts.npy", allow_pickle=False, mmap_mode="r")
-        if not isinstance(counts, np.ndarray) or counts.dtype != np.uint32 or counts.ndim != 2:
-            raise ValueError("another kind of array")
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise FormatError(
-            f"{folder / 'counts.npy'}: expected uint32 counts of sections ({reason}); the corpus is damaged"
-        ) from error
-    return profile, counts.astype(np.uint64)
-
-
-def _fingerprint(corpus: Corpus) -> str:
-    return str(corpus.manifest["model"]["fingerprint"])
 
 
 def _campaign(corpus: Corpus) -> str:
