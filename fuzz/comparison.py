@@ -159,14 +159,14 @@ class Comparison:
         found = {count: self.line(name, count) for count in JUDGED}
         good = [f"{COUNTS[count]} (A12 {one.effect.value:.2f})" for count, one in found.items() if one.better]
         rest = [f"{COUNTS[c]} (A12 {one.effect.value:.2f})" for c, one in found.items() if not one.better]
+        n = len(self.of(name))
         if not good and self._few(name):
-            n = len(self.of(name))
             said = f"{name} cannot be told from stacked random by {n} repeats, which are too few"
             return f"{said}: {_listed(rest)}"
         if not good:
-            return f"{name} is not better than stacked random: {_listed(rest)}"
+            return f"{name} is not better than stacked random, as far as {n} repeats tell: {_listed(rest)}"
         said = f"{name} finds more than stacked random: {_listed(good)}"
-        return f"{said}; it does not for {_listed(rest)}" if rest else said
+        return f"{said}; {n} repeats do not show it for {_listed(rest)}" if rest else said
 
 
 def area(curve: Sequence[Sequence[float]], column: str) -> float:

@@ -207,14 +207,14 @@ def test_the_verdict_says_when_guidance_does_not_help() -> None:
     found = of(random=base, niche=[v + 30 for v in base], rare=[v - 30 if v < 5 else v for v in base])
     by_name = {sentence.split()[0]: sentence for sentence in found.verdicts()}
     assert by_name["niche"].startswith("niche finds more than stacked random: ")
-    assert "A12 1.00" in by_name["niche"] and "does not" not in by_name["niche"]
-    assert by_name["rare"].startswith("rare is not better than stacked random: ")
+    assert "A12 1.00" in by_name["niche"] and "do not" not in by_name["niche"]
+    assert by_name["rare"].startswith("rare is not better than stacked random, as far as 20 repeats tell: ")
     few = of(random=[1.0, 2, 3], niche=[4.0, 5, 6]).verdicts()
     assert few[0].startswith("niche cannot be told from stacked random by 3 repeats, which are too few")
     mixed = found.of("niche")
     changed = [dataclasses.replace(r, counts=r.counts | {"roots": float(r.repeat)}) for r in mixed]
     part = dataclasses.replace(found, runs=(*found.of("random"), *changed), schedules=("random", "niche"))
-    assert "it does not for seeds broken (A12 0.50)" in part.verdicts()[0]
+    assert "20 repeats do not show it for seeds broken (A12 0.50)" in part.verdicts()[0]
     assert dataclasses.replace(found, runs=()).verdicts() == [
         "nothing to compare yet: no whole repeat was run"
     ]
