@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from armour.page_evaluation import Table
-from armour.report_hardening import NAMES, HardeningSection, p_text
+from armour.report_hardening import HardeningSection, p_text
 from armour.report_sections import Rate
 from armour.verdict import interval_text, percent, plural
+
+_HEADS = {"old": "before", "clean": "same seeds", "mutants": "random mutants"}
 
 
 def hardening_table(section: HardeningSection | None) -> Table | None:
@@ -14,22 +16,20 @@ def hardening_table(section: HardeningSection | None) -> Table | None:
         return None
     models = section.models
     executions = ", ".join(sorted({f"{model.executions:,}" for model in models}))
+    first = models[0]
     rows = [
-        ["roots of B broken", *(_rate(model.broken) for model in models)],
-        ["failing inputs found on B", *(f"{model.failures:,}" for model in models)],
-        ["failure classes (D2)", *(f"{model.classes:,}" for model in models)],
-        ["old failures of B that still fail", *(_rate(model.again_b) for model in models)],
-        [
-            "failures of A that still fail (trained on: a training error)",
-            *(_rate(model.again_a) for model in models),
-        ],
-        ["accuracy on held-out samples", *(_rate(model.clean) for model in models)],
-        ["hardened against it, roots of B", *_tests(section, "broken"), ""],
-        ["hardened against it, held-out samples", *_tests(section, "misread"), ""],
+        [f"roots broken, of {first.broken.n:,}", *(_rate(model.broken) for model in models)],
+        ["failing inputs", *(f"{model.failures:,}" for model in models)],
+        ["classes (D2)", *(f"{model.classes:,}" for model in models)],
+        [f"old failures of B left{_of(first.again_b)}", *(_rate(model.again_b) for model in models)],
+        [f"failures of A left{_of(first.again_a)} (trained on)", *(_rate(model.again_a) for model in models)],
+        [f"held-out accuracy, n={first.clean.n:,}", *(_rate(model.clean) for model in models)],
+        ["roots only it : only hardened breaks", *_tests(section, "broken"), ""],
+        ["samples only it : only hardened misreads", *_tests(section, "misread"), ""],
         ["epochs trained (kept)", *(f"{m.epochs} ({m.best_epoch})" if m.epochs else "–" for m in models)],
     ]
     caption = f"Each model fuzzed from the same roots of B, {executions} executions"
-    return Table(caption, ["measure", *(NAMES.get(model.name, model.name) for model in models)], rows)
+    return Table(caption, ["measure", *(_HEADS.get(model.name, model.name) for model in models)], rows)
 
 
 def hardening_lead(section: HardeningSection) -> str:
@@ -44,13 +44,15 @@ def hardening_lead(section: HardeningSection) -> str:
 
 def _tests(section: HardeningSection, what: str) -> list[str]:
     return [
-        f"{test.only_first} mended, {test.only_second} new, {p_text(test.p)}"
+        f"{test.only_first} : {test.only_second}, {p_text(test.p)}"
         for test in section.tests
         if test.what == what
     ]
 
 
+def _of(rate: Rate | None) -> str:
+    return "" if rate is None else f", of {rate.n:,}"
+
+
 def _rate(rate: Rate | None) -> str:
-    if rate is None:
-        return "–"
-    return f"{rate.k:,} of {rate.n:,}: {percent(rate.value)} ({interval_text(rate)})"
+    return "–" if rate is None else f"{percent(rate.value)} ({interval_text(rate)})"

@@ -119,8 +119,8 @@ def test_the_table_has_a_column_for_each_model() -> None:
     table = hardening_table(section((60, 52, 30), ((35, 5), (30, 8))))
     assert table is not None and len(table.heads) == 4
     assert {len(row) for row in table.rows} == {4}
-    assert table.rows[0][1].startswith("60 of 200: 30.0 %")
-    assert table.rows[6][1:] == ["35 mended, 5 new, p < 0.001", "30 mended, 8 new, p < 0.001", ""]
+    assert table.rows[0][0] == "roots broken, of 200" and table.rows[0][1].startswith("30.0 % (")
+    assert table.rows[6][1:] == ["35 : 5, p < 0.001", "30 : 8, p < 0.001", ""]
     assert hardening_table(None) is None
 
 
