@@ -185,9 +185,7 @@ class Campaign:
             extra=_DEPTH,
             probability=2.0,  # the whole stack: what exceeds the depth serves as second attempts
             palette=_PALETTE,
-            recipes=[
-                Recipe(root, own) for root, own in zip(parents.root.tolist(), parents.steps, strict=True)
-            ],
+            before=parents.steps,
         )
         further = streams.child(1).uniform((_DEPTH,)) < 0.5
         depth = 1 + further[:, : self.schedule.extra].sum(axis=1)

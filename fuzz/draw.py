@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from armour.rng import Streams
 
 from .mutators import get
-from .recipe import MAX_STEPS, Recipe, Step
+from .recipe import MAX_STEPS, Step, moves
 
 PALETTE = 12
 
@@ -21,12 +22,12 @@ def draw_names(
     weights: np.ndarray | None = None,
     extra: int = 3,
     probability: float = 0.5,
-    recipes: Sequence[Recipe] | None = None,
+    before: Sequence[Sequence[Step]] | None = None,
     palette: int = PALETTE,
 ) -> list[tuple[str, ...]]:
     """A random stack of mutators for each item: one, and up to `extra` more, each with `probability`.
 
-    weights: (m,) relative frequencies of the mutators, equal by default. recipes: what each item has been
+    weights: (m,) relative frequencies of the mutators, equal by default. before: the steps each item has been
     through, so that it gets no second geometric step and no more than 8 steps in all (an item that is full
     gets none). palette: the whole batch chooses from this many mutators, drawn by weight with repetition from
     the first item's stream; larger groups go through a mutator faster, and over many batches each still comes
@@ -48,9 +49,9 @@ def draw_names(
     unit = streams.child(1).uniform((2 * extra + 1,), dtype=np.float64)
     depth = 1 + (unit[:, extra + 1 :] < probability).sum(axis=1)
     moved = np.zeros(n, dtype=bool)
-    if recipes is not None:
-        moved = np.array([recipe.geometric for recipe in recipes], dtype=bool)
-        depth = np.minimum(depth, MAX_STEPS - np.array([len(recipe.steps) for recipe in recipes]))
+    if before is not None:
+        moved = np.array([moves(steps) for steps in before], dtype=bool)
+        depth = np.minimum(depth, MAX_STEPS - np.array([len(steps) for steps in before]))
     chosen = np.zeros((n, extra + 1), dtype=np.int64)
     for level in range(extra + 1):
         pick = np.where(moved, _choose(unit[:, level], in_place), _choose(unit[:, level], uniform))
@@ -63,26 +64,29 @@ def draw_names(
 
 def draw_steps(names: Sequence[Sequence[str]], streams: Streams) -> list[tuple[Step, ...]]:
     """Steps with parameters and keys drawn from each item's stream; names[i]: the mutators of item i."""
-    places: dict[str, list[tuple[int, int]]] = {}
+    n, depth = len(names), max(map(len, names), default=0)
+    if not depth:
+        return [()] * n
+    # Places are numbered item by item, so that each name's are one list of numbers.
+    places: dict[str, list[int]] = {}
     for item, own in enumerate(names):
-        for level, name in enumerate(own):
-            places.setdefault(name, []).append((item, level))
-    depth = max(map(len, names), default=0)
-    keys = (
-        np.stack([streams.child(level).keys for level in range(depth)])
-        if depth
-        else np.zeros((0, 0), np.uint64)
-    )
-    drawn: dict[tuple[int, int], Step] = {}
+        for place, name in enumerate(own, item * depth):
+            found = places.get(name)
+            if found is None:
+                places[name] = [place]
+            else:
+                found.append(place)
+    keys = np.stack([streams.child(level).keys for level in range(depth)], axis=1).reshape(-1)
+    drawn: list[Step | None] = [None] * (n * depth)
     for name, where in places.items():
-        items, levels = zip(*where, strict=True)
-        own_keys = keys[list(levels), list(items)]
+        own_keys = keys[where]
         # The step itself draws its noise from the key; its parameters come from a child, independent of that
         # noise.
         params = get(name).sample(Streams(own_keys).child(0)).tolist()
         for place, values, key in zip(where, params, own_keys.tolist(), strict=True):
             drawn[place] = Step(name, tuple(values), key)
-    return [tuple(drawn[item, level] for level in range(len(own))) for item, own in enumerate(names)]
+    stacks = [drawn[item * depth : item * depth + len(own)] for item, own in enumerate(names)]
+    return cast(list[tuple[Step, ...]], [tuple(stack) for stack in stacks])
 
 
 def _choose(unit: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -182,9 +182,10 @@ class Executor:
         if self._rows is None and x[0].size > _SMALL and self.model.can_grad:
             few = x[: 2 if x[0].size > _LARGE else 8]
             self._settle(self.model.tapped(few)[1], few)
-        if self.layers and self._rows and self._rows < self.batch and not self._alone:
+        if self.layers and self._rows and not self._alone:
+            reduced = self.model.summaries if self._rows < self.batch else self.model.neurons
             with np.errstate(invalid="ignore", over="ignore"):
-                logits, layers = self.model.summaries(x, self.layers)
+                logits, layers = reduced(x, self.layers)
             self._widths = [layers[name].shape[1] for name in self.layers]
             return logits, np.concatenate([layers[name] for name in self.layers], axis=1)
         rows = self._rows or len(x)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,9 +92,15 @@ class Ledger:
             self.variants[key] = np.append(known, np.uint64(fingerprint))
         return place
 
-    def classes_of(self, pair: str) -> int:
-        """How many classes (D2) of that pair (D1) there are."""
-        return sum(key.startswith(f"{pair}-") for key in self.classes)
+    def classes_of(self, pairs: Iterable[str]) -> dict[str, int]:
+        """How many classes (D2) of each of these pairs (D1) there are."""
+        counts = dict.fromkeys(pairs, 0)
+        lengths = sorted({len(pair) for pair in counts})
+        for key in self.classes:
+            for length in lengths:
+                if key[length : length + 1] == "-" and key[:length] in counts:
+                    counts[key[:length]] += 1
+        return counts
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The ledger as arrays."""

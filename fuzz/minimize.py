@@ -19,6 +19,7 @@ from .validity import ValidityModel
 
 _WAYS = 8  # sections of each round of the search along a parameter
 _ROUNDS = 2
+_VALUES = 1 << 20  # of inputs that are made together
 _GRID = 7  # blocks per side when pixels are put back
 # Families that change pixels or values here and there.
 _LOCAL = frozenset(
@@ -167,7 +168,7 @@ class Minimiser:
     ) -> dict[int, list[Hit]]:
         """Case number -> the trials of it that hold, in order; a trial is a case number and other steps."""
         found: dict[int, list[Hit]] = {}
-        size = self.executor.batch
+        size = self._together()
         for start in range(0, len(trials), size):
             part = trials[start : start + size]
             owners, steps = [cases[i] for i, _ in part], [own for _, own in part]
@@ -180,6 +181,11 @@ class Minimiser:
                 case = replace(owners[j], recipe=recipe, x=x[j], ref=ref[j])
                 found.setdefault(part[j][0], []).append((start + j, case))
         return found
+
+    def _together(self) -> int:
+        """Trials made at a time: whole batches, as many as are small, so that mutators get larger groups."""
+        batch = self.executor.batch
+        return batch * max(1, _VALUES // (batch * self.roots.x[:1].size))
 
     def _holds(
         self, owners: Sequence[Case], x: np.ndarray, ref: np.ndarray, steps: Sequence[Sequence[Step]]

@@ -65,6 +65,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if len(self.steps) > MAX_STEPS:
             raise InvalidArgument(f"expected at most {MAX_STEPS} steps in a recipe, got {len(self.steps)}")
+        if len(self.steps) < 2:
+            return
         moving = [step.mutator for step in self.steps if get(step.mutator).geometric]
         if len(moving) > 1:
             raise InvalidArgument(f"expected at most one geometric step in a recipe, got {', '.join(moving)}")
@@ -95,7 +97,7 @@ class Recipe:
     @property
     def geometric(self) -> bool:
         """True if one of the steps moves pixels, so that no further one may."""
-        return any(get(step.mutator).geometric for step in self.steps)
+        return moves(self.steps)
 
     def then(self, steps: Sequence[Step]) -> Recipe:
         """This recipe with more steps at its end."""
@@ -115,6 +117,11 @@ class Recipe:
         return replace(
             self, steps=(*self.steps[:index], replace(step, params=values), *self.steps[index + 1 :])
         )
+
+
+def moves(steps: Sequence[Step]) -> bool:
+    """True if one of the steps moves pixels, so that no further one may."""
+    return any(get(step.mutator).geometric for step in steps)
 
 
 def rebuild(
@@ -177,10 +184,10 @@ def apply_steps(
         index = xp.asarray(np.array(group))
         if row.geometric:
             before = x[index]
-            x[index] = kind.kept(row.apply(before, params, streams, bounds), before)
+            moved = kind.kept(row.apply(before, params, streams, bounds), before)
+            x[index] = moved
             # Where nothing but this step has happened yet, the reference is the same image.
             apart = xp.nonzero((before != ref[index]).reshape(len(group), -1).any(axis=1))[0]
-            moved = x[index]
             if len(apart):
                 other = ref[index[apart]]
                 again = row.apply(other, params[apart], streams[asnumpy(apart)], bounds)

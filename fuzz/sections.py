@@ -23,6 +23,7 @@ from armour.summaries import units
 
 from .simhash import SECTIONS
 
+_CHUNK = 1 << 15  # values at a time, so that the steps between stay in the cache
 Values: TypeAlias = Mapping[str, Any]
 
 
@@ -124,13 +125,26 @@ def sections(values: np.ndarray, low: np.ndarray, high: np.ndarray, k: int) -> n
     """
     span = np.asarray(high - low)
     dead = span <= 0
+    ids = np.empty(values.shape, np.int16)
+    width = np.where(dead, 1, span)
+    rows = max(1, _CHUNK // max(1, values.shape[1]))
     with np.errstate(invalid="ignore", over="ignore"):
-        inner = np.clip(np.floor((values - low) * k / np.where(dead, 1, span)), 0, k - 1)
-        inner[:, dead] = 0
-        ids = np.nan_to_num(inner, copy=False).astype(np.int16) + np.int16(1)
-        ids[values < low] = 0
-        ids[~(values <= high) & ~(values < low)] = k + 1
-    return np.asarray(ids)
+        for start in range(0, len(values), rows):
+            part, own = values[start : start + rows], ids[start : start + rows]
+            inner = np.asarray(part - low)
+            inner *= k
+            inner /= width
+            np.floor(inner, out=inner)
+            np.maximum(inner, 0, out=inner)
+            np.minimum(inner, k - 1, out=inner)
+            inner[:, dead] = 0
+            inner[inner != inner] = 0  # NaN, which has no section of its own
+            inner += 1
+            below = part < low
+            np.copyto(own, inner, casting="unsafe")
+            np.copyto(own, 0, where=below)
+            np.copyto(own, k + 1, where=~((part <= high) | below))
+    return ids
 
 
 def first_hits(hits: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -161,6 +175,7 @@ class SectionMap:
         self.k = checks.count("k", k)
         self.neurons = len(profile.low)
         self.counts = np.zeros((self.neurons, self.k + 2), np.uint32)
+        self._coarser = np.arange(self.k + 2, dtype=np.int64) * SECTIONS // (self.k + 2)
         self._base = np.arange(self.neurons, dtype=np.int64) * (self.k + 2)
         # Odd multipliers of the signature: a fixed function of the place, so that signatures compare across
         # runs.
@@ -191,14 +206,19 @@ class SectionMap:
 
     def coarse(self, ids: np.ndarray) -> np.ndarray:
         """Section ids (n, N) coarsened to 0..7."""
-        coarsened: np.ndarray = ids.astype(np.int64) * SECTIONS // (self.k + 2)
+        coarsened: np.ndarray = self._coarser[ids]
         return coarsened
 
     def signatures(self, ids: np.ndarray) -> np.ndarray:
         """(n,) uint64: a hash of the ids coarsened to 8 sections."""
-        coarse = self.coarse(ids).astype(np.uint64) + np.uint64(1)
+        hashes = np.empty(len(ids), np.uint64)
+        table = self._coarser.astype(np.uint64) + np.uint64(1)
+        rows = max(1, _CHUNK // max(1, ids.shape[1]))
         with np.errstate(over="ignore"):
-            hashes: np.ndarray = (coarse * self._multipliers).sum(axis=1, dtype=np.uint64)
+            for start in range(0, len(ids), rows):
+                words = table[ids[start : start + rows]]
+                words *= self._multipliers
+                words.sum(axis=1, dtype=np.uint64, out=hashes[start : start + rows])
         return hashes
 
     @property

@@ -98,7 +98,8 @@ class Triage:
         """The first of each class is the leader of its group, so that `small` has it."""
         firsts = [i for i, one in enumerate(found) if one.first]
         spare = self.counters.shrinking < _SHRINK_SHARE * self.counters.executions
-        full = [i for i in firsts if spare or self.ledger.classes_of(found[i].pair) == 1]
+        known = {} if spare else self.ledger.classes_of([found[i].pair for i in firsts])
+        full = [i for i in firsts if spare or known[found[i].pair] == 1]
         before = self.minimiser.executions
         cases = self.minimiser.pixels(self.minimiser.parameters([small[i] for i in full]))
         self.counters.shrinking += self.minimiser.executions - before

@@ -135,6 +135,8 @@ class ValidityModel:
         low, high = np.float32(self.bounds.low), np.float32(self.bounds.high)
         inside: np.ndarray = (flat.min(axis=1) >= low) & (flat.max(axis=1) <= high)
         # Only where values are finite: what a kind asks is arithmetic.
+        if inside.all():
+            return np.asarray(self.kind.domain(x), dtype=bool)
         good = np.flatnonzero(inside)
         inside[good] = self.kind.domain(x[good])
         return inside

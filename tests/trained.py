@@ -8,7 +8,7 @@ import numpy as np
 
 from armour import attacks, data
 from armour.model import ModuleModel
-from armour.tensor import Tensor, cross_entropy, optim, zoo
+from armour.tensor import Tensor, cross_entropy, nn, optim, zoo
 
 
 @lru_cache(maxsize=1)
@@ -25,9 +25,11 @@ def digits() -> tuple[data.Dataset, data.Dataset]:
 
 @lru_cache(maxsize=8)
 def network(name: str, epsilon: float = 0.0, epochs: int = 5) -> ModuleModel:
-    """A zoo network on these digits; with an epsilon, trained on R+FGSM inputs of that linf budget."""
+    """A zoo network, or cnn-16-32, on these digits; with an epsilon, trained on R+FGSM inputs of that linf
+    budget.
+    """
     train, _ = digits()
-    module = zoo.build(name, (1, 28, 28), 10, rng=0)
+    module = _cnn() if name == "cnn-16-32" else zoo.build(name, (1, 28, 28), 10, rng=0)
     model = ModuleModel(module, input_shape=(1, 28, 28), num_classes=10, name=name)
     optimiser = optim.Adam(module.parameters(), 2e-3)
     rng = np.random.default_rng(0)
@@ -42,3 +44,13 @@ def network(name: str, epsilon: float = 0.0, epochs: int = 5) -> ModuleModel:
             optimiser.step()
             module.eval()
     return model
+
+
+def _cnn() -> nn.Module:
+    """3x3 convolutions to 16 and 32 channels, each with ReLU and max pooling, then the classes."""
+    rng = np.random.default_rng(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 5 * 5, 10, rng=rng),
+    )  # fmt: skip

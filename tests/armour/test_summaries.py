@@ -44,6 +44,28 @@ def test_a_model_summarises_its_layers(compiled: bool, batch_size: int) -> None:
     assert [len(part) for part in model.summaries(x[:0], names)] == [0, 0]
 
 
+@pytest.mark.parametrize("arch", ["lenet5", "resnet8"])
+@pytest.mark.parametrize("n", [1, 16, 80, 128])
+def test_neurons_are_the_layers_in_short_to_the_last_bit(arch: str, n: int) -> None:
+    """Reduced tile by tile, while the tapped layers are written out first."""
+    net = zoo.build(arch, (3, 32, 32), 10, rng=0)
+    model = ModuleModel(net, input_shape=(3, 32, 32), num_classes=10)
+    x = np.random.default_rng(2).random((n, 3, 32, 32), np.float32)
+    logits, layers = model.tapped(x)
+    wanted = {name: np.array(units(name, layer)) for name, layer in layers.items()}
+    before, first = model.counter.queries, np.array(logits)
+    out, found = model.neurons(x, list(wanted)[::-1])
+    assert model.counter.queries == before + n and list(found) == list(wanted)[::-1]
+    np.testing.assert_array_equal(out, first)
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], values)
+    # They are the caller's own: the next pass leaves them as they are.
+    kept = {name: values.copy() for name, values in found.items()}
+    model.neurons(1 - x, list(wanted))
+    for name, values in kept.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 def test_values_that_are_not_finite_show() -> None:
     net = zoo.build("lenet5", (1, 28, 28), 10, rng=0)
     first = next(iter(net.parameters()))

@@ -21,7 +21,7 @@ from benchmarks.rows import Options, Row
 
 SUBJECTS = (
     "eager", "forward_grad", "activations", "per_sample", "training", "workers", "memory", "attacks",
-    "auto_attack",
+    "auto_attack", "fuzzing",
 )  # fmt: skip
 DEVICE_SUBJECTS = ("cuda",)  # --device cuda runs these alone
 ALONE = ("convolutions", "mutation", "fuzz_study", "fuzz_islands", "fuzz_memory")

@@ -1,4 +1,4 @@
-"""What issues 3 and 5 ask for, as ratios to the peers: printed and recorded, never asserted."""
+"""What issues 3, 5 and 6 ask for, as ratios to the peers: printed and recorded, never asserted."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ TARGETS = (
     Target("attacks", ("lenet5",), (20, 100), "ART", {"": 0.3}),
     Target("auto_attack", ("lenet5-0.1",), (500,), "pyautoattack", {"fast": 0.35}),
     Target("auto_attack", ("memory of lenet5-0.1",), (500,), "", {"": 1.0}),
+    Target("fuzzing", ("cnn-16-32", "lenet5"), (1024,), "model.logits", {"": 1.05}),
+    Target("fuzzing", ("resnet8",), (512,), "model.logits", {"": 1.05}),
+    Target("fuzzing", ("cnn-16-32", "lenet5"), (1024,), "raw forwards", {"": 0.85}, higher=True),
+    Target("fuzzing", ("resnet8",), (512,), "raw forwards", {"": 0.7}, higher=True),
+    Target("fuzzing", ("mlp",), (1024,), "raw forwards", {"": 0.4}, higher=True),
+    Target("fuzzing", ("cnn-16-32", "lenet5"), (1024,), "2,800 a second", {"": 1.0}, higher=True),
+    Target("fuzzing", ("lenet5",), (1024,), "MindArmour", {"": 100.0}, higher=True),
     Target("cuda", ("lenet5",), (4096,), EAGER, {"": 1.0}),
     Target("cuda", ("resnet20",), (1024,), EAGER, {"": 1.0}),
 )

@@ -7,7 +7,7 @@ import pytest
 
 from armour.fuzz.draw import draw_names, draw_steps
 from armour.fuzz.mutators import get, names_for
-from armour.fuzz.recipe import Recipe, Step
+from armour.fuzz.recipe import Step
 from armour.rng import generator, per_item
 
 ROTATE, NOISE = Step("rotate", (3.0,), 1), Step("gaussian-noise", (0.0625,), 2)
@@ -33,11 +33,11 @@ def test_at_most_one_mutator_moves_pixels():
 
 
 def test_what_an_item_has_been_through_counts():
-    recipes = [Recipe(0, (ROTATE,)), Recipe(0, (NOISE,) * 7), Recipe(0, (NOISE,) * 8), Recipe(0)] * 16
-    for plan in batches(10, n=64, probability=1.0, recipes=recipes):
-        for own, before in zip(plan, recipes, strict=True):
-            assert len(own) == min(4, 8 - len(before.steps))
-            assert not (before.geometric and any(get(name).geometric for name in own))
+    before = [(ROTATE,), (NOISE,) * 7, (NOISE,) * 8, ()] * 16
+    for plan in batches(10, n=64, probability=1.0, before=before):
+        for own, steps in zip(plan, before, strict=True):
+            assert len(own) == min(4, 8 - len(steps))
+            assert not (ROTATE in steps and any(get(name).geometric for name in own))
 
 
 def test_a_batch_uses_a_palette_but_all_mutators_come_up_by_weight():

@@ -38,8 +38,11 @@ def test_batches_have_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = small_models.digits(100)
     model = small_models.centroids(x, y)
     shapes: list[int] = []
-    tapped = model.tapped
+    tapped, neurons = model.tapped, model.neurons
     monkeypatch.setattr(model, "tapped", lambda batch: shapes.append(len(batch)) or tapped(batch))
+    monkeypatch.setattr(
+        model, "neurons", lambda batch, names: shapes.append(len(batch)) or neurons(batch, names)
+    )
     Executor(model, 32).run(x[:75])
     assert shapes == [32, 32, 16]
 

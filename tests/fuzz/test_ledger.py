@@ -28,7 +28,7 @@ def test_counting() -> None:
     assert ledger.count("label-flip-0-1", "label-flip-0-1-blur", 3, 0, 1)
     assert ledger.count("nonfinite-0-none", "nonfinite-0-none-blur", 0, 0, -1)
     assert ledger.pairs == {"label-flip-0-1": 3, "nonfinite-0-none": 1}
-    assert ledger.classes_of("label-flip-0-1") == 2
+    assert ledger.classes_of(["label-flip-0-1"]) == {"label-flip-0-1": 2}
     assert ledger.distinct.sum() == 2 and ledger.broken.tolist() == [True, False, True, True]
     assert ledger.confusion[0, 1] == 3 and ledger.confusion.sum() == 3
 
@@ -37,7 +37,11 @@ def test_classes_of_a_pair_are_not_those_of_a_longer_number() -> None:
     ledger = Ledger.empty(roots=1, classes=20)
     ledger.count("label-flip-1-1", "label-flip-1-1-noise", 0, 1, 1)
     ledger.count("label-flip-1-11", "label-flip-1-11-noise", 0, 1, 11)
-    assert ledger.classes_of("label-flip-1-1") == 1
+    assert ledger.classes_of(["label-flip-1-1", "label-flip-1-11"]) == {
+        "label-flip-1-1": 1,
+        "label-flip-1-11": 1,
+    }
+    assert ledger.classes_of([]) == {}
 
 
 def test_variants_are_those_of_one_class_that_look_alike() -> None:
