@@ -27,6 +27,8 @@ from .result import FuzzResult
 from .stop import EXECUTIONS as EXECUTIONS
 from .stop import StopRules
 
+SEEDS = 2**53  # seeds stand in JSON files, whose readers know whole numbers up to here
+
 
 class Fuzzer:
     """Fuzzes one model from seeds x (n, *shape) with labels y (n,): images (c, h, w), or any other arrays.
@@ -127,8 +129,8 @@ class Fuzzer:
 
 def _seed(rng: int | np.random.Generator) -> int:
     if isinstance(rng, np.random.Generator):
-        return int(rng.integers(0, 2**63))
+        return int(rng.integers(0, SEEDS))
     generator(rng)  # raises for what is no seed
-    if int(rng) >= 2**64:
-        raise InvalidArgument(f"expected a seed below 2**64, got {rng}")
+    if int(rng) >= SEEDS:
+        raise InvalidArgument(f"expected a seed below 2**53, got {rng}")
     return int(rng)

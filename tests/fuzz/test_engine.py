@@ -254,3 +254,12 @@ def test_units_are_those_of_the_bounds(seeds: tuple[np.ndarray, np.ndarray]) -> 
         for m, data in ((wide, x * np.float32(255)), (narrow, x))
     ]
     assert 0.6 < counts[0] / counts[1] < 1.7
+
+
+def test_seeds_are_those_that_json_can_hold() -> None:
+    x, y = small_models.digits(60)
+    fuzzer = Fuzzer(small_models.centroids(x, y), x, y)
+    drawn = [fuzzer.run(executions=1, rng=np.random.default_rng(i)).seed for i in range(4)]
+    assert len(set(drawn)) == 4 and all(float(seed) == seed < 2**53 for seed in drawn)
+    with pytest.raises(InvalidArgument, match=r"a seed below 2\*\*53"):
+        fuzzer.run(executions=1, rng=2**53)
