@@ -130,8 +130,6 @@ class Campaign:
         found = self.triage.judge(seen, mutants, judged, prints, start)
         correct = valid & ~judged.spent & (outcome.predicted == labels)
         signature = self.coverage.signatures(ids)
-        first = np.zeros(size, bool)
-        first[[one.execution - start for one in found if one.first]] = True
         children = Children(
             root=parents.root[:size],
             x=mutants.x[:size],
@@ -143,7 +141,6 @@ class Campaign:
             failed=judged.failed,
             predicted=outcome.predicted,
             gaps=outcome.gaps(labels),
-            first=first,
             ids=ids,
             signature=signature,
             gain=gain,

@@ -109,8 +109,7 @@ def random_mutants(
         streams = per_item(rng, len(own))
         origin = roots.x[own]
         parents = Parents(own, origin, origin, [()] * len(own))
-        recipes = [Recipe(number) for number in own.tolist()]
-        steps = draw_steps(draw_names(streams.child(0), names, recipes=recipes), streams.child(1))
+        steps = draw_steps(draw_names(streams.child(0), names), streams.child(1))
         depth = np.array([len(one) for one in steps], np.int64)
         mutants = mutate(parents, steps, depth, validity, _REQUIRED, roots)
         valid = (mutants.level >= _REQUIRED).reshape((-1,) + (1,) * (origin.ndim - 1))

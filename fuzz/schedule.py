@@ -60,7 +60,7 @@ class Children:
     root (n,); x, ref (n, *shape); steps: all of them from the root on; used (n, m) bool, the mutators of the
     steps that were new; valid (n,) bool: at the required level; correct (n,) bool: valid and still given the
     root's label; failed (n,) bool: an oracle hit that counts; predicted (n,) int64; gaps (n, k) int64 as in
-    Outcome.gaps; first (n,) bool: the first failure of its class (D2).
+    Outcome.gaps.
 
     ids (n, N) int16: section of each neuron; signature (n,) uint64: of these, coarsened; gain (n,) int64:
     sections that it is the first to hit; novel (n,) bool: correct, and with a gain or a new signature.
@@ -76,7 +76,6 @@ class Children:
     failed: np.ndarray
     predicted: np.ndarray
     gaps: np.ndarray
-    first: np.ndarray
     ids: np.ndarray
     signature: np.ndarray
     gain: np.ndarray

@@ -72,7 +72,6 @@ def children(where: Scene, parents: Parents, seed: int, **changes: Any) -> Child
         "failed": failed,
         "predicted": predicted,
         "gaps": gaps,
-        "first": failed & (rng.random(n) < 0.3),
         "ids": ids,
         "signature": where.coverage.signatures(ids),
         "gain": gain,
