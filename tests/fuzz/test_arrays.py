@@ -150,7 +150,7 @@ def test_black_boxes_of_any_shape() -> None:
     box = CallableModel(model.logits, outputs="logits", input_shape=(4, 4, 2, 2), num_classes=10)
     result = Fuzzer(box, x, y, config=SMALL).run(executions=300)
     assert result.inputs == "array" and result.guided.failures > 0
-    assert result.guided.coverage == {"kmnc": 0.0, "nbc": 0.0}
+    assert result.guided.coverage == {"kmnc": 0.0, "nbc": 0.0, "snac": 0.0}
 
 
 def test_classes_of_one_seed_are_not_spliced() -> None:

@@ -100,7 +100,7 @@ def test_a_run_reports_them_and_its_result_does_not_depend_on_them(monkeypatch: 
     x, y = small_models.digits(100)
     run = Fuzzer(network(), x, y, config=FuzzConfig(round=256)).run(executions=256)
     assert len(run.special) == 16
-    monkeypatch.setattr("armour.fuzz.lockstep.probe", lambda model, seed: ())
+    monkeypatch.setattr("armour.fuzz.lockstep.probe", lambda model, seed, apart: ())
     bare = Fuzzer(network(), x, y, config=FuzzConfig(round=256)).run(executions=256)
     assert bare.special == () and [f.recipe for f in bare.failures] == [f.recipe for f in run.failures]
 
