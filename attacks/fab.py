@@ -23,11 +23,11 @@ from .base import ATTACKS, MinimizationAttack, by_budget
 from .clock import time_is_up
 from .gradient import finite, labels_of, other_classes
 from .nearest import Nearest, as_point
-from .retreat import surely
+from .retreat import nearly, surely
 from .search import Counted, Found
 
 Rows: TypeAlias = NDArray[np.int64]
-Plane: TypeAlias = tuple[F32, F32, NDArray[np.bool_]]
+Plane: TypeAlias = tuple[F32, F32, F32]
 # Values of the samples that a step looks at together: its many passes stay in the cache, and in small memory.
 _VALUES = 1 << 15
 
@@ -141,8 +141,9 @@ class FAB(MinimizationAttack):
                 nearest.offer(left, point, surely(goal, model.logits(point)))
                 nearest.suggest(left, point)
                 return
-            value, gradient, met = self._plane(model, point, goal, goals)
-            nearest.offer(left, point, met)
+            value, gradient, logits = self._plane(model, point, goal, goals)
+            nearest.offer(left, point, surely(goal, logits))
+            met = nearly(goal, logits)
             stay = nearest.distance[left] > limit[left]
             if not stay.all():
                 left, x, point, met = left[stay], x[stay], point[stay], met[stay]
@@ -152,23 +153,23 @@ class FAB(MinimizationAttack):
             point = self._step(model, x, point, met, value, gradient)
 
     def _plane(self, model: Model, point: F32, criterion: Criterion, goals: Rows) -> Plane:
-        """A value (m,) that is 0 on the nearest boundary and above 0 beyond it, its gradient, and `met`."""
+        """A value (m,) that is 0 on the nearest boundary and above 0 beyond it, its gradient, the logits."""
         if not goals.shape[1]:
             value, gradient, logits = model.gradient(point, criterion.objective("margin"))
-            return value, finite(gradient), surely(criterion, logits)
+            return value, finite(gradient), logits
         best = np.full(len(point), np.inf)
         values, gradients = np.zeros(len(point), np.float32), np.zeros_like(point)
         for goal in goals.T:
             pairs = np.stack([goal, labels_of(criterion)], axis=1)
             value, gradient, logits = model.gradient(point, Objective(gap, pairs))
-            gradient, met = finite(gradient), surely(criterion, logits)
+            gradient = finite(gradient)
             if goals.shape[1] == 1:
-                return value, gradient, met
+                return value, gradient, logits
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 ahead = np.abs(value) / self.distance.slope(rows(gradient))
             nearer = ahead < best
             best[nearer], values[nearer], gradients[nearer] = ahead[nearer], value[nearer], gradient[nearer]
-        return values, gradients, met
+        return values, gradients, logits
 
     def _step(
         self, model: Model, x: F32, point: F32, met: NDArray[np.bool_], value: F32, gradient: F32

@@ -20,12 +20,29 @@ def surely(criterion: Criterion, logits: NDArray[np.float32]) -> NDArray[np.bool
     A search that ends on the boundary itself would find its result refused when the model is asked again.
     """
     met = criterion(logits)
-    if criterion.labels is not None and met.any():
-        nudged = logits.copy()
-        nudge = rounding(logits) if criterion.direction >= 0 else -rounding(logits)
-        nudged[np.arange(len(logits)), criterion.labels] += np.where(np.isfinite(nudge), nudge, 0)
-        met &= criterion(nudged)
+    if met.any():
+        met &= criterion(_rounded(criterion, logits, against=True))
     return met
+
+
+def nearly(criterion: Criterion, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether the criterion is met (n,), or would be if the label's logit (n, k) were rounded otherwise.
+
+    A search that goes back from where it is met, and asks for surely(), would stay on the boundary for ever.
+    """
+    met = criterion(logits)
+    return met if met.all() else met | criterion(_rounded(criterion, logits, against=False))
+
+
+def _rounded(criterion: Criterion, logits: NDArray[np.float32], against: bool) -> NDArray[np.float32]:
+    """The logits with the label's own moved by what rounding may do, against the criterion or for it."""
+    if criterion.labels is None:
+        return logits
+    nudge = rounding(logits)
+    moved = logits.copy()
+    sign = 1 if (criterion.direction >= 0) == against else -1
+    moved[np.arange(len(logits)), criterion.labels] += sign * np.where(np.isfinite(nudge), nudge, 0)
+    return moved
 
 
 def rounding(logits: NDArray[np.float32]) -> NDArray[np.float32]:

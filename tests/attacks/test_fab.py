@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from armour import attacks, criteria
+from armour.contract import LossFn, Model, input_gradient
 from armour.distances import distance
 from armour.errors import InvalidArgument
+from armour.tensor import Tensor
 
 NORMS = ("linf", "l2", "l1")
 BOTH = pytest.mark.parametrize("name", ["fab", "fab-t"])
@@ -168,3 +170,34 @@ def test_a_model_without_usable_gradients_ends_quietly(name: str, norm: Any, slo
 def test_bad_settings(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(settings))):
         attacks.FABT(**settings)
+
+
+class Hyperbola(Model):
+    """Two classes, of which the second lies where the product of two values is above a quarter."""
+
+    can_grad = True
+    fingerprint = "hyperbola"
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        gap = x[:, 0] * x[:, 1] - np.float32(0.25)
+        return np.stack([np.full_like(gap, 50), 50 + gap], axis=1)
+
+    def _pullback(self, x: np.ndarray, loss_fn: LossFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        top = Tensor(self._forward(x), requires_grad=True)
+        loss = loss_fn(top)
+        slope = input_gradient(loss, top).numpy()[:, 1:]
+        return loss.numpy(), slope * x[:, ::-1], top.numpy()
+
+
+@BOTH
+def test_it_does_not_stay_where_it_first_meets_a_curved_boundary(name: str) -> None:
+    """Steps that end on the boundary itself, within rounding, are gone back from like those beyond it."""
+    model = Hyperbola(input_shape=(2,), num_classes=2, bounds=(0, 2))
+    x = np.random.default_rng(0).uniform([0.02, 0.1], [0.2, 0.9], size=(30, 2)).astype(np.float32)
+    first = np.linspace(0.125, 2, 200_001)
+    curve = np.stack([first, 0.25 / first], axis=1)
+    best = np.array([np.linalg.norm(curve - one, axis=1).min() for one in x.astype(np.float64)])
+    result = attacks.get(name)(norm="l2").attack(model, x, np.zeros(30, int))
+    assert result.success.all()
+    assert (result.distance[0] >= best * (1 - 1e-4)).all()
+    assert (result.distance[0] <= best * 1.01).all(), result.distance[0] / best
