@@ -153,23 +153,25 @@ class Maker:
             with ProcessPoolExecutor(
                 workers, mp_context=context, initializer=_begin, initargs=(self, stop)
             ) as pool:
-                left: set[Future[Run | None]] = {pool.submit(_work, task) for task in tasks}
-                while left:
-                    if self.stop.is_set():
-                        stop.set()
-                        pool.shutdown(wait=True, cancel_futures=True)
-                    ended, left = wait(left, 0.5, FIRST_COMPLETED)
-                    for run in (one.result() for one in ended if not one.cancelled()):
-                        if run is not None:
-                            self.done += self.executions
-                            self._note(Task(run.schedule, run.repeat), 0)
-                            yield run
+                try:
+                    left: set[Future[Run | None]] = {pool.submit(_work, task) for task in tasks}
+                    while left:
+                        if self.stop.is_set():
+                            stop.set()
+                            pool.shutdown(wait=True, cancel_futures=True)
+                        ended, left = wait(left, 0.5, FIRST_COMPLETED)
+                        for run in (one.result() for one in ended if not one.cancelled()):
+                            if run is not None:
+                                self.done += self.executions
+                                self._note(Task(run.schedule, run.repeat), 0)
+                                yield run
+                finally:
+                    stop.set()  # before the pool waits for what was begun
+                    pool.shutdown(wait=False, cancel_futures=True)
         except BrokenProcessPool as error:
             raise ArmourError(
                 "a process of the comparison has ended; go on with resume and jobs=1"
             ) from error
-        finally:
-            stop.set()
 
     def make(self, task: Task, stop: Stop, note: Callable[[Task, int], None] | None) -> Run | None:
         """One run; None if `stop` was set. note: is told of the executions so far."""

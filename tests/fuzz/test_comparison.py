@@ -114,9 +114,12 @@ def test_ctrl_c_keeps_whole_runs(
 ) -> None:
     assert threading.current_thread() is threading.main_thread()
     fuzzer = Fuzzer(*world, corpus=tmp_path / "c", config=CONFIG)
+    sent = False
 
     def stop(event: Event) -> None:
-        if event.stage == "compare" and event.done >= 2 * BUDGET:
+        nonlocal sent
+        if event.stage == "compare" and event.done >= 2 * BUDGET and not sent:
+            sent = True  # two runs may end together, and a second Ctrl-C interrupts at once
             os.kill(os.getpid(), signal.SIGINT)
 
     part = fuzzer.compare(["niche"], repeats=3, executions=BUDGET, rng=7, on_event=stop, jobs=jobs)
