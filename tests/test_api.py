@@ -32,6 +32,9 @@ PUBLIC = {
     "armour.data": """
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
+    "armour.defenses": """
+        DEFENSES Evidence MEANINGS
+    """,
     "armour.errors": """
         AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError RangeNotStated DataError
         FormatError GateFailed Interrupted InvalidArgument NothingEvaluated RemoteError
