@@ -50,6 +50,11 @@ def names(path: Path, error: type[FormatError]) -> list[str]:
         return [info.filename.removesuffix(".npy") for info in archive.infolist()]
 
 
+def under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with the prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def write_arrays(stream: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an .npz, uncompressed and without pickle; the same arrays give the same bytes."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:

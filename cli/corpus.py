@@ -13,13 +13,12 @@ from armour.cli.corpus_export import export
 from armour.cli.corpus_lock import counting, lock, lock_option
 from armour.cli.corpus_merge import merge_command
 from armour.cli.corpus_minimize import minimize
-from armour.cli.corpus_model import place_of
+from armour.cli.corpus_model import models_of
 from armour.cli.corpus_review import review
 from armour.cli.corpus_verify import verify
 from armour.cli.corpus_watch import watch_campaign
-from armour.cli.model_options import load_model, model_options
+from armour.cli.model_options import model_options
 from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
-from armour.cli.oracle_options import replayed_against
 from armour.cli.progress import progress
 from armour.cli.remote import MODEL, remote_options
 from armour.errors import GateFailed
@@ -103,9 +102,7 @@ def replay(
     load_named(mutators)
     plugins.load_named(ORACLES, oracle)
     found = Corpus.read(folder)
-    where, stated = place_of(found, other, model_options)
-    model = load_model(where, stated, remote=remote, device=device)
-    others = replayed_against(found, against, where, model_options=stated, device=device)
+    model, others = models_of(found, other, against, model_options, remote=remote, device=device)
     with progress(quiet, as_json) as on_event:
         cases = replay_corpus(found, model, case, on_event, others=others)
     changed = model.fingerprint != found.manifest["model"]["fingerprint"]

@@ -8,19 +8,10 @@ from typing import Any
 
 import click
 
-from armour.cli.corpus_model import model_of
+from armour.cli.corpus_model import asking_options, model_of
 from armour.cli.coverage_text import correlation_lines, coverage_line
-from armour.cli.model_options import model_options
-from armour.cli.options import (
-    coverage_option,
-    device_option,
-    json_option,
-    mutators_option,
-    print_json,
-    quiet_option,
-)
+from armour.cli.options import coverage_option, print_json
 from armour.cli.progress import progress
-from armour.cli.remote import MODEL, remote_options
 from armour.fuzz import Corpus
 from armour.fuzz.coverage.measures import check_names
 from armour.fuzz.growth import Coverage, as_counted, of_what_is_held
@@ -33,20 +24,7 @@ from armour.fuzz.selection import load_named
     "Run the model on what the corpus holds, and measure that by these. Default: what its campaign counted.",
     default="",
 )
-@click.option(
-    "--model",
-    "other",
-    type=MODEL,
-    metavar="MODEL|URL",
-    default=None,
-    help="Where the model is now, if not where the corpus says.",
-)
-@mutators_option("Plug-ins that the corpus was made with: +NAME loads one.")
-@model_options
-@device_option
-@remote_options
-@json_option
-@quiet_option
+@asking_options("Where the model is now, if not where the corpus says.")
 def coverage_command(
     folder: Path,
     coverage: str,

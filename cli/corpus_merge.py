@@ -9,11 +9,9 @@ from typing import Any
 
 import click
 
-from armour.cli.corpus_model import model_of
-from armour.cli.model_options import model_options
-from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
+from armour.cli.corpus_model import asking_options, model_of
+from armour.cli.options import print_json
 from armour.cli.progress import progress
-from armour.cli.remote import MODEL, remote_options
 from armour.errors import InvalidArgument
 from armour.fuzz import Corpus
 from armour.fuzz.merging import Merged, merge, needs_model, occupied
@@ -27,20 +25,10 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.command("merge", short_help="Join corpora, each failing input once.")
 @click.argument("target", type=_FOLDER, metavar="DST")
 @click.argument("sources", type=_FOLDER, metavar="SRC...", nargs=-1, required=True)
-@click.option(
-    "--model",
-    "other",
-    type=MODEL,
-    metavar="MODEL|URL",
-    default=None,
-    help="The model of the result, which judges the failures of others. Default: the first corpus'.",
+@asking_options(
+    "The model of the result, which judges the failures of others. Default: the first corpus'.",
+    "the corpora were",
 )
-@mutators_option("Plug-ins that the corpora were made with: +NAME loads one.")
-@model_options
-@device_option
-@remote_options
-@json_option
-@quiet_option
 def merge_command(
     target: Path,
     sources: tuple[Path, ...],

@@ -9,11 +9,9 @@ from typing import Any
 
 import click
 
-from armour.cli.corpus_model import model_of
-from armour.cli.model_options import model_options
-from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
+from armour.cli.corpus_model import asking_options, model_of
+from armour.cli.options import print_json
 from armour.cli.progress import progress
-from armour.cli.remote import MODEL, remote_options
 from armour.errors import InvalidArgument
 from armour.fuzz import Corpus
 from armour.fuzz.content import criteria
@@ -51,20 +49,7 @@ _ROWS = (
 @click.option(
     "--case", metavar="ID", default=None, help="Shrink the failure whose id begins so, in DIR itself."
 )
-@click.option(
-    "--model",
-    "other",
-    type=MODEL,
-    metavar="MODEL|URL",
-    default=None,
-    help="Where the model is now, if not where the corpus says.",
-)
-@mutators_option("Plug-ins that the corpus was made with: +NAME loads one.")
-@model_options
-@device_option
-@remote_options
-@json_option
-@quiet_option
+@asking_options("Where the model is now, if not where the corpus says.")
 def minimize(
     folder: Path,
     output: Path | None,

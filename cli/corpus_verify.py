@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from armour.cli.corpus_model import place_of
+from armour.cli.corpus_model import models_of
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import device_option, json_option, mutators_option, print_json, quiet_option
-from armour.cli.oracle_options import replayed_against
 from armour.cli.progress import progress
 from armour.cli.remote import MODEL
 from armour.errors import UnsoundEvidence
@@ -71,9 +70,7 @@ def verify(
     load_named(mutators)
     plugins.load_named(ORACLES, oracle)
     found = Corpus.read(folder)
-    where, stated = place_of(found, other, model_options)
-    model = load_model(where, stated, device=device)
-    others = replayed_against(found, against, where, model_options=stated, device=device)
+    model, others = models_of(found, other, against, model_options, device=device)
     with progress(quiet, as_json) as on_event:
         checked = verify_corpus(found, model, on_event, others)
         said = None

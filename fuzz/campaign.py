@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from armour.npz import under
 from armour.rng import per_item
 
 from .correlation import growth_correlations
@@ -339,9 +340,9 @@ class Campaign:
         self.signatures = set(arrays["signatures"].tolist())
         self.per_root = arrays["per_root"].copy()
         self.curve = arrays["curve"].tolist()
-        self.measures.restore(_part(arrays, "measures."))
-        self.triage.ledger = Ledger.from_arrays(_part(arrays, "ledger."))
-        self.schedule.restore(_part(arrays, "schedule."))
+        self.measures.restore(under(arrays, "measures."))
+        self.triage.ledger = Ledger.from_arrays(under(arrays, "ledger."))
+        self.schedule.restore(under(arrays, "schedule."))
 
 
 # Arrays whose length says how much has been found; all others have one shape.
@@ -360,10 +361,6 @@ def _check(arrays: dict[str, np.ndarray], fresh: dict[str, np.ndarray], growing:
         same = array.shape[1:] == like.shape[1:] if name in growing else array.shape == like.shape
         if array.dtype != like.dtype or array.ndim != like.ndim or not same:
             raise ValueError(f"expected {name} as {like.dtype} {like.shape}, got {array.dtype} {array.shape}")
-
-
-def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _point(row: Sequence[float], names: Sequence[str]) -> GrowthPoint:

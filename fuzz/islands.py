@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from armour.npz import under
+
 from . import exchange
 from .campaign import Campaign, Setup
 from .ledger import class_key
@@ -208,8 +210,8 @@ class Islands:
             self.whole.restore(arrays)
         else:
             for number, campaign in enumerate(self.campaigns):
-                campaign.restore(_part(arrays, f"{number}."))
-            self.whole.restore(_part(arrays, "all."))
+                campaign.restore(under(arrays, f"{number}."))
+            self.whole.restore(under(arrays, "all."))
             self._found, self._groups, self._signatures = self._leg(json.loads(arrays["leg"].tobytes()))
         self.row = self.whole.curve[-1] if self.whole.curve else []
         self.seen = [Counters.of(asdict(campaign.counters)) for campaign in self.campaigns]
@@ -252,7 +254,3 @@ def _sum(total: Counters, before: Counters, now: Counters) -> Counters:
         else:
             values[name] = old + value - new
     return Counters(**values)
-
-
-def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

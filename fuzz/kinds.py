@@ -142,14 +142,11 @@ WHOLE = _register(
 )
 
 SERIES = _register(
-    Kind(
+    replace(
+        ARRAY,
         name="series",
         validator="time series: V1: DeepHunter rule on values, shift and stretch limits; V2: relative "
         "distance to the reference <= 0.5 (no SSIM) and density within 99.5 % of the seeds",
-        rule=lambda share, largest, size: within_rule(share, largest),
-        likeness=relative_closeness,
-        least=0.5,
-        compared="1 - relative distance",
     )
 )
 _PIECES = (

@@ -6,38 +6,40 @@ of its own; here both are entered in each stored failure's meta.json, as the hig
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from armour.files import atomic_write
 
 from . import references, review
 from .manifest import read_json
 from .reading import Corpus
+from .store import write_json
 
 PANEL, PEOPLE = "V3", "V4"
 
 
 def levels(corpus: Corpus) -> dict[str, str]:
     """Id of each failure -> the highest level it reached: that of the fuzzer, "V3" or "V4"."""
-    said = references.read(corpus)
-    seen = set(review.summarise(review.answers(corpus)).valid)
-    return {record["id"]: _level(record, said, seen) for record in corpus.records()}
+    return _levels(corpus, corpus.records())
 
 
 def enter(corpus: Corpus) -> None:
     """Write the level of each stored failure into its meta.json, where it is another than stands there."""
-    reached = levels(corpus)
-    for record in corpus.records():
+    records = corpus.records()
+    reached = _levels(corpus, records)
+    for record in records:
         if not record["first"]:
             continue
         path = corpus.folder / "failures" / record["class"] / record["id"] / "meta.json"
         meta = read_json(path)
         if meta.get("validity") != reached[record["id"]]:
             meta["validity"] = reached[record["id"]]
-            with atomic_write(path) as stream:
-                stream.write((json.dumps(meta, indent=1, sort_keys=True) + "\n").encode())
+            write_json(path, meta)
+
+
+def _levels(corpus: Corpus, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    said = references.read(corpus)
+    seen = set(review.summarise(review.answers(corpus)).valid)
+    return {record["id"]: _level(record, said, seen) for record in records}
 
 
 def _level(record: Mapping[str, Any], said: references.References | None, seen: set[str]) -> str:

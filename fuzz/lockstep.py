@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from armour.errors import ArmourError, FormatError, InvalidArgument
 from armour.events import Event, OnEvent
-from armour.npz import read_arrays
+from armour.npz import read_arrays, under
 
 from .campaign import Setup
 from .islands import Islands, meet
@@ -201,9 +200,9 @@ class Lockstep:
 
     def _broken_off(self, kept: dict[str, np.ndarray]) -> FuzzResult:
         """Go back to the last whole round, save it, and say what there was: as if Ctrl-C had come then."""
-        self.guided.restore(_part(kept, "guided."))
+        self.guided.restore(under(kept, "guided."))
         if self.baseline is not None:
-            self.baseline.restore(_part(kept, "baseline."))
+            self.baseline.restore(under(kept, "baseline."))
         return self._end(interrupted=True)
 
     def _plot(self, now: Standing) -> list[float | str]:
@@ -283,9 +282,9 @@ class Lockstep:
         arrays = read_arrays(path, FormatError)
         try:
             lengths = json.loads(arrays["lengths"].tobytes())
-            self.guided.restore(_part(arrays, "guided."))
+            self.guided.restore(under(arrays, "guided."))
             if self.baseline is not None:
-                self.baseline.restore(_part(arrays, "baseline."))
+                self.baseline.restore(under(arrays, "baseline."))
             counters = self.guided.whole.counters
             self.expected = store.resume(lengths, counters.survivors, counters.executions, self.roots)
         except FormatError:
@@ -377,7 +376,3 @@ def _seconds(path: Path) -> float:
         return max(0.0, float(json.loads(path.read_text(encoding="utf-8"))["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
-
-
-def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

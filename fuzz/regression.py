@@ -7,7 +7,6 @@ file asks the model about them, with failures.lock respected.
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ import numpy as np
 
 from armour.contract import Model
 from armour.errors import FormatError, InvalidArgument
-from armour.files import atomic_write, writable_folder
-from armour.npz import read_arrays, write_arrays
+from armour.files import writable_folder, write_text
+from armour.npz import read_arrays
 
 from .lock import NAME as LOCK
 from .lock import Lock
 from .manifest import read_json
 from .reading import Corpus
+from .store import save_arrays, write_json
 
 ARRAYS, CASES, TESTS = "failures.npz", "cases.json", "test_failures.py"
 _KIND = "armour-failures"
@@ -122,12 +122,9 @@ def export(corpus: Corpus, folder: Path, *, minimised: bool = True, model: Mappi
         for one in failures
     )
     tree = {"kind": _KIND, "model": dict(model), "cases": [asdict(one) for one in cases]}
-    with atomic_write(folder / ARRAYS) as stream:
-        write_arrays(stream, {"x": x, "label": np.array([one.true for one in cases], np.int64)})
-    with atomic_write(folder / CASES) as stream:
-        stream.write((json.dumps(tree, indent=1, sort_keys=True) + "\n").encode())
-    with atomic_write(folder / TESTS) as stream:
-        stream.write(_PYTEST.encode())
+    save_arrays(folder / ARRAYS, x=x, label=np.array([one.true for one in cases], np.int64))
+    write_json(folder / CASES, tree)
+    write_text(folder / TESTS, _PYTEST)
     return Suite(folder, cases, x, model)
 
 

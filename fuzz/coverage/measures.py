@@ -14,6 +14,7 @@ from armour import checks
 from armour.errors import InvalidArgument
 from armour.fuzz.execution import Executor, Outcome
 from armour.fuzz.sections import SectionMap
+from armour.npz import under
 
 from .base import CRITERIA, Criterion, Layers
 
@@ -138,5 +139,5 @@ class Measures:
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what arrays() gave; ValueError or KeyError for what is no state of it."""
         for name, one in self.fitted.items():
-            own = {k.removeprefix(f"{name}."): a for k, a in arrays.items() if k.startswith(f"{name}.")}
+            own = under(arrays, f"{name}.")
             one.restore(own)

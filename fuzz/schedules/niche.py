@@ -6,6 +6,7 @@ import numpy as np
 
 from armour.fuzz.archive import Archive
 from armour.fuzz.schedule import SCHEDULES, Children, Parents, Scene, Schedule
+from armour.npz import under
 
 from .rare import Rare
 
@@ -103,8 +104,7 @@ class MarginNiche(Schedule):
         self.wins, self.misses = arrays["wins"].copy(), arrays["misses"].copy()
         self.archive.restore(arrays, self.scene.bounds)
         if self.rest is not None:
-            rest = {name: array for name, array in arrays.items() if name.startswith("rest.")}
-            self.rest.restore({name.removeprefix("rest."): array for name, array in rest.items()})
+            self.rest.restore(under(arrays, "rest."))
 
     def _energy(self) -> np.ndarray:
         archive = self.archive

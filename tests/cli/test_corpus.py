@@ -13,26 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_models
-from click.testing import CliRunner, Result
+from command_line import run
 
 import armour
-from armour.cli.main import main
 from armour.cli.terminal_picture import drawn
 from armour.fuzz import Corpus
 from armour.fuzz.review import questions
 
 TODAY = datetime.date.today()
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(folder: Path, *arguments: object, keys: str = "") -> Result:
-    """The command in a folder; keys: what is typed."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(main, [str(a) for a in arguments], input=keys, standalone_mode=True)
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import small_models
-from click.testing import CliRunner, Result
+from command_line import run
 
 import armour
-from armour.cli.main import main
-
-
-def run(folder: Path, *arguments: object) -> Result:
-    """The command in a folder."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(main, [str(a) for a in arguments])
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")

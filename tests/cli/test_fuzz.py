@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_models
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from command_line import run
 
 import armour
 from armour.cli.main import main
@@ -32,16 +33,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "small.ckpt"
     armour.save(model, path)
     return path
-
-
-def run(folder: Path, *arguments: object) -> Result:
-    """The command in a folder, its exit code and output."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(main, [str(a) for a in arguments], standalone_mode=True)
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")

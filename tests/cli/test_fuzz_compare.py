@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 
 import pytest
 import small_models
-from click.testing import CliRunner, Result
+from click.testing import Result
+from command_line import run
 
 import armour
-from armour.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +22,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compare")
     armour.save(model, folder / "small.ckpt")
     return folder
-
-
-def run(folder: Path, *arguments: object) -> Result:
-    """The command in a folder, its exit code and output."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(main, [str(a) for a in arguments], standalone_mode=True)
-    finally:
-        os.chdir(before)
 
 
 SMALL = ("fuzz", "small.ckpt", "--executions", 300, "-n", 60)

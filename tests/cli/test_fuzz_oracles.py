@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_models
-from click.testing import CliRunner, Result
+from command_line import run
 
 import armour
-from armour.cli.main import main
 from armour.report import Report
 
 RELATIONS = """
@@ -36,16 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         armour.save(model, place / f"{name}.ckpt")
     (place / "relations.toml").write_text(RELATIONS)
     return place
-
-
-def run(folder: Path, *arguments: object) -> Result:
-    """The command in a folder."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(main, [str(a) for a in arguments], standalone_mode=True)
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import small_models
-from click.testing import CliRunner, Result
+from command_line import run
 
 import armour
-from armour.cli.main import main
 from armour.data import load_split
 from armour.model import ModuleModel
 from armour.report import Report
@@ -28,16 +26,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "small.ckpt"
     armour.save(model, path)
     return path
-
-
-def run(folder: Path, *arguments: object) -> Result:
-    """The command in a folder, its exit code and output."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(main, [str(a) for a in arguments], standalone_mode=True)
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")
