@@ -109,7 +109,7 @@ def best_within(
                 nonlocal left, best
                 if left <= 0:
                     raise QuerySpent
-                at, rest = at[:left], at[left:]
+                at, rest = at[:left].float(), at[left:]  # ART asks about doubles now and then
                 left -= len(at)
                 with torch.no_grad():
                     out = module(at)
