@@ -13,6 +13,7 @@ import numpy as np
 from armour import attacks
 from armour.attacks import Attack, AttackResult, FixedBudgetAttack
 from armour.cli.attack_options import SettingType, known_settings, merged, read_mask, show_list, understood
+from armour.cli.defend_options import defend_option, defended, evidence
 from armour.cli.model_options import load_model, model_options
 from armour.cli.options import (
     EPSILON,
@@ -95,6 +96,7 @@ from armour.stats import wilson
     show_default=True,
     help="At most so many samples, chosen by seed in the classes' proportions.",
 )
+@defend_option
 @data_option
 @model_options
 @output_option("Write inputs, labels and adversarial inputs to this .npz file.")
@@ -116,6 +118,7 @@ def attack(
     more: tuple[tuple[str, Any], ...],
     mask: Path | None,
     samples: int,
+    defend: tuple[str, ...],
     data: str | None,
     model_options: dict[str, Any],
     output: Path | None,
@@ -140,7 +143,7 @@ def attack(
         raise InvalidArgument(f"expected a budget for {name}; state one, such as --epsilon 8/255")
     if output is not None:
         check_writable(output)
-    target = load_model(model, model_options, remote=remote, device=device)
+    target = defended(load_model(model, model_options, remote=remote, device=device), defend, seed)
     chosen.check_model(target)
     with showing(quiet, as_json) as on_event:
         picked = choose(target, data, samples, seed, on_event)
@@ -159,7 +162,8 @@ def attack(
     if output is not None:
         write(output, result, chosen_data, samples_at, target)
     summary = summarise(result, target, chosen_data, seed) | {
-        "output": None if output is None else str(output)
+        "defenses": evidence(target),
+        "output": None if output is None else str(output),
     }
     if as_json:
         print_json(summary)
@@ -261,6 +265,7 @@ def table(summary: dict[str, Any]) -> str:
     lines = [
         summary["attack"],
         *summary["left_out"],
+        *summary["defenses"],
         f"{summary['model']}, {summary['samples']:,} samples of {summary['data']}, seed {summary['seed']}",
         "",
         f"{'epsilon':>10}  {'accuracy':>10}  {'95 % interval':>18}  {'broken':>7}  {'median distance':>15}",

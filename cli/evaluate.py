@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from armour.cli import evaluate_text as text
+from armour.cli.defend_options import defend_option, defended, evidence
 from armour.cli.model_options import load_model, model_options
 from armour.cli.model_options import words as model_words
 from armour.cli.options import (
@@ -40,7 +41,19 @@ from armour.verdict import epsilon_text
 _PRESETS = "quick, standard, thorough or black-box"
 # What a command repeats; files that it writes are not part of it.
 _REPEATED = (
-    *("attacks", "norm", "goal", "knowledge", "queries", "samples", "data", "seed", "group", "adaptive"),
+    *(
+        "attacks",
+        "norm",
+        "goal",
+        "knowledge",
+        "queries",
+        "samples",
+        "data",
+        "seed",
+        "group",
+        "adaptive",
+        "defend",
+    ),
     "device",
     *FLAGS,
 )
@@ -108,6 +121,7 @@ _REPEATED = (
     help="Another model, whose adversarial inputs are tried on this one. May be given several times.",
 )
 @click.option("--adaptive", is_flag=True, help="State that the attacks were made for this model.")
+@defend_option
 @data_option
 @model_options
 @output_option("Write the report's JSON here.")
@@ -141,6 +155,7 @@ def evaluate(
     group: str | None,
     surrogates: tuple[Path, ...],
     adaptive: bool,
+    defend: tuple[str, ...],
     data: str | None,
     model_options: dict[str, Any],
     output: Path | None,
@@ -171,7 +186,7 @@ def evaluate(
         check_report_path(page)
     _known(attacks, norm)
     Threat(epsilons=epsilons, norm=norm, knowledge=knowledge or "white-box", queries=queries, goal=goal)
-    target = load_model(model, model_options, remote=remote, device=device)
+    target = defended(load_model(model, model_options, remote=remote, device=device), defend, seed)
     others = [load_model(path, {}, device=device) for path in surrogates]
     threat = Threat(
         epsilons=epsilons,
@@ -220,24 +235,28 @@ def evaluate(
                     f"what is finished is in {kept}; the same command with --resume goes on from there"
                 )
             raise
+    if defend:
+        report = replace(report, limits=(*report.limits, *(f"Defense {line}." for line in evidence(target))))
     if others:
         report = replace(report, limits=(*report.limits, *_weak_surrogates(others)))
     if state is None and report.evaluation is not None and report.evaluation.complete:
         with suppress(OSError):
             kept.unlink(missing_ok=True)
-    _show(report, output, page, as_json, quiet)
+    _show(report, output, page, as_json, quiet, evidence(target))
 
 
-def _show(report: Report, output: Path | None, page: Path | None, as_json: bool, quiet: bool) -> None:
+def _show(
+    report: Report, output: Path | None, page: Path | None, as_json: bool, quiet: bool, defenses: list[str]
+) -> None:
     """Write what was asked for, say what was found, and end with 3 if the evidence is unsound."""
     if output is not None:
         report.save(output)
     if page is not None:
         write_report(report, page)
     if as_json:
-        print_json(text.summary(report, output, page))
+        print_json(text.summary(report, output, page) | {"defenses": defenses})
     elif not quiet:
-        click.echo(text.table(report, output, page))
+        click.echo("\n".join([*defenses, text.table(report, output, page)]))
     errors = [check for check in all_checks(report) if check.status == "error"]
     if errors:
         said = "; ".join(f"{check.id} {check.text}" for check in errors[:3])

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from armour.defenses.bit_depth import BitDepth as BitDepth
+from armour.defenses.defended import Defended as Defended
 from armour.defenses.evidence import DEFENSES as DEFENSES
 from armour.defenses.evidence import MEANINGS as MEANINGS
 from armour.defenses.evidence import Evidence as Evidence
+from armour.defenses.input import InputDefense as InputDefense
+from armour.defenses.jpeg import JPEG as JPEG
+from armour.defenses.resizing import RandomResizing as RandomResizing
+from armour.defenses.spatial import SpatialSmoothing as SpatialSmoothing
+from armour.defenses.thermometer import Thermometer as Thermometer
+from armour.defenses.total_variation import TotalVariation as TotalVariation

@@ -33,7 +33,8 @@ PUBLIC = {
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.defenses": """
-        DEFENSES Evidence MEANINGS
+        BitDepth DEFENSES Defended Evidence InputDefense JPEG MEANINGS RandomResizing
+        SpatialSmoothing Thermometer TotalVariation
     """,
     "armour.errors": """
         AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError RangeNotStated DataError

@@ -41,7 +41,8 @@ def ends(context: Context) -> Said:
     size = int(np.prod(context.x.shape[1:]))
     full = float(context.distance.longest(size, context.model.bounds.span))
     blind = context.threat.knowledge != "white-box" or not context.model.can_grad
-    attack = None if blind else presets.made("pgd", context.threat, steps=STEPS, restarts=3, loss="margin")
+    settings = {"steps": STEPS, "restarts": 3, "loss": "margin", "eot": presets.EOT if context.random else 1}
+    attack = None if blind else presets.made("pgd", context.threat, **settings)
     if attack is None:
         return Said("note", "Accuracy at epsilon 0 is clean accuracy; the full range was not searched.")
     trial = context.trial("full range", attack, rows, full, 5)
