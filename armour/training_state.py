@@ -21,10 +21,11 @@ from armour.tensor.nn import Module
 if TYPE_CHECKING:
     from armour.training import TrainConfig
 
-_FORMAT = "armour-train/1"
+_FORMAT = "armour-train/2"
 _MAX_BYTES = 8 << 30
 _HEAD = "head"
-_ADVICE = "delete it and train from the start"
+MORE = ("method", "average")
+ADVICE = "delete it and train from the start"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,11 +66,15 @@ def write(
     optimiser: optim.Optimizer,
     at: Progress,
     best: dict[str, np.ndarray],
+    more: dict[str, dict[str, np.ndarray]],
 ) -> None:
-    """Replace the file in one step: a run killed at any moment finds the old state or the new one."""
+    """Replace the file in one step: a run killed at any moment finds the old state or the new one.
+
+    more: what the method ("method") and the average of weights ("average") keep.
+    """
     head = json.dumps({"identity": identity, "progress": asdict(at)}, sort_keys=True).encode()
     arrays = {_HEAD: np.frombuffer(head, np.uint8)}
-    parts = {"now": module.state_dict(), "best": best, "optimiser": optimiser.state_dict()}
+    parts = {"now": module.state_dict(), "best": best, "optimiser": optimiser.state_dict()} | more
     for part, values in parts.items():
         arrays |= {f"{part}.{name}": np.asarray(value) for name, value in values.items()}
     with atomic_write(path) as stream:
@@ -78,33 +83,34 @@ def write(
 
 def read(
     path: Path, identity: dict[str, Any], module: Module, optimiser: optim.Optimizer
-) -> tuple[Progress, dict[str, np.ndarray]]:
-    """Put module and optimiser where the run was; gives its progress and the best weights so far.
+) -> tuple[Progress, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """Put module and optimiser where the run was; gives its progress, its best weights, and `write`'s more.
 
     Raises InvalidArgument naming what differs if the file is of another run, CheckpointError if it is none.
     """
     size = file_size(path, CheckpointError)
     if size > _MAX_BYTES:
-        raise CheckpointError(f"{path}: expected at most {_MAX_BYTES:,} bytes, got {size:,}; {_ADVICE}")
+        raise CheckpointError(f"{path}: expected at most {_MAX_BYTES:,} bytes, got {size:,}; {ADVICE}")
     try:
         arrays = safetensors.parse(path.read_bytes(), str(path))
         head = json.loads(arrays.pop(_HEAD).tobytes())
         known, at = head["identity"], _progress(head["progress"])
-        told = {key: known[key] for key in identity}
+        told = {key: known.get(key) for key in identity}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: this is no training state; {_ADVICE}") from error
+        raise CheckpointError(f"{path}: this is no training state; {ADVICE}") from error
     words = {"format": "version of armour", "data": "data set", "config": "configuration", "root": "seed"}
+    words["method"] = "defense"
     for key, value in identity.items():
         if told[key] != value:
             raise InvalidArgument(
                 f"{path} is of a run with another {words.get(key, key)}; "
-                f"resume with the options it was started with, or {_ADVICE}"
+                f"resume with the options it was started with, or {ADVICE}"
             )
-    parts: dict[str, dict[str, np.ndarray]] = {"now": {}, "best": {}, "optimiser": {}}
+    parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in ("now", "best", "optimiser", *MORE)}
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         if part not in parts:
-            raise CheckpointError(f"{path}: this is no training state; {_ADVICE}")
+            raise CheckpointError(f"{path}: this is no training state; {ADVICE}")
         parts[part][rest] = value
     try:
         # The best weights are loaded too, so that a damaged file is refused before training goes on.
@@ -112,8 +118,8 @@ def read(
         module.load_state_dict(parts["now"])
         optimiser.load_state_dict(parts["optimiser"])
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}; {_ADVICE}") from error
-    return at, parts["best"]
+        raise CheckpointError(f"{path}: {error}; {ADVICE}") from error
+    return at, parts["best"], {name: parts[name] for name in MORE}
 
 
 def _progress(tree: Any) -> Progress:

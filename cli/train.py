@@ -13,9 +13,12 @@ import numpy as np
 
 import armour
 from armour import data, training
+from armour.averaging import AVERAGES
+from armour.cli import train_defense
 from armour.cli.options import json_option, output_option, print_json, quiet_option, seed_option
 from armour.cli.progress import progress as showing
 from armour.data import Dataset
+from armour.defenses.training import AdversarialTraining, TrainingResult
 from armour.errors import Interrupted, InvalidArgument
 from armour.events import OnEvent
 from armour.files import check_writable
@@ -24,12 +27,13 @@ from armour.model import ModuleModel
 from armour.rng import generator
 from armour.stats import wilson
 from armour.tensor import zoo
+from armour.tensor.schedules import SCHEDULES
 from armour.training import Progress, TrainConfig
 
 _VALIDATION = 0.1
 
 
-@click.command()
+@click.command(epilog=train_defense.evidence_text())
 @click.argument("source", metavar="DATA")
 @output_option("Checkpoint to write.", required=True)
 @click.option("--arch", default="lenet5", show_default=True, help=f"Network: {', '.join(zoo.names())}.")
@@ -40,6 +44,19 @@ _VALIDATION = 0.1
 @click.option(
     "--lr", type=click.FloatRange(min=0, min_open=True), default=None, help="Peak rate. Default: by network."
 )
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES.names()),
+    default=None,
+    help="Of the rate.  [default: one-cycle]",
+)
+@click.option(
+    "--average",
+    type=click.Choice(AVERAGES),
+    default=None,
+    help="Keep an average of the weights: over steps (ema) or the last quarter of epochs (swa).",
+)
+@train_defense.defense_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same command.")
 @seed_option
 @json_option
@@ -51,22 +68,36 @@ def train(
     epochs: int | None,
     batch_size: int | None,
     lr: float | None,
+    schedule: str | None,
+    average: str | None,
+    defense: str | None,
+    settings: tuple[tuple[str, Any], ...],
     resume: bool,
     seed: int,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Train a network on DATA (digits, mnist, ..., or a file or folder) and write a checkpoint.
 
     A tenth of the training samples is held out to choose the best epoch and to stop early; the test samples
-    are looked at once, at the end. Ctrl-C keeps the finished epochs: the same command with --resume goes on
-    from there and ends with the same network as if it had not been interrupted.
+    are looked at once, at the end. With --defense the network is trained against attacks within --epsilon,
+    and the epoch with the best accuracy under a short PGD is kept. Ctrl-C keeps the finished epochs: the same
+    command with --resume goes on from there and ends with the same network as if it had not been interrupted.
     """
     check_target(output)
+    guard = train_defense.built(defense, settings, **options)
     with showing(quiet, as_json) as on_event:
         samples, test = data.load_split(source, on_event=on_event)
-        config = training.recipe(arch, epochs=epochs, batch_size=batch_size, lr=lr)
-        model, _ = run(samples, test, arch, config, seed, output, resume, on_event)
+        stated = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "schedule": schedule,
+            "average": average,
+        }
+        config = training.recipe(arch, guard is not None, **stated)
+        model, _ = run(samples, test, arch, config, seed, output, resume, on_event, guard)
     result = dict(model.provenance["training"]) | {"output": str(output), "fingerprint": model.fingerprint}
     if as_json:
         print_json(result)
@@ -77,6 +108,8 @@ def train(
             f"(n={result['test_samples']:,}, 95 % interval {low:.2%} to {high:.2%}) "
             f"after {result['epochs']} epochs"
         )
+        for line in train_defense.lines(result) if guard is not None else ():
+            click.echo(line)
         click.echo(f"wrote {output}; next: armour fuzz {shlex.quote(str(output))}")
 
 
@@ -89,8 +122,9 @@ def run(
     output: Path,
     resume: bool,
     on_event: OnEvent,
+    defense: AdversarialTraining | None = None,
 ) -> tuple[ModuleModel, int]:
-    """Train on samples, measure on test, save; gives the model and the number of epochs.
+    """Train on samples, by a defense or plainly, measure on test, save; gives the model and its epochs.
 
     The state of the run lies beside the output until it is written. Raises Interrupted on Ctrl-C.
     """
@@ -109,7 +143,8 @@ def run(
     net = zoo.build(arch, shape if len(shape) == 3 else (int(np.prod(shape)), 1, 1), classes, rng)
     fitting, validation = data.split_dataset(samples, _VALIDATION, rng)
     mean, std = training.normalisation(fitting.x)
-    epochs = training.fit(
+    fit = training.fit if defense is None else defense.fit
+    epochs = fit(
         net,
         fitting,
         validation,
@@ -121,8 +156,9 @@ def run(
         resume=resume,
         on_event=on_event,
     )
-    command = _command(samples.name, arch, config, seed)
-    progress = _finish(epochs, state, f"{command} -o {shlex.quote(str(output))} --resume")
+    command = _command(samples.name, arch, config, seed, defense)
+    outcome = _finish(epochs, state, f"{command} -o {shlex.quote(str(output))} --resume")
+    progress = outcome.progress if isinstance(outcome, TrainingResult) else outcome
     model = ModuleModel(
         net,
         mean=mean,
@@ -138,8 +174,9 @@ def run(
         {"command": command, "arch": arch, "seed": seed, "config": asdict(config)}
         | {"samples": len(fitting), "validation_samples": len(validation)}
         | {"epochs": progress.done, "best_epoch": progress.best_epoch}
-        | {"validation_accuracy": progress.best_accuracy}
+        | {"validation_accuracy": _validation_accuracy(outcome)}
         | _measured(model, test)
+        | ({} if defense is None else train_defense.measured(defense, outcome, model, test))
         | {"armour": armour.__version__, "numpy": np.__version__, "python": platform.python_version()}
     )
     armour.save(model, output)
@@ -147,14 +184,13 @@ def run(
     return model, progress.done
 
 
-def _finish(epochs: Any, state: Path, again: str) -> Progress:
-    """Run the generator of epochs to its end."""
+def _finish(epochs: Any, state: Path, again: str) -> Any:
+    """Run the generator of epochs to its end; a Progress, or a TrainingResult of a defense."""
     try:
         while True:
             next(epochs)
     except StopIteration as end:
-        progress: Progress = end.value
-        return progress
+        return end.value
     except KeyboardInterrupt:
         if not state.exists():
             raise Interrupted(
@@ -163,6 +199,11 @@ def _finish(epochs: Any, state: Path, again: str) -> Progress:
         raise Interrupted(
             f"training was interrupted; finished epochs are kept, go on with: {again}"
         ) from None
+
+
+def _validation_accuracy(outcome: Progress | TrainingResult) -> float:
+    """Of the epoch that was kept."""
+    return outcome.best.clean if isinstance(outcome, TrainingResult) else outcome.best_accuracy
 
 
 def _measured(model: ModuleModel, test: Dataset) -> dict[str, Any]:
@@ -175,8 +216,11 @@ def _measured(model: ModuleModel, test: Dataset) -> dict[str, Any]:
     }
 
 
-def _command(source: str, arch: str, config: TrainConfig, seed: int) -> str:
+def _command(
+    source: str, arch: str, config: TrainConfig, seed: int, defense: AdversarialTraining | None
+) -> str:
     """The command that trains the same network, without the output's path: equal runs give equal files."""
     words = ["armour", "train", source, "--arch", arch, "--epochs", str(config.epochs)]
     words += ["--batch-size", str(config.batch_size), "--lr", str(config.lr), "--seed", str(seed)]
-    return shlex.join(words)
+    words += ["--schedule", config.schedule, "--average", config.average]
+    return shlex.join(words + train_defense.words(defense))

@@ -13,3 +13,6 @@ from armour.defenses.resizing import RandomResizing as RandomResizing
 from armour.defenses.spatial import SpatialSmoothing as SpatialSmoothing
 from armour.defenses.thermometer import Thermometer as Thermometer
 from armour.defenses.total_variation import TotalVariation as TotalVariation
+from armour.defenses.training import AdversarialTraining as AdversarialTraining
+from armour.defenses.training import TrainingObjective as TrainingObjective
+from armour.defenses.training import TrainingResult as TrainingResult

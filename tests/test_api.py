@@ -33,8 +33,12 @@ PUBLIC = {
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.defenses": """
-        BitDepth DEFENSES Defended Evidence InputDefense JPEG MEANINGS RandomResizing
-        SpatialSmoothing Thermometer TotalVariation
+        AdversarialTraining BitDepth DEFENSES Defended Evidence InputDefense JPEG MEANINGS RandomResizing
+        SpatialSmoothing Thermometer TotalVariation TrainingObjective TrainingResult
+    """,
+    "armour.defenses.training": """
+        AdversarialTraining Batch Collapse FGSMRS NFGSM Network PGDTraining TRADES TrainingObjective
+        TrainingResult Watched collapse facts name_of objectives
     """,
     "armour.errors": """
         AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError RangeNotStated DataError

@@ -20,11 +20,11 @@ _IN_ARMOUR: dict[float, str] = {
     """,
     # models, data, norms, image functions, statistics
     1: """
-        adapters archive black_box blur bounds compression contract counter criteria data datafiles datasets
-        dense_losses detection distances download estimator_model fields folders formats geometry
+        adapters archive averaging black_box blur bounds compression contract counter criteria data datafiles
+        datasets dense_losses detection distances download estimator_model fields folders formats geometry
         grid hyperplanes idx model noise npz objective occlusion onnxruntime_model options outputs
         planned preprocessing projections regions series stats subset summaries tables threat torch_model
-        python_model training training_state transforms weather
+        python_model training training_method training_state transforms weather
     """,
     # what is said about results
     4: """

@@ -20,6 +20,7 @@ from armour.events import Event
 from armour.formats import safetensors
 from armour.tensor import nn
 from armour.training import Epoch, Progress, TrainConfig
+from armour.training_method import Judgement
 
 CONFIG = TrainConfig(epochs=4, batch_size=32, lr=0.02, shift=1 / 8)
 State = dict[str, np.ndarray]
@@ -251,7 +252,12 @@ def test_an_error_while_the_state_is_written_leaves_the_one_before(
 def scripted(monkeypatch: pytest.MonkeyPatch, accuracies: list[float]) -> None:
     """Validation accuracies as listed, whatever the network does."""
     left = iter(accuracies)
-    monkeypatch.setattr(training._Run, "accuracy", lambda self, data: next(left))
+
+    def judged(self: Any) -> tuple[float, Judgement]:
+        accuracy = next(left)
+        return accuracy, Judgement(score=accuracy)
+
+    monkeypatch.setattr(training._Run, "judged", judged)
 
 
 @pytest.mark.parametrize(

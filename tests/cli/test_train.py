@@ -211,17 +211,17 @@ def test_resuming_with_other_options_is_refused(
     tmp_path: Path, options: tuple[Any, ...], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, state = tmp_path / "m.ckpt", tmp_path / "m.ckpt.train"
-    accuracy = training._Run.accuracy
+    judged = training._Run.judged
     calls: list[int] = []
 
-    def stop(self: Any, held: Any) -> float:
+    def stop(self: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return accuracy(self, held)
+        return judged(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Run, "accuracy", stop)
+        patch.setattr(training._Run, "judged", stop)
         assert train(*FAST, "-o", path).exit_code == 130
     raw = state.read_bytes()
     result = train(*FAST, "-o", path, "--resume", *options)
