@@ -27,6 +27,7 @@ from .retreat import rounding, surely
 
 _LAST_STEP = 0.01  # length of the last step, as a share of the first
 _LAST_GAMMA = 0.001  # the last change of FMN's radius
+_LAST_SHARE = 0.1  # the last gamma of DDN, as a share of the first
 # FMN's first step, in spans of the bounds: in the other norms values have to get to the ends of their room.
 _FIRST_STEP: dict[Norm, float] = {"l0": 30, "l1": 30, "l2": 10, "linf": 30}
 _HEAT = 0.1  # temperature of FMN's soft margin, as a share of the margin at x
@@ -38,8 +39,9 @@ class DDN(MinimizationAttack):
     """Decoupled direction and norm: steps up the loss on a sphere around x that shrinks while they succeed.
 
     Each step goes along the gradient and back to the sphere, inside the bounds. Its radius falls by a share
-    gamma where the criterion is met and grows by it elsewhere. The steps shorten by a cosine. The nearest of
-    all is kept, and at last drawn towards x as far as it goes. Needs gradients.
+    gamma where the criterion is met and grows by it elsewhere. The steps shorten by a cosine, and so does
+    gamma, to a tenth, once the radius has come below what was found (the paper's stays, and its radius ends
+    five per cent to and fro about the boundary). The nearest of all is kept, and at last drawn towards x as far as it goes. Needs gradients.
 
     steps: gradient evaluations. step_size: length of the first step, in spans of the bounds. gamma: in (0,
     1). start: the first radius, in spans of the bounds. loss: "cross-entropy", "margin", "dlr", or a function
@@ -72,7 +74,7 @@ class DDN(MinimizationAttack):
         nearest, everyone = Nearest(self.distance, x), np.arange(len(x))
         low, high, worst = room(model, x, nearest)
         radius = np.minimum(self.start * model.bounds.span, worst)
-        objective, point = criterion.objective(self.loss), x
+        objective, point, crossed = criterion.objective(self.loss), x, np.zeros(len(x), bool)
         for step in range(self.steps):
             if time_is_up():
                 break
@@ -81,7 +83,9 @@ class DDN(MinimizationAttack):
             nearest.offer(everyone, point, met)
             length = self.step_size * model.bounds.span * cosine(step, self.steps, _LAST_STEP)
             delta = rows(point - x) + np.float32(length) * unit(rows(finite(gradient)))
-            radius = np.minimum(radius * np.where(met, 1 - self.gamma, 1 + self.gamma), worst)
+            crossed |= nearest.found() & ~met
+            gamma = self.gamma * np.where(crossed, cosine(step, self.steps, _LAST_SHARE), 1)
+            radius = np.minimum(radius * np.where(met, 1 - gamma, 1 + gamma), worst)
             delta = furthest_l2(delta, low, high, radius)
             point = as_point(x + delta.reshape(x.shape), model)
         return finish(model, nearest, criterion, point, self.search_steps)
