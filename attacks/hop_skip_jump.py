@@ -52,7 +52,7 @@ class HopSkipJump(WalkAttack):
     norm: Norm = "l2"
     probes: int = 50
     radius: float = 0.03
-    memory: float = 0.7
+    memory: float = 0.5
     smooth: bool = True
 
     def __post_init__(self) -> None:
