@@ -10,6 +10,11 @@ from armour.defenses.evidence import Evidence as Evidence
 from armour.defenses.input import InputDefense as InputDefense
 from armour.defenses.jpeg import JPEG as JPEG
 from armour.defenses.resizing import RandomResizing as RandomResizing
+from armour.defenses.smoothed_model import SmoothedModel as SmoothedModel
+from armour.defenses.smoothing import RandomizedSmoothing as RandomizedSmoothing
+from armour.defenses.smoothing import SmoothedCertificate as SmoothedCertificate
+from armour.defenses.smoothing import SmoothedPrediction as SmoothedPrediction
+from armour.defenses.smoothing import gaussian_noise as gaussian_noise
 from armour.defenses.spatial import SpatialSmoothing as SpatialSmoothing
 from armour.defenses.thermometer import Thermometer as Thermometer
 from armour.defenses.total_variation import TotalVariation as TotalVariation

@@ -34,7 +34,8 @@ PUBLIC = {
     """,
     "armour.defenses": """
         AdversarialTraining BitDepth DEFENSES Defended Evidence InputDefense JPEG MEANINGS RandomResizing
-        SpatialSmoothing Thermometer TotalVariation TrainingObjective TrainingResult
+        RandomizedSmoothing SmoothedCertificate SmoothedModel SmoothedPrediction
+        SpatialSmoothing Thermometer TotalVariation TrainingObjective TrainingResult gaussian_noise
     """,
     "armour.defenses.training": """
         AdversarialTraining Batch Collapse FGSMRS NFGSM Network PGDTraining TRADES TrainingObjective
