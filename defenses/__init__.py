@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from armour.defenses.bit_depth import BitDepth as BitDepth
+from armour.defenses.certificate import CROWN as CROWN
+from armour.defenses.certificate import CROWNIBP as CROWNIBP
+from armour.defenses.certificate import IBP as IBP
+from armour.defenses.certificate import Certificate as Certificate
+from armour.defenses.certificate import certify as certify
 from armour.defenses.defended import Defended as Defended
 from armour.defenses.evidence import DEFENSES as DEFENSES
 from armour.defenses.evidence import MEANINGS as MEANINGS

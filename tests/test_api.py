@@ -36,10 +36,15 @@ PUBLIC = {
         AdversarialTraining BitDepth DEFENSES Defended Evidence InputDefense JPEG MEANINGS RandomResizing
         RandomizedSmoothing SmoothedCertificate SmoothedModel SmoothedPrediction
         SpatialSmoothing Thermometer TotalVariation TrainingObjective TrainingResult gaussian_noise
+        CROWN CROWNIBP Certificate IBP certify
     """,
     "armour.defenses.training": """
         AdversarialTraining Batch Collapse FGSMRS NFGSM Network PGDTraining TRADES TrainingObjective
         TrainingResult Watched collapse facts name_of objectives
+    """,
+    "armour.defenses.bounds": """
+        Interval LAYER_RULES OP_RULES Program Queries Region Rounding State intervals lowest program_of
+        region_of tightened
     """,
     "armour.errors": """
         AnomalyError ArmourError BackendUnavailable CaptureError CheckpointError RangeNotStated DataError
