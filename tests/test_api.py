@@ -33,10 +33,11 @@ PUBLIC = {
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.defenses": """
-        AdversarialTraining BitDepth DEFENSES Defended Evidence InputDefense JPEG MEANINGS RandomResizing
-        RandomizedSmoothing SmoothedCertificate SmoothedModel SmoothedPrediction
-        SpatialSmoothing Thermometer TotalVariation TrainingObjective TrainingResult gaussian_noise
-        CROWN CROWNIBP Certificate IBP certify
+        AdversarialTraining BitDepth CROWN CROWNIBP Certificate DEFENSES Defended DetectionResult
+        Detector Evidence FeatureSqueezing IBP InputDefense JPEG KernelDensity LID MEANINGS MagNet
+        Mahalanobis RandomResizing RandomizedSmoothing SmoothedCertificate SmoothedModel
+        SmoothedPrediction SmoothingDetector SpatialSmoothing Thermometer TotalVariation
+        TrainingObjective TrainingResult certify detection gaussian_noise
     """,
     "armour.defenses.training": """
         AdversarialTraining Batch Collapse FGSMRS NFGSM Network PGDTraining TRADES TrainingObjective
