@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "armour.cli.evaluate:evaluate",
         "Measure robust accuracy by several attacks, with checks of the evidence.",
     ),
+    "certify": ("armour.cli.certify:certify", "Prove robustness, and attack what is not proved."),
     "fuzz": ("armour.cli.fuzz:fuzz", "Search for failures with coverage-guided fuzzing."),
     "harden": ("armour.cli.harden:harden", "Retrain with failures of some seeds; fuzz again from others."),
     "serve": (
