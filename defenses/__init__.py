@@ -12,6 +12,7 @@ from armour.defenses.comparing import FeatureSqueezing as FeatureSqueezing
 from armour.defenses.comparing import SmoothingDetector as SmoothingDetector
 from armour.defenses.defended import Defended as Defended
 from armour.defenses.detector import Detector as Detector
+from armour.defenses.ensemble_detector import EnsembleDetector as EnsembleDetector
 from armour.defenses.evidence import DEFENSES as DEFENSES
 from armour.defenses.evidence import MEANINGS as MEANINGS
 from armour.defenses.evidence import Evidence as Evidence
@@ -23,6 +24,7 @@ from armour.defenses.jpeg import JPEG as JPEG
 from armour.defenses.magnet import MagNet as MagNet
 from armour.defenses.measuring import DetectionResult as DetectionResult
 from armour.defenses.measuring import detection as detection
+from armour.defenses.region import RegionBased as RegionBased
 from armour.defenses.resizing import RandomResizing as RandomResizing
 from armour.defenses.smoothed_model import SmoothedModel as SmoothedModel
 from armour.defenses.smoothing import RandomizedSmoothing as RandomizedSmoothing

@@ -34,9 +34,9 @@ PUBLIC = {
     """,
     "armour.defenses": """
         AdversarialTraining BitDepth CROWN CROWNIBP Certificate DEFENSES Defended DetectionResult
-        Detector Evidence FeatureSqueezing IBP InputDefense JPEG KernelDensity LID MEANINGS MagNet
-        Mahalanobis RandomResizing RandomizedSmoothing SmoothedCertificate SmoothedModel
-        SmoothedPrediction SmoothingDetector SpatialSmoothing Thermometer TotalVariation
+        Detector EnsembleDetector Evidence FeatureSqueezing IBP InputDefense JPEG KernelDensity LID
+        MEANINGS MagNet Mahalanobis RandomResizing RandomizedSmoothing RegionBased SmoothedCertificate
+        SmoothedModel SmoothedPrediction SmoothingDetector SpatialSmoothing Thermometer TotalVariation
         TrainingObjective TrainingResult certify detection gaussian_noise
     """,
     "armour.defenses.training": """

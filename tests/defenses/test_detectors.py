@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from scipy.stats import mannwhitneyu
 from armour.defenses import (
     DEFENSES,
     Detector,
+    EnsembleDetector,
     FeatureSqueezing,
     KernelDensity,
     MagNet,
     Mahalanobis,
+    RegionBased,
     detection,
 )
 from armour.defenses.comparing import jensen_shannon
@@ -35,7 +38,8 @@ from armour.tensor import Tensor, nn
 DETECTORS = {
     name: kind for name, kind in DEFENSES.items() if isinstance(kind, type) and issubclass(kind, Detector)
 }
-SHORT = {"detect-lid": {"k": 8}, "detect-magnet": {"epochs": 3, "hidden": 16}}
+SHORT: dict[str, dict[str, Any]] = {"detect-lid": {"k": 8}, "detect-magnet": {"epochs": 3, "hidden": 16}}
+SHORT["detect-ensemble"] = {"detectors": (MagNet(epochs=3, hidden=16), Mahalanobis())}
 
 
 def made(name: str) -> Detector:
@@ -204,6 +208,32 @@ def test_squeezing_of_two_levels_by_hand() -> None:
     found = FeatureSqueezing(bits=1).fit(model, x).score(x)
     expected = np.abs(softmax(3 * x, axis=1) - softmax(3 * np.rint(x), axis=1)).sum(axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_region_of_no_size_is_ones_own_doubt_and_a_large_one_reaches_the_other_side() -> None:
+    model, x = features_model(2), np.array([[0.1, 0.0], [3.0, -3.0]], np.float32)
+    own = softmax(model.logits(x), axis=1).max(axis=1)
+    none = RegionBased(radius=1e-7).fit(model, x).score(x)
+    np.testing.assert_allclose(none, 1 - own, atol=1e-4)
+    wide = RegionBased(radius=0.01, draws=2000).fit(model, x).score(x)  # a radius of 1 in bounds of 100
+    grid = np.linspace(-1, 1, 401)
+    for row, value in zip(x, wide, strict=True):
+        gap = (row[0] - row[1]) + grid[:, None] - grid[None]
+        assert value == pytest.approx(float(np.mean(1 / (1 + np.exp(gap)))), abs=0.02)
+
+
+def test_an_ensemble_is_as_suspicious_as_the_most_suspicious() -> None:
+    model, x = scene()
+    one, two = Mahalanobis(), FeatureSqueezing()
+    both = EnsembleDetector(detectors=(one, two)).fit(model, x[:120]).score(x[120:150])
+    parts = []
+    for detector in (one, two):
+        fitted = detector.fit(model, x[:120])
+        clean, score = fitted.score(x[:120]), fitted.score(x[120:150])
+        parts.append((score - np.median(clean)) / (np.quantile(clean, 0.95) - np.median(clean)))
+    np.testing.assert_allclose(both, np.maximum(*parts), rtol=1e-6, atol=1e-7)
+    with pytest.raises(InvalidArgument, match="at least one"):
+        EnsembleDetector(detectors=())
 
 
 def test_jensen_shannon_of_certain_opposites_is_log_two() -> None:
