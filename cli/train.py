@@ -72,6 +72,7 @@ def train(
     average: str | None,
     defense: str | None,
     settings: tuple[tuple[str, Any], ...],
+    static: tuple[Path, ...],
     resume: bool,
     seed: int,
     as_json: bool,
@@ -86,7 +87,7 @@ def train(
     command with --resume goes on from there and ends with the same network as if it had not been interrupted.
     """
     check_target(output)
-    guard = train_defense.built(defense, settings, **options)
+    guard = train_defense.built(defense, settings, static, **options)
     with showing(quiet, as_json) as on_event:
         samples, test = data.load_split(source, on_event=on_event)
         stated = {
@@ -97,7 +98,7 @@ def train(
             "average": average,
         }
         config = training.recipe(arch, guard is not None, **stated)
-        model, _ = run(samples, test, arch, config, seed, output, resume, on_event, guard)
+        model, _ = run(samples, test, arch, config, seed, output, resume, on_event, guard, static)
     result = dict(model.provenance["training"]) | {"output": str(output), "fingerprint": model.fingerprint}
     if as_json:
         print_json(result)
@@ -123,6 +124,7 @@ def run(
     resume: bool,
     on_event: OnEvent,
     defense: AdversarialTraining | None = None,
+    static: tuple[Path, ...] = (),
 ) -> tuple[ModuleModel, int]:
     """Train on samples, by a defense or plainly, measure on test, save; gives the model and its epochs.
 
@@ -156,7 +158,7 @@ def run(
         resume=resume,
         on_event=on_event,
     )
-    command = _command(samples.name, arch, config, seed, defense)
+    command = _command(samples.name, arch, config, seed, defense, static)
     outcome = _finish(epochs, state, f"{command} -o {shlex.quote(str(output))} --resume")
     progress = outcome.progress if isinstance(outcome, TrainingResult) else outcome
     model = ModuleModel(
@@ -217,10 +219,15 @@ def _measured(model: ModuleModel, test: Dataset) -> dict[str, Any]:
 
 
 def _command(
-    source: str, arch: str, config: TrainConfig, seed: int, defense: AdversarialTraining | None
+    source: str,
+    arch: str,
+    config: TrainConfig,
+    seed: int,
+    defense: AdversarialTraining | None,
+    static: tuple[Path, ...],
 ) -> str:
     """The command that trains the same network, without the output's path: equal runs give equal files."""
     words = ["armour", "train", source, "--arch", arch, "--epochs", str(config.epochs)]
     words += ["--batch-size", str(config.batch_size), "--lr", str(config.lr), "--seed", str(seed)]
     words += ["--schedule", config.schedule, "--average", config.average]
-    return shlex.join(words + train_defense.words(defense))
+    return shlex.join(words + train_defense.words(defense, static))

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import numpy as np
 
-from armour import attacks
+from armour import attacks, formats
 from armour.checks import suggest
 from armour.cli.attack_options import SettingType
 from armour.cli.options import EpsilonType
+from armour.contract import Model
 from armour.data import Dataset
-from armour.defenses.training import AdversarialTraining, TrainingResult, facts, name_of, objectives
+from armour.defenses.training import (
+    AdversarialTraining,
+    TrainingObjective,
+    TrainingResult,
+    facts,
+    name_of,
+    objectives,
+)
 from armour.errors import InvalidArgument
 from armour.model import ModuleModel
 from armour.stats import wilson
@@ -58,6 +67,13 @@ def defense_options(function: F) -> F:
                 help="At catastrophic overfitting.  [default: warn]",
             ),
             click.option(
+                "--static",
+                type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                multiple=True,
+                metavar="MODEL",
+                help="Another model that perturbs inputs, for --defense ensemble. Several are allowed.",
+            ),
+            click.option(
                 "--set",
                 "settings",
                 type=SettingType(),
@@ -89,13 +105,13 @@ def evidence_text() -> str:
 
 
 def built(
-    name: str | None, settings: tuple[tuple[str, Any], ...], **options: Any
+    name: str | None, settings: tuple[tuple[str, Any], ...], static: tuple[Path, ...] = (), **options: Any
 ) -> AdversarialTraining | None:
     """The defense that was asked for; None without one. InvalidArgument for what does not fit."""
     stated = {key: value for key, value in options.items() if value is not None}
     if name is None:
-        if stated or settings:
-            which = next(iter(stated), "set").replace("_", "-")
+        if stated or settings or static:
+            which = next(iter(stated), "set" if settings else "static").replace("_", "-")
             raise InvalidArgument(f"--{which} belongs to a defense; add --defense, such as --defense pgd")
         return None
     kinds = objectives()
@@ -104,25 +120,35 @@ def built(
         raise InvalidArgument(f"no defense called {name!r} trains{suggest(name.lower(), kinds)}")
     if "epsilon" not in stated:
         raise InvalidArgument(f"expected a budget for --defense {name}; state --epsilon, such as 8/255")
-    given: dict[str, Any] = {}
-    known = {field for field in kind.__dataclass_fields__}
+    given: dict[str, Any] = {"models": _loaded(static)} if static else {}
+    known = set(kind.__dataclass_fields__)
+    if static and "models" not in known:
+        raise InvalidArgument(f"--static belongs to --defense ensemble, not to {name}; leave it out")
     for key, value in settings:
-        if key not in known:
+        if key not in known or key == "models":
             raise InvalidArgument(f"{name} has no setting {key!r}{suggest(key, known)}")
         given[key] = value
     return AdversarialTraining(objective=kind(**given), **stated)
 
 
-def words(defense: AdversarialTraining | None) -> list[str]:
+def _loaded(paths: tuple[Path, ...]) -> tuple[Model, ...]:
+    return tuple(formats.load(path) for path in paths)
+
+
+def words(defense: AdversarialTraining | None, static: tuple[Path, ...] = ()) -> list[str]:
     """The options that ask for this defense again."""
     if defense is None:
         return []
     found = ["--defense", name_of(defense.method), "--epsilon", repr(defense.budget), "--norm", defense.norm]
     found += ["--share", repr(defense.share), "--ramp", repr(defense.ramp)]
     found += ["--on-collapse", defense.on_collapse]
-    for key, value in defense.method.settings().items():
-        found += ["--set", f"{key}={value}"]
-    return found
+    for key in defense.method.settings():
+        value = getattr(defense.method, key)
+        if isinstance(value, TrainingObjective):
+            value = name_of(value)
+        if key != "models":
+            found += ["--set", f"{key}={value}"]
+    return found + [word for path in static for word in ("--static", str(path))]
 
 
 def measured(

@@ -40,8 +40,9 @@ PUBLIC = {
         TrainingObjective TrainingResult certify detection gaussian_noise
     """,
     "armour.defenses.training": """
-        AdversarialTraining Batch Collapse FGSMRS NFGSM Network PGDTraining TRADES TrainingObjective
-        TrainingResult Watched collapse facts name_of objectives
+        AWP AdversarialTraining Batch Collapse Ensemble FGSMRS Free GradAlign MART NFGSM NaturalNoise Network
+        PGDTraining ProjectedTraining TRADES TrainingObjective TrainingResult Watched WorstOfK collapse
+        facts name_of objectives
     """,
     "armour.defenses.bounds": """
         Interval LAYER_RULES OP_RULES Program Queries Region Rounding State intervals lowest program_of

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import small_models
+from scipy.special import log_softmax, softmax
 
 from armour.data import Dataset
 from armour.defenses.training import AdversarialTraining, Batch, Network, TrainingObjective, objectives
@@ -51,7 +52,12 @@ def every() -> dict[str, TrainingObjective]:
 
 def made(name: str) -> TrainingObjective:
     kind = objectives()[name]
-    quick: dict[str, Any] = {"steps": 2} if "steps" in kind.__dataclass_fields__ else {}
+    fewer: dict[str, Any] = {"steps": 2, "replays": 2, "draws_each": 3}
+    quick = {key: value for key, value in fewer.items() if key in kind.__dataclass_fields__}
+    if name == "awp":
+        quick["inner"] = made("pgd")
+    if name == "ensemble":
+        quick["models"] = (network(made("pgd"), smooth()).model,)
     return kind(**quick)
 
 
@@ -103,3 +109,29 @@ def drained(run: Generator[Epoch, None, Any], stop: int | None = None) -> tuple[
             epochs.append(next(run))
         except StopIteration as end:
             return epochs, end.value
+
+
+def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return -log_softmax(z, axis=1)[np.arange(len(z)), y]
+
+
+def kl(p_of: np.ndarray, q_of: np.ndarray) -> np.ndarray:
+    p, log_p = softmax(p_of, axis=1), log_softmax(p_of, axis=1)
+    return (p * (log_p - log_softmax(q_of, axis=1))).sum(axis=1)
+
+
+def of(objective: TrainingObjective) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Losses of the compiled step, and logits of clean and perturbed inputs in float64, with labels."""
+    net = network(objective, smooth())
+    given = batch()
+    with net.evaluating():
+        adv = objective.craft(net, given)
+    losses = net.gradients(*objective.inputs(given, adv)).losses.copy()
+
+    def logits(x: np.ndarray) -> np.ndarray:
+        value = (x.reshape(len(x), -1).astype(np.float64) - 0.3) / 0.4
+        weights = {k: v.astype(np.float64) for k, v in net.module.state_dict().items()}
+        hidden = np.tanh(value @ weights["1.weight"].T + weights["1.bias"])
+        return hidden @ weights["3.weight"].T + weights["3.bias"]
+
+    return losses, logits(given.x), logits(adv), given.y

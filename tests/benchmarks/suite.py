@@ -20,8 +20,8 @@ from benchmarks import harness, kernels, record
 from benchmarks.rows import Options, Row
 
 SUBJECTS = (
-    "eager", "forward_grad", "activations", "per_sample", "training", "workers", "memory", "attacks",
-    "auto_attack", "fuzzing",
+    "eager", "forward_grad", "activations", "per_sample", "training", "adversarial_training", "workers",
+    "memory", "attacks", "auto_attack", "fuzzing",
 )  # fmt: skip
 DEVICE_SUBJECTS = ("cuda",)  # --device cuda runs these alone
 ALONE = ("convolutions", "mutation", "fuzz_study", "fuzz_islands", "fuzz_memory")

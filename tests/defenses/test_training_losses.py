@@ -5,38 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import training_scene as scene
-from scipy.special import log_softmax, softmax
+from training_scene import cross_entropy, kl, of
 
 from armour.defenses.training import FGSMRS, NFGSM, TRADES, PGDTraining, TrainingObjective
 from armour.tensor import Tensor
-
-F64 = np.ndarray
-
-
-def cross_entropy(z: F64, y: F64) -> F64:
-    return -log_softmax(z, axis=1)[np.arange(len(z)), y]
-
-
-def kl(p_of: F64, q_of: F64) -> F64:
-    p, log_p = softmax(p_of, axis=1), log_softmax(p_of, axis=1)
-    return (p * (log_p - log_softmax(q_of, axis=1))).sum(axis=1)
-
-
-def of(objective: TrainingObjective) -> tuple[F64, F64, F64, F64]:
-    """Losses of the compiled step, and logits of clean and perturbed inputs in float64, with labels."""
-    net = scene.network(objective, scene.smooth())
-    given = scene.batch()
-    with net.evaluating():
-        adv = objective.craft(net, given)
-    losses = net.gradients(*objective.inputs(given, adv)).losses.copy()
-
-    def logits(x: F64) -> F64:
-        value = (x.reshape(len(x), -1).astype(np.float64) - 0.3) / 0.4
-        weights = {k: v.astype(np.float64) for k, v in net.module.state_dict().items()}
-        hidden = np.tanh(value @ weights["1.weight"].T + weights["1.bias"])
-        return hidden @ weights["3.weight"].T + weights["3.bias"]
-
-    return losses, logits(given.x), logits(adv), given.y
 
 
 @pytest.mark.parametrize("objective", [PGDTraining(steps=2), FGSMRS(), NFGSM()], ids=repr)
