@@ -144,7 +144,9 @@ def fit(
     if method is not None and transform is not None:
         raise InvalidArgument("expected a transform or a method, got both; leave one of them out")
     root = int(generator(rng).integers(0, 2**62))
-    trainee = Trainee(module=module, mean=mean, std=std, validation=validation, root=root)
+    trainee = Trainee(
+        module=module, mean=mean, std=std, validation=validation, epochs=config.epochs, root=root
+    )
     session = Plain(trainee, transform) if method is None else method.begin(trainee)
     run = _Run(trainee, train, config, session, on_event)
     at = Progress(root=root)

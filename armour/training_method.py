@@ -23,13 +23,14 @@ Update: TypeAlias = tuple[np.ndarray, dict[str, np.ndarray]]
 class Trainee:
     """What is trained: the network and the normalisation in front of it, and the samples it is judged by.
 
-    root: of all random numbers of the run.
+    epochs: at most. root: of all random numbers of the run.
     """
 
     module: Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
     validation: Dataset
+    epochs: int
     root: int
 
 

@@ -63,7 +63,7 @@ def made(name: str) -> TrainingObjective:
 
 def network(objective: TrainingObjective, module: nn.Module | None = None) -> Network:
     module = convolutional() if module is None else module
-    trainee = Trainee(module=module, mean=MEAN, std=STD, validation=digits(40, 96), root=5)
+    trainee = Trainee(module=module, mean=MEAN, std=STD, validation=digits(40, 96), epochs=3, root=5)
     return Network(trainee, objective)
 
 

@@ -129,7 +129,7 @@ class AdversarialTraining:
         return TrainingResult(
             progress=progress,
             history=tuple(session.history),
-            collapse=collapse(session.history),
+            collapse=collapse(session.history, self.ramp * config.epochs),
             watched=len(session.watch.x),
         )
 
@@ -156,6 +156,7 @@ class Session:
             data.x[:n], data.y[:n], setting.norm, setting.budget, setting.watch_steps, trainee.root
         )
         self.history: list[Watched] = []
+        self.grown = setting.ramp * trainee.epochs
 
     def step(self, x: np.ndarray, y: np.ndarray, place: float, rng: np.random.Generator) -> Iterator[Update]:
         """The updates for one batch."""
@@ -175,10 +176,10 @@ class Session:
 
     def judge(self, accuracy: float) -> Judgement:
         """By the accuracy under a short PGD."""
-        before = collapse(self.history)
+        before = collapse(self.history, self.grown)
         now = self.watch.look(self.network.model, accuracy)
         self.history.append(now)
-        found = collapse(self.history)
+        found = collapse(self.history, self.grown)
         return Judgement(
             score=now.robust,
             values={"robust": now.robust, "fgsm": now.fgsm},

@@ -13,6 +13,10 @@ from armour.distances import Norm
 
 # A rise or a fall of the one-step accuracy by less than this share is none.
 STEADY = 0.02
+# Epochs without a rise after which an accuracy is stuck; and how much of that under FGSM there must be, so
+# that a network which has learnt nothing yet is not called overfitted.
+WAIT = 3
+LEAST = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,12 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collapse:
-    """Catastrophic overfitting: in `epoch` (from 1) accuracy under PGD is less than half of what it was in
-    `since`, while that under the one-step attack has not fallen."""
+    """Catastrophic overfitting: robust only to the one step that it is trained against.
+
+    In `epoch` (from 1) accuracy under PGD is less than half of what it was in `since`, or stays under half of
+    that under FGSM from `since` on, while that under FGSM has not fallen. robust, fgsm: both accuracies, then
+    and now.
+    """
 
     epoch: int
     since: int
@@ -36,27 +44,38 @@ class Collapse:
 
     def __str__(self) -> str:
         (robust, now), (fgsm, fgsm_now) = self.robust, self.fgsm
+        how = "fell" if now < robust / 2 else "is stuck and went"
         return (
-            f"catastrophic overfitting in epoch {self.epoch}: accuracy under PGD fell from {robust:.1%} to "
+            f"catastrophic overfitting in epoch {self.epoch}: accuracy under PGD {how} from {robust:.1%} to "
             f"{now:.1%} since epoch {self.since}, while under FGSM it went from {fgsm:.1%} to {fgsm_now:.1%}"
         )
 
 
-def collapse(history: Sequence[Watched]) -> Collapse | None:
-    """The first collapse in the history of a run, from the best epoch before it; None without one."""
+def collapse(history: Sequence[Watched], ramp: float = 0.0) -> Collapse | None:
+    """The first collapse in the history of a run, None without one.
+
+    Either accuracy under PGD falls from the best epoch before; or, where training never got it up, it is
+    less than half of that under FGSM and has not risen in WAIT epochs. ramp: epochs in which the budget grew,
+    which do not count for the second.
+    """
     best = 0
     for i, now in enumerate(history):
-        before = history[best]
-        if now.robust >= before.robust:
+        if now.robust >= history[best].robust:
             best = i
-        elif now.robust < before.robust / 2 and now.fgsm > before.fgsm - STEADY:
-            return Collapse(
-                epoch=i + 1,
-                since=best + 1,
-                robust=(before.robust, now.robust),
-                fgsm=(before.fgsm, now.fgsm),
-            )
+        elif now.robust < history[best].robust / 2 and now.fgsm > history[best].fgsm - STEADY:
+            return _between(history, best, i)
+        before = history[max(i - WAIT, 0)]
+        flat = now.robust < before.robust + STEADY and now.fgsm > before.fgsm - STEADY
+        if i - WAIT >= ramp and flat and now.robust < now.fgsm / 2 and now.fgsm > LEAST:
+            return _between(history, i - WAIT, i)
     return None
+
+
+def _between(history: Sequence[Watched], first: int, last: int) -> Collapse:
+    then, now = history[first], history[last]
+    return Collapse(
+        epoch=last + 1, since=first + 1, robust=(then.robust, now.robust), fgsm=(then.fgsm, now.fgsm)
+    )
 
 
 @dataclass(frozen=True, slots=True)

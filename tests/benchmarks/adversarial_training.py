@@ -71,7 +71,9 @@ def our_step(net: Any, x: np.ndarray, y: np.ndarray) -> tuple[Callable[[], np.nd
     """What is crafted, and a step."""
     objective = PGDTraining(steps=STEPS, step_size=STEP_SIZE)
     data = Dataset(x, y, name="batch")
-    network = Network(Trainee(module=net, mean=(0.0,), std=(1.0,), validation=data, root=0), objective)
+    network = Network(
+        Trainee(module=net, mean=(0.0,), std=(1.0,), validation=data, epochs=1, root=0), objective
+    )
     optimiser = optim.AdamW(net.named_parameters(), LR, weight_decay=0.0)
     net.train()
 

@@ -29,12 +29,28 @@ def history(*pairs: tuple[float, float]) -> list[Watched]:
         ([(0.4, 0.6), (0.2, 0.9)], None),  # half is not less than half
         ([(0.4, 0.6), (0.5, 0.7), (0.6, 0.8)], None),
         ([(0.0, 0.6), (0.0, 0.9)], None),  # nothing was there to lose
+        ([(0.1, 0.5), (0.1, 0.6), (0.11, 0.7), (0.11, 0.7)], (4, 1)),  # stuck under half of FGSM's
+        ([(0.1, 0.5), (0.1, 0.6), (0.12, 0.7), (0.13, 0.7)], None),  # it rises
+        ([(0.1, 0.3), (0.1, 0.3), (0.1, 0.3), (0.1, 0.3)], None),  # it has not learnt anything yet
+        ([(0.4, 0.7), (0.4, 0.7), (0.4, 0.7), (0.4, 0.7)], None),  # more than half
         ([], None),
     ],
 )
 def test_collapse(pairs: list[tuple[float, float]], epochs: tuple[int, int] | None) -> None:
     found = collapse(history(*pairs))
     assert (None if found is None else (found.epoch, found.since)) == epochs
+
+
+def test_being_stuck_counts_only_when_the_budget_has_grown() -> None:
+    stuck = history(*[(0.1, 0.6)] * 8)
+    found = [collapse(stuck, ramp) for ramp in (0.0, 2.4, 4.0, 5.0)]
+    assert [None if one is None else (one.epoch, one.since) for one in found] == [
+        (4, 1),
+        (7, 4),
+        (8, 5),
+        None,
+    ]
+    assert "accuracy under PGD is stuck and went from 10.0% to 10.0% since epoch 1" in str(found[0])
 
 
 def test_it_is_told_in_one_line() -> None:
