@@ -6,6 +6,7 @@ from armour.defenses.bit_depth import BitDepth as BitDepth
 from armour.defenses.certificate import CROWN as CROWN
 from armour.defenses.certificate import CROWNIBP as CROWNIBP
 from armour.defenses.certificate import IBP as IBP
+from armour.defenses.certificate import AlphaCROWN as AlphaCROWN
 from armour.defenses.certificate import Certificate as Certificate
 from armour.defenses.certificate import certify as certify
 from armour.defenses.comparing import FeatureSqueezing as FeatureSqueezing

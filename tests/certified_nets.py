@@ -44,6 +44,9 @@ def _conv(rng: np.random.Generator, pool: nn.Module, features: int) -> nn.Module
 
 NETS: dict[str, Callable[[np.random.Generator], nn.Module]] = {
     "dense": _dense,
+    "sigmoid": lambda rng: _dense(rng, nn.Sigmoid),
+    "tanh": lambda rng: _dense(rng, nn.Tanh),
+    "leaky": lambda rng: _dense(rng, nn.LeakyReLU),
     "residual": Residual,
     "pooled": lambda rng: _conv(rng, nn.MaxPool2d(2), 4),
     "overlapping": lambda rng: _conv(rng, nn.MaxPool2d(3, 1, 1), 36),

@@ -33,10 +33,11 @@ PUBLIC = {
         DATASETS Dataset Loader batches load load_split names split_dataset split_stratified
     """,
     "armour.defenses": """
-        AdversarialTraining BitDepth CROWN CROWNIBP Certificate DEFENSES Defended DetectionResult
-        Detector EnsembleDetector Evidence FeatureSqueezing IBP InputDefense JPEG KernelDensity LID
-        MEANINGS MagNet Mahalanobis RandomResizing RandomizedSmoothing RegionBased SmoothedCertificate
-        SmoothedModel SmoothedPrediction SmoothingDetector SpatialSmoothing Thermometer TotalVariation
+        AdversarialTraining AlphaCROWN BitDepth CROWN CROWNIBP Certificate DEFENSES Defended
+        DetectionResult Detector EnsembleDetector Evidence FeatureSqueezing IBP InputDefense JPEG
+        KernelDensity LID MEANINGS MagNet Mahalanobis RandomResizing RandomizedSmoothing RegionBased
+        SmoothedCertificate SmoothedModel SmoothedPrediction SmoothingDetector SpatialSmoothing
+        Thermometer TotalVariation
         TrainingObjective TrainingResult certify detection gaussian_noise
     """,
     "armour.defenses.training": """

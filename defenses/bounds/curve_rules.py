@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from armour.defenses.bounds.curves import Curve, Rectifier
-from armour.defenses.bounds.rules import LAYER_RULES, OP_RULES, Builder, Operand, only
+from armour.defenses.bounds.rules import LAYER_RULES, OP_RULES, Builder, Operand, only, refuse
+from armour.defenses.bounds.smooth import sigmoid_curve, tanh_curve
 from armour.defenses.bounds.steps import Curved, Largest
 from armour.tensor.graph import Node
 from armour.tensor.padding import sizes
@@ -80,3 +81,27 @@ def _windows(
     shifted = places + np.arange(channels)[:, None, None] * plane
     windows = np.where(places < 0, -1, shifted).reshape(-1, places.shape[1])
     return build.add(Largest(name=node.name, shape=tuple(out), parents=(at,), windows=windows))
+
+
+@LAYER_RULES.register("LeakyReLU")
+@OP_RULES.register("leaky_relu")
+def leaky_relu(build: Builder, node: Node, operands: list[Any]) -> Operand:
+    """A part of the value below zero."""
+    leak = float(build.layer(node).slope if node.kind == "layer" else node.attrs["slope"])
+    if not 0 <= leak < 1:
+        raise refuse(node, f"expected a slope in [0, 1), got {leak:g}")
+    return _curved(build, node, operands, Rectifier(leak))
+
+
+@LAYER_RULES.register("Sigmoid")
+@OP_RULES.register("sigmoid")
+def sigmoid(build: Builder, node: Node, operands: list[Any]) -> Operand:
+    """The logistic function."""
+    return _curved(build, node, operands, sigmoid_curve())
+
+
+@LAYER_RULES.register("Tanh")
+@OP_RULES.register("tanh")
+def tanh(build: Builder, node: Node, operands: list[Any]) -> Operand:
+    """The hyperbolic tangent."""
+    return _curved(build, node, operands, tanh_curve())

@@ -71,4 +71,4 @@ class Rectifier(Curve):
 
     @property
     def operations(self) -> int:  # type: ignore[override]
-        return 0 if self.leak == 0 else 1
+        return 0 if self.leak == 0 else 2  # the slope is rounded too

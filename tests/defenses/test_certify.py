@@ -18,7 +18,7 @@ from armour.errors import InvalidArgument, UnsupportedError
 from armour.model import CallableModel, ModuleModel
 from armour.tensor import nn
 
-METHODS: tuple[Any, ...] = ("ibp", "crown-ibp", "crown")
+METHODS: tuple[Any, ...] = ("ibp", "crown-ibp", "crown", "alpha-crown")
 
 
 def toy() -> ModuleModel:
@@ -40,7 +40,9 @@ def at_toy(method: Any, rounding: Any = "none") -> Certificate:
     return certify(toy(), x, np.array([0]), epsilon=1.5, method=method, rounding=rounding)
 
 
-@pytest.mark.parametrize(("method", "low", "high"), [("ibp", -6, 4), ("crown", -3, 3)])
+@pytest.mark.parametrize(
+    ("method", "low", "high"), [("ibp", -6, 4), ("crown", -3, 3), ("alpha-crown", -3, 2)]
+)
 def test_the_toy_network_has_its_known_bounds(method: Any, low: float, high: float) -> None:
     """a in [-1, 2], b in [-2, 1]; the true range is [-2, 1]."""
     found = at_toy(method)
@@ -140,6 +142,9 @@ def test_bounds_hold_and_are_ordered(name: str, seed: int, epsilon: float, norm:
     for tighter in others:
         assert (tighter.lower >= looser.lower).all() and (tighter.upper <= looser.upper).all()
         assert (tighter.margins >= looser.margins).all()
+    crown, alpha = results[2:]
+    assert (alpha.lower >= crown.lower).all() and (alpha.upper <= crown.upper).all()
+    assert (alpha.margins >= crown.margins).all()
 
 
 @pytest.mark.parametrize("name", certified_nets.NETS)
