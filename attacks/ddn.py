@@ -40,8 +40,9 @@ class DDN(MinimizationAttack):
 
     Each step goes along the gradient and back to the sphere, inside the bounds. Its radius falls by a share
     gamma where the criterion is met and grows by it elsewhere. The steps shorten by a cosine, and so does
-    gamma, to a tenth, once the radius has come below what was found (the paper's stays, and its radius ends
-    five per cent to and fro about the boundary). The nearest of all is kept, and at last drawn towards x as far as it goes. Needs gradients.
+    gamma to a tenth, once the radius has come below what was found (the paper's stays, and its radius ends
+    five per cent to and fro about the boundary). The nearest of all is kept, and at last drawn towards x as
+    far as it goes. Needs gradients.
 
     steps: gradient evaluations. step_size: length of the first step, in spans of the bounds. gamma: in (0,
     1). start: the first radius, in spans of the bounds. loss: "cross-entropy", "margin", "dlr", or a function

@@ -130,7 +130,7 @@ def best_within(
 
 
 def foolbox_hop_skip_jump(module: Any, x: Array, y: Array) -> None:
-    """Foolbox's HopSkipJump without an end of its own; where its start finds nothing, it has found nothing."""
+    """Foolbox's HopSkipJump without an end of its own; where its start fails, it has nothing."""
     try:
         foolbox_attack("HopSkipJumpAttack", module, x, y, None, steps=64)
     except ValueError as error:
