@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+from armour.tensor.backend import Array
+from armour.tensor.kernels.numpy_kernels import Pair
 from armour.tensor.layout import Layout, kernel
 from armour.tensor.program import Step
 
@@ -16,25 +20,40 @@ def max_pool2d(layout: Layout, step: Step) -> bool:
     """Lines first, whose runs are long; then the pixels of the lines' maxima, copied together."""
     (x,) = step.inputs
     (kh, kw), (sh, sw) = step.attrs["kernel"], step.attrs["stride"]
-    n, c, oh, ow = step.out.shape
     if not all(step.out.shape) or x.dtype.kind != "f":
         return False
-    xp, source = layout.xp, layout.rows(x)
-    out = layout.make_rows(step.out)
+    pool_rows(layout, layout.rows(x), layout.make_rows(step.out), (kh, kw), (sh, sw))
+    return True
+
+
+def pool_rows(
+    layout: Layout,
+    source: Array,
+    out: Array,
+    kernel: Pair,
+    stride: Pair,
+    scratch: Callable[[Sequence[int], Any], Array] | None = None,
+) -> None:
+    """Emit out (n, oh, ow, c) = the largest of each window of source (n, h, w, c).
+
+    scratch: gives memory for a shape, the step's own by default.
+    """
+    take = scratch or layout.scratch
+    (kh, kw), (sh, sw), xp = kernel, stride, layout.xp
+    n, oh, ow, c = out.shape
     lines = source[:, : sh * (oh - 1) + 1 : sh]
     if kh > 1:
-        held = layout.scratch((n, oh, x.shape[3], c), x.dtype)
+        held = take((n, oh, source.shape[2], c), source.dtype)
         for i in range(1, kh):
             other = source[:, i : i + sh * (oh - 1) + 1 : sh]
             layout.emit(partial(xp.maximum, lines if i == 1 else held, other, out=held))
         lines = held
     layout.copy(out, lines[:, :, : sw * (ow - 1) + 1 : sw])
     if kw > 1:
-        pixels = layout.scratch(out.shape, x.dtype)
+        pixels = take(out.shape, source.dtype)
         for j in range(1, kw):
             layout.copy(pixels, lines[:, :, j : j + sw * (ow - 1) + 1 : sw])
             layout.emit(partial(xp.maximum, out, pixels, out=out))
-    return True
 
 
 @kernel("max_unpool2d")

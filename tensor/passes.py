@@ -13,6 +13,7 @@ import numpy as np
 
 from armour.tensor.backend import asnumpy
 from armour.tensor.op import OPS
+from armour.tensor.passes_means import join_means
 from armour.tensor.passes_norm import join_norms
 from armour.tensor.program import Program, Step, Value, needed
 from armour.tensor.units import (
@@ -34,7 +35,7 @@ def optimise(program: Program) -> Program:
     share(program)
     prepare(program)
     for rewrite in (
-        _fold_norms, join_norms, _pool_before_relu, _join_conv, _join_linear, _mask_before_unpool,
+        join_means, _fold_norms, join_norms, _pool_before_relu, _join_conv, _join_linear, _mask_before_unpool,
         _join_gradients, _join_loss,
     ):  # fmt: skip
         rewrite(program)
