@@ -113,10 +113,6 @@ class Model(ABC):
         logits, layers = self._tapped(x)
         return logits, {name: np.array(units(name, layers[name])) for name in names}
 
-    def _neurons(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        logits, layers = self._tapped(x)
-        return logits, {name: np.array(units(name, layers[name])) for name in names}
-
     # -- what callers use ------------------------------------------------------------------------------------
 
     def logits(self, x: np.ndarray) -> np.ndarray:
@@ -225,23 +221,12 @@ class Model(ABC):
     def summaries(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits (n, k), and of each of these layers the units (n, units) or means of channels (n, channels).
 
-        Layers as in `tapped`, n first; their activations are never held for more than a few samples at a
-        time where the model can do without.
+        Layers as in `tapped`, n first. Their activations are never held for more than a few samples at a time
+        where the model can do without, and their means are taken where it makes them, so that looking costs
+        little; such a mean may differ from that of the activations in its last bits.
         """
-        return self._short(x, names, self._summaries)
-
-    def neurons(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """As `summaries`, with the very bits that come of reducing the layers of `tapped`."""
-        return self._short(x, names, self._neurons)
-
-    def _short(
-        self,
-        x: np.ndarray,
-        names: Sequence[str],
-        function: Callable[[np.ndarray, Sequence[str]], tuple[np.ndarray, dict[str, np.ndarray]]],
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         x = self.check_input(x)
-        parts = [function(x[rows], names) for rows in self._chunks(len(x))]
+        parts = [self._summaries(x[rows], names) for rows in self._chunks(len(x))]
         self.counter.add(len(x))
         if len(parts) == 1:
             return parts[0]

@@ -161,16 +161,6 @@ class ModuleModel(Model):
             out, layers = self._run(lambda plans, at: plans.tapped(at), eager, x)
         return self._check_output(asnumpy(out), len(x)), {k: asnumpy(v) for k, v in layers.items()}
 
-    def _neurons(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        def eager(at: Any) -> tuple[Any, dict[str, Any]]:
-            with no_grad(), capture(self.module) as layers:
-                out = self.forward(Tensor(at)).data
-            return out, {name: units(name, asnumpy(layers[name])) for name in names}
-
-        with self._evaluating():
-            out, found = self._run(lambda plans, at: plans.neurons(at, names), eager, x)
-        return self._check_output(asnumpy(out), len(x)), found
-
     def _summaries(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         def eager(at: Any) -> tuple[Any, dict[str, Any]]:
             with no_grad(), capture(self.module) as layers:

@@ -11,8 +11,7 @@ import numpy as np
 from armour.contract import LossFn, input_gradient, pulled_back
 from armour.errors import CaptureError
 from armour.objective import Objective
-from armour.summaries import units
-from armour.tensor.backend import Array, asnumpy, get_xp
+from armour.tensor.backend import Array, get_xp
 from armour.tensor.core import Tensor, no_grad, wrap
 from armour.tensor.module import Module, frozen
 from armour.tensor.recording import later
@@ -48,22 +47,6 @@ class Planned:
         """Logits, and the output (n, ...) of every leaf layer by its name."""
         out, *layers = self._taps.lent(x)
         names = self._taps.result(x)[1]
-        return out, dict(zip(names, layers, strict=True))
-
-    def neurons(self, x: Array, names: Sequence[str]) -> tuple[Array, dict[str, np.ndarray]]:
-        """Logits, and of these layers what `units` makes of them as `tapped` gives them, bit for bit.
-
-        Each tile's layers are reduced before the next tile runs, so they are never written out.
-        """
-        if type(x) is not np.ndarray:
-            out, given = self.tapped(x)
-            return out, {name: units(name, asnumpy(given[name])) for name in names}
-        place = {name: i for i, name in enumerate(self._taps.result(x)[1], 1)}
-
-        def reduce(found: list[Array]) -> list[Array]:
-            return [found[0], *(units(name, found[place[name]]) for name in names)]
-
-        out, *layers = self._taps.reduced(x, reduce)
         return out, dict(zip(names, layers, strict=True))
 
     def summaries(self, x: Array, names: Sequence[str]) -> tuple[Array, dict[str, Array]]:

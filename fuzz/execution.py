@@ -182,12 +182,18 @@ class Executor:
         if self._rows is None and x[0].size > _SMALL and self.model.can_grad:
             few = x[: 2 if x[0].size > _LARGE else 8]
             self._settle(self.model.tapped(few)[1], few)
-        if self.layers and self._rows and not self._alone:
-            reduced = self.model.summaries if self._rows < self.batch else self.model.neurons
-            with np.errstate(invalid="ignore", over="ignore"):
-                logits, layers = reduced(x, self.layers)
-            self._widths = [layers[name].shape[1] for name in self.layers]
-            return logits, np.concatenate([layers[name] for name in self.layers], axis=1)
+        if not self.layers or self._alone or self._rows is None:
+            logits, values = self._looked(x)
+            if not self.layers or self._alone:
+                return logits, values
+            # From the first batch on by the same way, or the last bits of a resumed run would differ.
+        with np.errstate(invalid="ignore", over="ignore"):
+            logits, layers = self.model.summaries(x, self.layers)
+        self._widths = [layers[name].shape[1] for name in self.layers]
+        return logits, np.concatenate([layers[name] for name in self.layers], axis=1)
+
+    def _looked(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and neurons by the layers themselves, as many rows at a time as may be; finds the layers."""
         rows = self._rows or len(x)
         found = [self._part(x[start : start + rows]) for start in range(0, len(x), rows)]
         if self.layers is None:

@@ -84,6 +84,10 @@ def relu(layout: Layout, step: Step) -> bool:
         return False
     if flat[0] is flat[1] or layout.array(x) is layout.array(step.out):
         apply_relu(layout, flat[1])
+    elif "numba" in layout.families and x.dtype == step.out.dtype == "float32":
+        from armour.tensor.kernels import numba_kernels
+
+        layout.emit(numba_kernels.relu_of.bind(*flat))
     else:
         against_run(layout, "maximum", flat[0], zeros(layout, flat[0].size, x.dtype), flat[1])
     return True

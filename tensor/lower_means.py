@@ -49,7 +49,8 @@ class _Sums:
         """Emit out (b, c) = the means of a contiguous block (b, h, w, c)."""
         layout, n, k, c = self.layout, block.shape[0], self.repeats, self.channels
         lines = block.reshape((n, self.area // k, k * c))
-        shares = layout.kept(("shares", self.area), (1, self.area // k), self.dtype, lambda a: a.fill(1 / self.area))
+        key, share = ("shares", self.area), 1 / self.area
+        shares = layout.kept(key, (1, self.area // k), self.dtype, lambda a: a.fill(share))
         if k == 1:
             layout.emit(partial(layout.xp.matmul, shares, lines, out=out.reshape((n, 1, c))))
             return
@@ -79,7 +80,7 @@ def mean(layout: Layout, step: Step) -> bool:
     x = step.inputs[0]
     if not over_space(step) or x.dtype.kind != "f" or not channels_last(layout.array(x)):
         return False
-    n, c, h, w = x.shape
+    _, c, h, w = x.shape
     _Sums(layout, h * w, c, np.dtype(x.dtype)).of(layout.rows(x), layout.make(step.out, last=False))
     return True
 

@@ -80,13 +80,12 @@ class _Means:
             self._join(step, step.inputs[0], step, None)
 
     def pooling(self, pool: Step) -> None:
-        """A max pooling with the activation that it alone reads, if each value is in one window of two lines."""
+        """A max pooling with the activation that it alone reads, if windows of two lines lie side by side."""
         (y,), kernel = pool.inputs, tuple(pool.attrs["kernel"])
         unit = self.makers.get(id(y))
         if unit is None or unit.row is not ACTIVATED or unit.out is not y or self.uses[id(y)] != 1:
             return
-        covered = all(pool.out.shape[2 + i] * kernel[i] == y.shape[2 + i] for i in (0, 1))
-        if kernel != tuple(pool.attrs["stride"]) or kernel[0] != 2 or not covered:
+        if kernel != tuple(pool.attrs["stride"]) or kernel[0] != 2 or not all(pool.out.shape):
             return
         if unit.attrs["residual"] or not unit.attrs["relu"]:
             return
@@ -159,14 +158,20 @@ class _Means:
             seen[2] = None
         if not any(seen) or (other is not None and self._depends(other, seen)):
             return False
-        inputs = (source, *(() if norm is None else (self._pair(norm),)), *(() if other is None else (other,)))
+        inputs = (
+            source,
+            *(() if norm is None else (self._pair(norm),)),
+            *(() if other is None else (other,)),
+        )
         names = ("before", "normed", "after")
         attrs: dict[str, Any] = {key: mean is not None for key, mean in zip(names, seen, strict=True)}
         attrs |= {"norm": norm is not None, "residual": other is not None, "relu": step is not norm}
         if norm is not None and norm is not step:
             self.gone.add(id(norm))
-        taken = [self._take(v) for v, mean in zip((source, middle, step.out), seen, strict=True) if mean and v]
-        step.row, step.inputs, step.attrs = ACTIVATED, inputs, attrs
+        taken = [
+            self._take(v) for v, mean in zip((source, middle, step.out), seen, strict=True) if mean and v
+        ]
+        step.row, step.inputs, step.attrs = ACTIVATED, tuple(inputs), attrs
         step.outs = (step.out, *(v for v in taken if v is not None))
         self.makers.update({id(v): step for v in step.outs})
         return True

@@ -70,16 +70,6 @@ class Tiled:
                     return found
         return self(*arrays)
 
-    def reduced(self, x: Array, reduce: Callable[[list[Array]], list[Array]]) -> list[Array]:
-        """What `reduce` makes of each tile's outputs, while they are in the cache, for the whole batch.
-
-        It is given the plan's own memory, which it must neither keep nor change.
-        """
-        n, outputs = len(x), list[Array]()
-        for rows in self.tiles(n, [x]):
-            _store(outputs, reduce(self.compiled.plan(x[rows]).run(x[rows])), rows, n)
-        return outputs
-
     def result(self, *arrays: Array) -> Any:
         """The structure of the function's result, as it was when it was recorded."""
         return self.compiled.recording(*(a[self.tiles(len(a), arrays)[0]] for a in arrays)).result

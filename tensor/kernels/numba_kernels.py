@@ -28,6 +28,14 @@ def relu(y: Flat) -> None:
         y[i] = ZERO if v <= ZERO else v
 
 
+@kernel("void(f4[::1], f4[::1])")
+def relu_of(x: Flat, y: Flat) -> None:
+    """y[...] = relu(x), where both are needed."""
+    for i in range(y.size):
+        v = x[i]
+        y[i] = ZERO if v <= ZERO else v
+
+
 @kernel("void(f4[:, ::1], f4[::1])")
 def bias_relu(y: Rows, b: Flat) -> None:
     """y (m, c) = relu(y + b), b (c,)."""

@@ -19,11 +19,14 @@ from armour.tensor.kernels.numba_kernels import ZERO
 Run = Callable[[], Any]
 WIDTH = 96  # elements of a line, at least
 TOGETHER = 4  # lines
-WIDE = 16  # channels; fewer fill no vector
 
 
 def activated(
-    y: np.ndarray, other: np.ndarray | None, pair: np.ndarray | None, means: list[np.ndarray | None], relu: bool
+    y: np.ndarray,
+    other: np.ndarray | None,
+    pair: np.ndarray | None,
+    means: list[np.ndarray | None],
+    relu: bool,
 ) -> tuple[Run, Run]:
     """y (n, h, w, c) = relu(y * scale + shift + other), in place; and what reads scale and shift.
 
@@ -48,7 +51,7 @@ def activated(
 def activated_pooled(
     x: np.ndarray, out: np.ndarray, pair: np.ndarray | None, means: list[np.ndarray | None], width: int
 ) -> tuple[Run, Run]:
-    """out (n, h / 2, w / width, c): of each window of x (n, h, w, c) the largest relu(x * scale + shift).
+    """out (n, h // 2, w // width, c): of each window of x (n, h, w, c) the largest relu(x * scale + shift).
 
     means: as in `activated`, and of out.
     """
@@ -59,9 +62,9 @@ def activated_pooled(
     copies, name = _COPIES[next(v for v in (4, 2, 1) if c % v == 0)]
     here, held = np.zeros(size, np.float32), np.zeros(line, np.float32)
     flags = (pair is not None, *(mean is not None for mean in means))
-    run = _activated_pooled(c, line, width, copies().itemsize // 4, name, *flags).bind(
-        x.reshape(n, h // 2, 2 * line), out.reshape(n, h // 2, size), work, held, held.view(copies), here,
-        here.view(copies), *given,
+    run = _activated_pooled(c, line, size, width, copies().itemsize // 4, name, *flags).bind(
+        x.reshape(n, h, line), out.reshape(n, h // 2, size), work, held, held.view(copies),
+        here, here.view(copies), *given,
     )  # fmt: skip
     return run, _loading(work[2 * line : 4 * line], pair, c)
 
@@ -77,7 +80,11 @@ def _loading(target: np.ndarray, pair: np.ndarray | None, c: int) -> Run:
 
 
 # Short runs are copied element by element, so several are taken for one: how many -> NumPy's, Numba's type.
-_COPIES: dict[int, tuple[Any, str]] = {1: (np.float32, "f4"), 2: (np.float64, "f8"), 4: (np.complex128, "c16")}
+_COPIES: dict[int, tuple[Any, str]] = {
+    1: (np.float32, "f4"),
+    2: (np.float64, "f8"),
+    4: (np.complex128, "c16"),
+}
 
 
 @lru_cache(maxsize=256)
@@ -152,10 +159,11 @@ def _activated(
 
 @lru_cache(maxsize=256)
 def _activated_pooled(
-    c: int, line: int, width: int, run: int, name: str, norm: bool, low: bool, middle: bool, high: bool, top: bool
-) -> Kernel:
+    c: int, line: int, size: int, width: int, run: int, name: str,
+    norm: bool, low: bool, middle: bool, high: bool, top: bool,
+) -> Kernel:  # fmt: skip
     # work: as above, then sums of the result along a line of windows. held: the larger of two lines.
-    size, pieces, before = line // width, c // run, low or middle
+    pieces, before = c // run, low or middle
 
     @kernel(
         f"void(f4[:, :, ::1], f4[:, :, ::1], f4[::1], f4[::1], {name}[::1], f4[::1], {name}[::1], "
@@ -165,15 +173,16 @@ def _activated_pooled(
         x: Any, out: Any, work: Any, held: Any, wide: Any, here: Any, runs: Any,
         first: Any, second: Any, third: Any, fourth: Any,
     ) -> None:  # fmt: skip
-        share = np.float32(1.0 / (x.shape[1] * 2 * (line // c)))
+        share = np.float32(1.0 / (x.shape[1] * (line // c)))
+        part = np.float32(1.0 / (out.shape[1] * (size // c)))
         for s in range(x.shape[0]):
             for j in range(2 * line):
                 work[j] = ZERO
             for j in range(size):
                 work[j + 4 * line] = ZERO
-            for i in range(x.shape[1]):
+            for i in range(out.shape[1]):
                 for j in range(line):
-                    v0, v1 = x[s, i, j], x[s, i, j + line]
+                    v0, v1 = x[s, 2 * i, j], x[s, 2 * i + 1, j]
                     if before:
                         work[j] += v0 + v1
                     if norm:
@@ -184,38 +193,36 @@ def _activated_pooled(
                     if high:
                         work[j + line] += v0 + v1
                     held[j] = v0 if (v0 >= v1 or v0 != v0) else v1
-                if c >= 16:
+                for b in range(width):
                     for q in range(size // c):
-                        for k in range(c):
-                            m = held[q * width * c + k]
-                            for b in range(1, width):
-                                v = held[(q * width + b) * c + k]
-                                m = m if (m >= v or m != m) else v
-                            out[s, i, q * c + k] = m
-                            if top:
-                                work[q * c + k + 4 * line] += m
-                else:
-                    for b in range(width):
-                        for q in range(size // c):
-                            for k in range(pieces):
-                                runs[q * pieces + k] = wide[(q * width + b) * pieces + k]
-                        if b == 0:
-                            for j in range(size):
-                                out[s, i, j] = here[j]
-                        else:
-                            for j in range(size):
-                                m, v = out[s, i, j], here[j]
-                                out[s, i, j] = m if (m >= v or m != m) else v
-                    if top:
+                        for k in range(pieces):
+                            runs[q * pieces + k] = wide[(q * width + b) * pieces + k]
+                    if b == 0:
                         for j in range(size):
-                            work[j + 4 * line] += out[s, i, j]
+                            out[s, i, j] = here[j]
+                    else:
+                        for j in range(size):
+                            m, v = out[s, i, j], here[j]
+                            out[s, i, j] = m if (m >= v or m != m) else v
+                if top:
+                    for j in range(size):
+                        work[j + 4 * line] += out[s, i, j]
+            for i in range(2 * out.shape[1], x.shape[1]):  # a line that is in no window
+                for j in range(line):
+                    v = x[s, i, j]
+                    if before:
+                        work[j] += v
+                    if norm:
+                        v = v * work[j + 2 * line] + work[j + 3 * line]
+                    if high:
+                        work[j + line] += ZERO if v <= ZERO else v
             for k in range(c):
-                a, b, d = ZERO, ZERO, ZERO
+                a, b, e = ZERO, ZERO, ZERO
                 for q in range(line // c):
                     a += work[q * c + k]
                     b += work[q * c + k + line]
                 for q in range(size // c):
-                    d += work[q * c + k + 4 * line]
+                    e += work[q * c + k + 4 * line]
                 if low:
                     first[s, k] = a * share
                 if middle:
@@ -223,6 +230,6 @@ def _activated_pooled(
                 if high:
                     third[s, k] = b * share
                 if top:
-                    fourth[s, k] = d * share * np.float32(2 * width)
+                    fourth[s, k] = e * part
 
     return activated_pooled

@@ -38,13 +38,13 @@ def test_batches_have_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = small_models.digits(100)
     model = small_models.centroids(x, y)
     shapes: list[int] = []
-    tapped, neurons = model.tapped, model.neurons
+    tapped, summaries = model.tapped, model.summaries
     monkeypatch.setattr(model, "tapped", lambda batch: shapes.append(len(batch)) or tapped(batch))
     monkeypatch.setattr(
-        model, "neurons", lambda batch, names: shapes.append(len(batch)) or neurons(batch, names)
+        model, "summaries", lambda batch, names: shapes.append(len(batch)) or summaries(batch, names)
     )
     Executor(model, 32).run(x[:75])
-    assert shapes == [32, 32, 16]
+    assert shapes == [32, 32, 32, 16]  # the first one's layers are looked at as well
 
 
 def test_gaps_are_integers() -> None:
