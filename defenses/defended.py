@@ -129,9 +129,6 @@ class Defended(Model):
     def _summaries(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return self._layers(x, lambda given: self.model._summaries(given, names))
 
-    def _neurons(self, x: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        return self._layers(x, lambda given: self.model._neurons(given, names))
-
     def _layers(
         self, x: np.ndarray, ask: Callable[[np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]]
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -217,10 +217,10 @@ def _activated_pooled(
                     if high:
                         work[j + line] += ZERO if v <= ZERO else v
             for k in range(c):
-                a, b, e = ZERO, ZERO, ZERO
+                a, d, e = ZERO, ZERO, ZERO
                 for q in range(line // c):
                     a += work[q * c + k]
-                    b += work[q * c + k + line]
+                    d += work[q * c + k + line]
                 for q in range(size // c):
                     e += work[q * c + k + 4 * line]
                 if low:
@@ -228,7 +228,7 @@ def _activated_pooled(
                 if middle:
                     second[s, k] = a * share * work[k + 2 * line] + work[k + 3 * line]
                 if high:
-                    third[s, k] = b * share
+                    third[s, k] = d * share
                 if top:
                     fourth[s, k] = e * part
 
