@@ -77,9 +77,9 @@ def certify(
         known = ", ".join(get_args(Method))
         raise InvalidArgument(f"expected method to be one of {known}; got {method!r}")
     budget, allowed = parse_epsilon(epsilon), Rounding(rounding)
+    x = model.check_input(x)  # first, since it may tell the model its input shape
     steps = program_of(model)  # type: ignore[arg-type]
     assert isinstance(model, ModuleModel)
-    x = model.check_input(x)
     y = model.check_labels(y, len(x))
     k = steps.classes
     lower, upper, margins = (np.empty((len(x), k)) for _ in range(3))

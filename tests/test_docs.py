@@ -87,7 +87,7 @@ def test_python_in_the_readme_imports_what_exists(code: str) -> None:
             assert hasattr(importlib.import_module("armour"), node.attr)
 
 
-@pytest.mark.parametrize("section", ["Bring your own model"])
+@pytest.mark.parametrize("section", ["Bring your own model", "Defenses and certificates"])
 def test_python_of_a_section_runs(section: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Blocks in order, as one program; what needs an extra that is not here is left out."""
     text = README.split(f"## {section}\n")[1].split("\n## ")[0]

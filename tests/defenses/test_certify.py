@@ -212,3 +212,12 @@ def test_certificates_are_registered_with_their_evidence() -> None:
     """Every method is a defense by name, labelled as what it is."""
     for name in METHODS:
         assert DEFENSES.get(name).evidence.label == "certified"
+
+
+def test_the_input_shape_may_be_told_by_the_inputs() -> None:
+    net = nn.Sequential(nn.Linear(3, 2, rng=np.random.default_rng(0)))
+    model = ModuleModel(net, bounds=(0, 1))
+    x = np.full((2, 3), 0.5, np.float32)
+    assert model.input_shape is None
+    proof = certify(model, x, model.predict(x), epsilon=0.0)
+    assert proof.certified.all() and proof.lower.shape == (2, 2)
