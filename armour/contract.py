@@ -113,6 +113,14 @@ class Model(ABC):
         logits, layers = self._tapped(x)
         return logits, {name: np.array(units(name, layers[name])) for name in names}
 
+    def _stand_before(self, model: Model) -> None:
+        """Take over what is stated of a model, and its counter: for one that changes its inputs alone."""
+        self.bounds, self.preprocessing, self.name = model.bounds, model.preprocessing, model.name
+        self.input_shape, self.output_shape = model.input_shape, model.output_shape
+        self.num_classes, self.class_names = model.num_classes, model.class_names
+        self.provenance, self.counter = model.provenance, model.counter
+        self.batch_size, self.device = model.batch_size, model.device
+
     # -- what callers use ------------------------------------------------------------------------------------
 
     def logits(self, x: np.ndarray) -> np.ndarray:

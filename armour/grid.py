@@ -96,12 +96,7 @@ class OnGrid(Model):
 
     def __init__(self, model: Model, grid: Grid) -> None:
         self.model, self.grid = model, grid
-        # The same answers to the same counter, and nothing of its own.
-        self.bounds, self.preprocessing, self.name = model.bounds, model.preprocessing, model.name
-        self.input_shape, self.output_shape = model.input_shape, model.output_shape
-        self.num_classes, self.class_names = model.num_classes, model.class_names
-        self.provenance, self.counter = model.provenance, model.counter
-        self.batch_size, self.device = model.batch_size, model.device
+        self._stand_before(model)
 
     @property
     def can_grad(self) -> bool:

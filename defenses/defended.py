@@ -43,18 +43,11 @@ class Defended(Model):
         self.model, self.defenses = model, tuple(_checked(defense) for defense in given)
         if not self.defenses:
             raise InvalidArgument("expected at least one defense, got none; use the model itself")
-        self.bounds, self.preprocessing = model.bounds, model.preprocessing
-        self.output_shape, self.num_classes, self.class_names = (
-            model.output_shape,
-            model.num_classes,
-            model.class_names,
-        )
-        self.input_shape: Any = None
+        self._stand_before(model)
         if model.input_shape is not None:
             self.input_shape = self._taken(model.input_shape)
         self.name = f"{model.name} behind {' then '.join(map(str, self.defenses))}"
         self.provenance = {**model.provenance, "defenses": [str(d) for d in self.defenses]}
-        self.counter, self.batch_size, self.device = model.counter, model.batch_size, model.device
         self.remote = model.remote  # type: ignore[misc]  # as what is behind, not as the class
         self.seed, self.calls = int(generator(rng).integers(2**62)), 0
 

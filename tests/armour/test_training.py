@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small_models
+from training_scene import convolutional as network
 
 from armour import training
 from armour.bounds import Bounds
@@ -29,19 +30,6 @@ State = dict[str, np.ndarray]
 def digits(n: int = 160, start: int = 0) -> Dataset:
     x, y = small_models.digits(start + n)
     return Dataset(x[start:], y[start:], name="digits")
-
-
-def network(rng: int = 0) -> nn.Module:
-    """All that has a state of its own: normalisation with running statistics, and dropout."""
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1, rng=rng),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Dropout(0.2),
-        nn.Linear(64, 10, rng=rng + 1),
-    )
 
 
 def finish(run: Generator[Epoch, None, Progress]) -> tuple[list[Epoch], Progress]:

@@ -20,16 +20,6 @@ from armour.cli.main import main
 from armour.subset import stratified_order
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that records the data set digits."""
-    path = tmp_path_factory.mktemp("model") / "centroids.ckpt"
-    net = small_models.centroids(*small_models.digits())
-    net.provenance["data"] = {"name": "digits"}
-    armour.save(net, path)
-    return path
-
-
 def attack(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["attack", *map(str, arguments)])
 

@@ -7,26 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_models
 from click.testing import CliRunner, Result
 
-import armour
 from armour.cli.certify import METHODS, SHARES, SMOOTHING
 from armour.cli.main import main
 from armour.defenses import DEFENSES, SmoothedCertificate
 from armour.stats import wilson
 
 SMOOTH = ("--method", "smoothing", "--sigma", "0.2", "--draws", "300", "-n", "12")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that records the data set digits."""
-    path = tmp_path_factory.mktemp("model") / "centroids.ckpt"
-    net = small_models.centroids(*small_models.digits())
-    net.provenance["data"] = {"name": "digits"}
-    armour.save(net, path)
-    return path
 
 
 def certify(*arguments: object) -> Result:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_models
 from click.testing import CliRunner, Result
 
 import armour
@@ -17,16 +16,6 @@ from armour.cli.main import main
 from armour.defenses import Defended
 from armour.defenses.input import input_defenses
 from armour.report import Report
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that records the data set digits."""
-    path = tmp_path_factory.mktemp("model") / "centroids.ckpt"
-    net = small_models.centroids(*small_models.digits())
-    net.provenance["data"] = {"name": "digits"}
-    armour.save(net, path)
-    return path
 
 
 def armour_command(*arguments: object) -> Result:

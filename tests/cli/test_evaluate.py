@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_models
 from click.testing import CliRunner, Result
 from pages_html import check
 
@@ -16,16 +15,6 @@ import armour
 from armour import evaluation
 from armour.cli.main import main
 from armour.report import Report
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that records the data set digits."""
-    path = tmp_path_factory.mktemp("model") / "centroids.ckpt"
-    net = small_models.centroids(*small_models.digits())
-    net.provenance["data"] = {"name": "digits"}
-    armour.save(net, path)
-    return path
 
 
 @pytest.fixture(autouse=True)
