@@ -47,10 +47,10 @@ def test_only_what_the_budget_allows_is_run(monkeypatch: pytest.MonkeyPatch) -> 
     # The seeds, a look at the layers, the mutants in batches of 16, and the minimising with its padding.
     assert model.counter.queries - before <= 64 + 16 + 144 + triage + 16 * (triage + 1)
     mutants: list[int] = []
-    tapped, neurons = model.tapped, model.neurons
+    tapped, summaries = model.tapped, model.summaries
     monkeypatch.setattr(model, "tapped", lambda part: mutants.append(len(part)) or tapped(part))
     monkeypatch.setattr(
-        model, "neurons", lambda part, names: mutants.append(len(part)) or neurons(part, names)
+        model, "summaries", lambda part, names: mutants.append(len(part)) or summaries(part, names)
     )
     Fuzzer(model, x, y, config=config).run(executions=130)
     assert set(mutants) == {2, 16} and sum(mutants) == 2 + 64 + 128 + 16
