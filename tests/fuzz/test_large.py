@@ -53,7 +53,8 @@ def test_only_what_the_budget_allows_is_run(monkeypatch: pytest.MonkeyPatch) -> 
         model, "summaries", lambda part, names: mutants.append(len(part)) or summaries(part, names)
     )
     Fuzzer(model, x, y, config=config).run(executions=130)
-    assert set(mutants) == {2, 16} and sum(mutants) == 2 + 64 + 128 + 16
+    # Two rows and the first batch say which layers are distinct; then seeds, mutants and a last batch.
+    assert set(mutants) == {2, 16} and sum(mutants) == 2 + 16 + 64 + 128 + 16
 
 
 def test_shards_are_small_and_a_large_corpus_is_resumed(
