@@ -23,6 +23,7 @@ from armour.cli.options import (
     output_option,
     print_json,
     quiet_option,
+    samples_option,
     seed_option,
 )
 from armour.cli.progress import progress as showing
@@ -88,14 +89,7 @@ from armour.stats import wilson
     metavar="FILE",
     help="Where an input may change: booleans in .npy or .npz, or a picture (what is not black).",
 )
-@click.option(
-    "-n",
-    "--samples",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="At most so many samples, chosen by seed in the classes' proportions.",
-)
+@samples_option()
 @defend_option
 @data_option
 @model_options

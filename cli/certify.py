@@ -23,6 +23,7 @@ from armour.cli.options import (
     plain,
     print_json,
     quiet_option,
+    samples_option,
     seed_option,
 )
 from armour.cli.progress import progress as showing
@@ -93,14 +94,7 @@ def _evidence() -> str:
     help="Attack at the same budgets (see armour attack --list). Default: auto-attack; of a smoothed model "
     "pgd through the noise, or square without gradients.",
 )
-@click.option(
-    "-n",
-    "--samples",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="At most so many samples, chosen by seed in the classes' proportions.",
-)
+@samples_option(100)
 @data_option
 @model_options
 @output_option("Write the result's JSON here.")

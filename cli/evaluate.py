@@ -24,6 +24,7 @@ from armour.cli.options import (
     output_option,
     print_json,
     quiet_option,
+    samples_option,
     seed_option,
 )
 from armour.cli.progress import progress as showing
@@ -87,14 +88,7 @@ _REPEATED = (
     "model has gradients.",
 )
 @click.option("--queries", type=click.IntRange(min=1), default=None, help="Most questions for each sample.")
-@click.option(
-    "-n",
-    "--samples",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="At most so many samples, chosen by seed in the classes' proportions.",
-)
+@samples_option()
 @click.option(
     "--seconds", type=DURATION, default=None, help="Stop after about this long (90, 5m) with what is there."
 )

@@ -25,6 +25,7 @@ from armour.cli.options import (
     mutators_option,
     print_json,
     quiet_option,
+    samples_option,
     seed_option,
 )
 from armour.cli.oracle_options import NAMES, Judging, judged_by, oracle_options
@@ -66,14 +67,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")  # in a folder's name
 )
 @click.option("--resume", is_flag=True, help="Go on with a corpus; its settings are taken over.")
 @stop_options
-@click.option(
-    "-n",
-    "--samples",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="At most so many seeds, chosen by seed in the classes' proportions.",
-)
+@samples_option(of="seeds")
 @click.option(
     "--validity",
     type=click.Choice(["V0", "V1", "V2"]),

@@ -20,6 +20,7 @@ from armour.cli.options import (
     output_option,
     print_json,
     quiet_option,
+    samples_option,
     seed_option,
 )
 from armour.cli.progress import progress
@@ -65,14 +66,7 @@ _GENTLER = 0.25
     show_default=True,
     help="Inputs to run in each fuzzing run.",
 )
-@click.option(
-    "-n",
-    "--samples",
-    type=click.IntRange(min=4),
-    default=1000,
-    show_default=True,
-    help="At most so many seeds of both sides, chosen by seed in the classes' proportions.",
-)
+@samples_option(of="seeds of both sides", least=4)
 @click.option("--part", type=float, default=0.5, show_default=True, help="Share of the seeds trained with.")
 @click.option("--mix", type=float, default=0.25, show_default=True, help="Share of failures in training.")
 @click.option(

@@ -135,6 +135,18 @@ def output_option(help: str = "Where to write the result.", *, required: bool = 
     )
 
 
+def samples_option(default: int = 1000, *, of: str = "samples", least: int = 1) -> Callable[[F], F]:
+    """-n, --samples: how many are taken at most; of: what they are called here."""
+    return click.option(
+        "-n",
+        "--samples",
+        type=click.IntRange(min=least),
+        default=default,
+        show_default=True,
+        help=f"At most so many {of}, chosen by seed in the classes' proportions.",
+    )
+
+
 def device_option(function: F) -> F:
     """--device: cpu or cuda."""
     return click.option(

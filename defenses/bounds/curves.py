@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ class Lines(NamedTuple):
     high_shift: Tensor | None
 
 
-class Curve:
+class Curve(ABC):
     """A non-decreasing function of each value.
 
     operations: multiplications that are rounded when it is evaluated.
@@ -30,18 +31,18 @@ class Curve:
     library: bool = False
     operations: int = 0
 
+    @abstractmethod
     def value(self, z: Tensor) -> Tensor:
         """The function's values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loose(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Where tighter bounds would give tighter lines, bool."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lines(self, low: Tensor, high: Tensor, slopes: Tensor | None = None) -> Lines:
         """Lines for z in [low, high]. slopes: the lower line's slopes where they are free to choose, [0, 1]
         from the least to the steepest; by default those that enclose the smaller area."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from armour.tensor.elementwise import abs as magnitude
 Shape = tuple[int, ...]
 
 
-class LinearMap:
+class LinearMap(ABC):
     """A linear map W of one sample's values; batches have the samples on the first axis.
 
     terms: products that one output sums. diagonal: each output has one input of its own.
@@ -25,17 +26,17 @@ class LinearMap:
     terms: int = 0
     diagonal: bool = False
 
+    @abstractmethod
     def apply(self, x: Tensor) -> Tensor:
         """W x for x (n, *in)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spread(self, radius: Tensor) -> Tensor:
         """|W| radius for radius (n, *in) at or above 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def back(self, rows: Tensor) -> Tensor:
         """Rows W for rows (m, *out): their coefficients of the inputs, (m, *in)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -153,6 +153,13 @@ def climb(
     return point
 
 
+def worst(network: Network, batch: Batch, *, steps: int, step_size: float, model: Model | None = None) -> F32:
+    """PGD up the cross-entropy from random points of the ball. model: whose gradients, if another's."""
+    region = batch.region(network.model)
+    start = region.start(batch.rng)
+    return climb(model or network.model, region, start, away(batch), steps=steps, step_size=step_size)
+
+
 def away(batch: Batch) -> Objective:
     """The cross-entropy of the labels."""
     return Objective(cross_entropy, batch.y)

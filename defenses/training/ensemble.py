@@ -11,7 +11,7 @@ from armour.defenses.evidence import DEFENSES, Evidence
 from armour.errors import InvalidArgument
 from armour.regions import F32
 
-from .base import Batch, Network, TrainingObjective, away, climb
+from .base import Batch, Network, TrainingObjective, worst
 
 
 @DEFENSES.register("ensemble")
@@ -52,6 +52,4 @@ class Ensemble(TrainingObjective):
         """As TrainingObjective.craft."""
         chosen = int(batch.rng[:1].integers(len(self.models) + 1)[0])
         model = network.model if chosen == len(self.models) else self.models[chosen]
-        region = batch.region(network.model)
-        start = region.start(batch.rng)
-        return climb(model, region, start, away(batch), steps=self.steps, step_size=self.step_size)
+        return worst(network, batch, steps=self.steps, step_size=self.step_size, model=model)

@@ -12,7 +12,7 @@ from armour.defenses.evidence import DEFENSES, Evidence
 from armour.regions import F32
 from armour.tensor import Tensor, argsort, cross_entropy, exp, kl, logsumexp, one_hot, where
 
-from .base import Batch, Forward, Network, TrainingObjective, away, climb
+from .base import Batch, Forward, Network, TrainingObjective, worst
 
 
 @DEFENSES.register("mart")
@@ -44,9 +44,7 @@ class MART(TrainingObjective):
 
     def craft(self, network: Network, batch: Batch) -> F32:
         """As TrainingObjective.craft."""
-        region = batch.region(network.model)
-        start = region.start(batch.rng)
-        return climb(network.model, region, start, away(batch), steps=self.steps, step_size=self.step_size)
+        return worst(network, batch, steps=self.steps, step_size=self.step_size)
 
     def inputs(self, batch: Batch, adv: F32) -> tuple[np.ndarray, ...]:
         """Perturbed inputs, labels, and the inputs themselves."""

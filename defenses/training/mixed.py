@@ -7,11 +7,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from armour.checks import count, one_of, positive
+from armour.checks import one_of
 from armour.defenses.evidence import DEFENSES, Evidence
 from armour.regions import F32
 
-from .base import Batch, Network, TrainingObjective, away, climb, finite
+from .base import Batch, Network, TrainingObjective, away, finite
+from .pgd import PGDTraining
 
 
 @DEFENSES.register("natural-noise")
@@ -54,7 +55,7 @@ class NaturalNoise(TrainingObjective):
 
 @DEFENSES.register("pad")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectedTraining(TrainingObjective):
+class ProjectedTraining(PGDTraining):
     """Half of each batch is moved by a few projected steps; the rest is trained on as it is (PAD).
 
     MindArmour's ProjectedAdversarialDefense, with its five steps of a third of epsilon; PGD training with
@@ -73,13 +74,3 @@ class ProjectedTraining(TrainingObjective):
 
     steps: int = 5
     step_size: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        count("steps", self.steps)
-        positive("step_size", self.step_size)
-
-    def craft(self, network: Network, batch: Batch) -> F32:
-        """As TrainingObjective.craft."""
-        region = batch.region(network.model)
-        start = region.start(batch.rng)
-        return climb(network.model, region, start, away(batch), steps=self.steps, step_size=self.step_size)

@@ -9,7 +9,7 @@ from armour.checks import count, positive
 from armour.defenses.evidence import DEFENSES, Evidence
 from armour.regions import F32
 
-from .base import Batch, Network, TrainingObjective, away, climb
+from .base import Batch, Network, TrainingObjective, worst
 
 
 @DEFENSES.register("pgd")
@@ -38,6 +38,4 @@ class PGDTraining(TrainingObjective):
 
     def craft(self, network: Network, batch: Batch) -> F32:
         """As TrainingObjective.craft."""
-        region = batch.region(network.model)
-        start = region.start(batch.rng)
-        return climb(network.model, region, start, away(batch), steps=self.steps, step_size=self.step_size)
+        return worst(network, batch, steps=self.steps, step_size=self.step_size)
